@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* actor.c: spawning actors, receiving, stopping, counted senders. Sending and calling are in call.c. */
+#include "actor/scheduler.h"
+#include "actor/spawn.h"
+
+#include <errno.h>
+
+#define DEFAULT_CAPACITY 64u
+
+static const struct tr_actor_options defaults;
+
+static int spawn_actor(struct tr_address *out, const struct tr_type *type, struct tri_spawn *spawn,
+                       const struct tr_actor_options *options)
+{
+    struct tri_task *task;
+    uint64_t generation;
+    if (type->align > 64)
+        return -EINVAL;
+    spawn->name = options->name;
+    spawn->capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
+    spawn->message_bytes = type->size;
+    spawn->stack_bytes = options->stack_bytes;
+    spawn->pin = options->pin;
+    spawn->argument_bytes = options->argument_bytes;
+    spawn->drop = options->drop;
+    spawn->stopped = options->stopped;
+    spawn->runtime = options->runtime;
+    spawn->joinable = options->task;
+    spawn->flags |= TRI_TASK_ACTOR | (options->keep_expired ? TRI_TASK_KEEP_EXPIRED : 0);
+    int rc = tri_spawn(spawn, &task, &generation);
+    if (rc < 0)
+        return rc;
+    if (out)
+        *out = (struct tr_address){ task, generation };
+    if (options->task)
+        *options->task = (struct tr_task){ task, generation };
+    return 0;
+}
+
+int tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument), void *argument,
+                 const struct tr_actor_options *options)
+{
+    struct tri_spawn spawn = { .body = body, .argument = argument };
+    return spawn_actor(out, type, &spawn, options ? options : &defaults);
+}
+
+int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type *type,
+                         int (*on_message)(void *state, void *message), void *state,
+                         const struct tr_actor_options *options)
+{
+    struct tri_spawn spawn = { .on_message = on_message, .argument = state, .flags = TRI_TASK_HANDLER };
+    return spawn_actor(out, type, &spawn, options ? options : &defaults);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------ */
+
+/* The calling loop actor, if its messages have this size. */
+static struct tri_task *receiver(uint32_t bytes)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *task = worker ? worker->current : NULL;
+    if (!task || !tri_task_is(task, TRI_TASK_ACTOR) || tri_task_is(task, TRI_TASK_HANDLER))
+        return NULL;
+    return tri_load(&task->mailbox.bytes, TRI_RELAXED) == bytes ? task : NULL;
+}
+
+/* The request in hand is not answered yet and makes room for the next: from now on it is owed. */
+static void settle_hand(struct tri_task *task)
+{
+    if (!task->hand.slot)
+        return;
+    tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), task->hand);
+    task->hand.slot = NULL;
+}
+
+/* Takes a message that is there, skipping requests whose caller has given up. */
+static bool take_message(struct tri_task *task, void *message)
+{
+    for (;;) {
+        struct tri_worker *worker = tri_worker_here();
+        struct tri_debt debt;
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, tri_storage_cache(worker), message, &debt) ==
+            TRI_TAKE_EMPTY)
+            return false;
+        if (!debt.slot || !tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
+            task->hand = debt;
+            return true;
+        }
+        tri_count(&worker->expired);
+        tri_task_discard(task, message, debt);
+    }
+}
+
+/* Goes idle and waits until there may be a message. Returns 0: look again. */
+static int await_message(struct tri_task *task, tr_time deadline, bool *retried)
+{
+    int rc;
+    switch (tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()))) {
+    case TRI_IDLE_DONE:
+        rc = tri_park(deadline, TRI_WAIT_MESSAGE);
+        if (rc < 0)
+            tri_mailbox_unidle(&task->mailbox);
+        return rc;
+    case TRI_IDLE_DRAINED:
+        return -EPIPE;
+    case TRI_IDLE_RETRY:
+        if (*retried) { /* a sender is between claim and publication: come back later, never spin */
+            if (deadline <= tri_worker_here()->now)
+                return -ETIMEDOUT;
+            tri_suspend(tri_worker_here(), TRI_HOOK_REQUEUE);
+        }
+        *retried = true;
+        return 0;
+    }
+    __builtin_unreachable();
+}
+
+int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
+{
+    struct tri_task *task = receiver(bytes);
+    bool retried = false;
+    if (!task)
+        return -EINVAL;
+    settle_hand(task);
+    int rc = tri_cancel_check();
+    if (rc < 0)
+        return rc;
+    tri_budget();
+    while (!take_message(task, message)) {
+        rc = await_message(task, deadline, &retried);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int tr_try_receive_raw(uint32_t bytes, void *message)
+{
+    struct tri_task *task = receiver(bytes);
+    if (!task)
+        return -EINVAL;
+    settle_hand(task);
+    if (take_message(task, message))
+        return 0;
+    return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
+}
+
+int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time deadline)
+{
+    char *next = messages;
+    if (count == 0 || count > INT32_MAX)
+        return -EINVAL;
+    int rc = tr_receive_raw(bytes, next, deadline);
+    if (rc < 0)
+        return rc;
+    struct tri_task *task = tri_worker_here()->current;
+    int taken = 1;
+    for (; taken < (int)count; taken++) {
+        next += bytes;
+        settle_hand(task);
+        if (!take_message(task, next))
+            break;
+    }
+    return taken;
+}
+
+/* ---- the end of an actor from outside ------------------------------------------------------------------------- */
+
+/* The actor was idle and has been claimed by the caller: makes it run. */
+static void activate(struct tri_task *task)
+{
+    if (tri_task_is(task, TRI_TASK_HANDLER))
+        tri_ready(task);
+    else
+        tri_wake(task);
+}
+
+int tr_actor_stop_raw(struct tr_address address)
+{
+    struct tri_task *task = address.tri_record;
+    bool schedule;
+    if (!task)
+        return -ESRCH;
+    struct tri_mailbox_ref ref = tri_task_mailbox(task, address.tri_generation);
+    int rc = tri_mailbox_close(&ref, &schedule);
+    if (rc == 0 && schedule)
+        activate(task);
+    return rc;
+}
+
+int tr_actor_cancel_raw(struct tr_address address)
+{
+    return address.tri_record ? tri_task_cancel_raw(address.tri_record, address.tri_generation) : -ESRCH;
+}
+
+/* Moves the count of open senders by `change`. Returns the new count, or -ESRCH; closing more than was opened: -EINVAL. */
+static int64_t count_sender(struct tr_address address, int change)
+{
+    struct tri_task *task = address.tri_record;
+    if (!task || tri_task_generation(task) != address.tri_generation ||
+        (tri_load(&task->mailbox.tail, TRI_RELAXED) & TRI_TAIL_CLOSED))
+        return -ESRCH;
+    uint64_t word = tri_load(&task->senders, TRI_RELAXED);
+    uint64_t next;
+    do {
+        if ((uint32_t)(word >> 32) != (uint32_t)address.tri_generation)
+            return -ESRCH;
+        if (change < 0 && (uint32_t)word == 0)
+            return -EINVAL;
+        next = word + (uint64_t)(int64_t)change;
+    } while (!tri_cas(&task->senders, &word, next, TRI_ACQ_REL, TRI_RELAXED));
+    return (uint32_t)next;
+}
+
+int tr_sender_open_raw(struct tr_address address)
+{
+    int64_t count = count_sender(address, 1);
+    return count < 0 ? (int)count : 0;
+}
+
+int tr_sender_close_raw(struct tr_address address)
+{
+    int64_t count = count_sender(address, -1);
+    if (count == 0)
+        tr_actor_stop_raw(address);
+    return count < 0 ? (int)count : 0;
+}
+
+/* ---- what an actor is ----------------------------------------------------------------------------------------- */
+
+int tr_self_raw(struct tr_address *out, const struct tr_type *type)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *task = worker ? worker->current : NULL;
+    if (!task || !tri_task_is(task, TRI_TASK_ACTOR) || tri_load(&task->mailbox.bytes, TRI_RELAXED) != type->size)
+        return -EINVAL;
+    *out = (struct tr_address){ task, tri_task_generation(task) };
+    return 0;
+}
+
+int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out)
+{
+    struct tri_task *task = address.tri_record;
+    if (!task || tri_task_generation(task) != address.tri_generation || !tri_task_is(task, TRI_TASK_ACTOR))
+        return -ESRCH;
+    out->capacity = tri_load(&task->mailbox.capacity, TRI_RELAXED);
+    out->queued = tri_mailbox_length(&task->mailbox, &task->consumer);
+    out->owed = tri_load(&task->debts.count, TRI_RELAXED);
+    return tri_task_generation(task) == address.tri_generation ? 0 : -ESRCH;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.h: a stack overflow names its actor before the process dies.
+ *
+ * The handler for SIGSEGV and SIGBUS runs on an alternate stack, one for each worker. If the address lies in the guard of
+ * one of our stacks it says whose, and how large the stack was; then, and for any other fault, it hands over to the
+ * handler that was there before.
+ */
+#ifndef TRI_FAULT_H
+#define TRI_FAULT_H
+
+/* Installs the handler, once in a process. */
+void tri_fault_install(void);
+/* The alternate stack of the calling worker's thread; NULL when there is no memory for one (faults then go unnamed). */
+void *tri_fault_enter(void);
+void tri_fault_leave(void *alternate);
+
+#endif

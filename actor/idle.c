@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* idle.c: passes, sleeping and stealing. The picture and the edges are in idle.h. */
+#include "actor/idle.h"
+#include "actor/deadline.h"
+#include "actor/sanitizer.h"
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DOZE_NS        (250 * TR_MICROSECOND)
+#define WORTH_NS       10000u /* what a theft must bring: about what moving the cache lines of a batch costs */
+#define STEAL_LIMIT    (TRI_QUEUE_SLOTS / 2)
+#define QUIET_LIMIT    40u /* dozes at which everybody else slept, before the sentry sleeps for good */
+#define FIRST_SWITCHES 8 /* the first pass after a sleep is short, so that the mean is soon right */
+
+/* ---- passes --------------------------------------------------------------------------------------------------- */
+
+static void start_quota(struct tri_worker *worker, int32_t most)
+{
+    uint32_t mean = tri_load(&worker->mean_ns, TRI_RELAXED);
+    int64_t quota = mean > 0 ? (int64_t)TRI_PASS_NS / mean : (int64_t)most;
+    worker->quota_start = worker->quota = quota < 1 ? 1 : quota > most ? most : (int32_t)quota;
+    worker->pass_start = worker->now;
+}
+
+static void measure(struct tri_worker *worker)
+{
+    int64_t switches = worker->quota_start - worker->quota;
+    if (switches <= 0)
+        return;
+    int64_t mean = (worker->now - worker->pass_start) / switches;
+    int64_t old = tri_load(&worker->mean_ns, TRI_RELAXED);
+    int64_t next = old == 0 ? mean : (3 * old + mean) / 4;
+    tri_store(&worker->mean_ns, (uint32_t)(next > UINT32_MAX ? UINT32_MAX : next), TRI_RELAXED);
+}
+
+static struct tri_task *take_list(struct tri_inbox *inbox, uint32_t limit, uint32_t *taken)
+{
+    *taken = 0;
+    if (tri_load(&inbox->count, TRI_RELAXED) == 0)
+        return NULL;
+    tri_lock(&inbox->lock);
+    struct tri_task *first = inbox->first, *last = NULL;
+    for (struct tri_task *task = first; task && *taken < limit; task = task->next) {
+        last = task;
+        ++*taken;
+    }
+    if (last) {
+        inbox->first = last->next;
+        if (!inbox->first)
+            inbox->last = NULL;
+        last->next = NULL;
+        tri_store(&inbox->count, tri_load(&inbox->count, TRI_RELAXED) - *taken, TRI_RELAXED);
+    }
+    tri_unlock(&inbox->lock);
+    return last ? first : NULL;
+}
+
+static void put_list(struct tri_inbox *inbox, struct tri_task *task)
+{
+    tri_lock(&inbox->lock);
+    task->next = NULL;
+    if (inbox->last)
+        inbox->last->next = task;
+    else
+        inbox->first = task;
+    inbox->last = task;
+    tri_store(&inbox->count, tri_load(&inbox->count, TRI_RELAXED) + 1, TRI_RELAXED);
+    tri_unlock(&inbox->lock);
+}
+
+/* Queues a list of tasks here. Only as many as the ring has room for were taken, but for pinned ones. */
+static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
+{
+    uint32_t count = 0;
+    while (task) {
+        struct tri_task *next = task->next;
+        tri_ready_last(worker, task);
+        task = next;
+        count++;
+    }
+    return count;
+}
+
+static uint32_t take_from(struct tri_worker *worker, struct tri_inbox *inbox)
+{
+    uint32_t taken;
+    uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
+    if (room == 0)
+        return 0;
+    return queue_list(worker, take_list(inbox, room < STEAL_LIMIT ? room : STEAL_LIMIT, &taken));
+}
+
+void tri_pass(struct tri_worker *worker)
+{
+    worker->now = tr_clock();
+    measure(worker);
+    tri_count(&worker->polls);
+    tri_reactor_poll(worker->reactor, TR_NOW);
+    tri_deadline_pass(worker);
+    take_from(worker, &worker->inbox);
+    take_from(worker, &worker->runtime->injection);
+    start_quota(worker, TRI_PASS_SWITCHES);
+}
+
+struct tri_task *tri_take_shared_work(struct tri_worker *worker)
+{
+    uint32_t taken;
+    struct tri_inbox *from[] = { &worker->overflow, &worker->inbox, &worker->runtime->injection };
+    for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
+        struct tri_task *task = take_list(from[i], STEAL_LIMIT, &taken);
+        if (task) {
+            queue_list(worker, task->next);
+            return task;
+        }
+    }
+    return NULL;
+}
+
+void tri_overflow(struct tri_worker *worker, struct tri_task *task)
+{
+    put_list(&worker->overflow, task);
+}
+
+/* ---- waking others -------------------------------------------------------------------------------------------- */
+
+void tri_ready_at(struct tri_worker *worker, struct tri_task *task)
+{
+    put_list(&worker->inbox, task);
+    tri_reactor_wake(worker->reactor); /* sticky: a worker about to sleep does not */
+}
+
+/* Wakes one sleeper, if there is one. */
+static void wake_one(struct tr_runtime *runtime)
+{
+    tri_fence(TRI_SEQ_CST); /* [S1] after the push */
+    uint64_t idle = tri_load(&runtime->idle, TRI_RELAXED);
+    if (idle != 0)
+        tri_reactor_wake(runtime->worker[__builtin_ctzll(idle)].reactor);
+}
+
+void tri_ready_foreign(struct tr_runtime *runtime, struct tri_task *task)
+{
+    uint16_t pin = task->pin;
+    tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* the runtime is not taken down while we are in here */
+    if (pin != 0) {
+        tri_ready_at(&runtime->worker[pin - 1], task);
+    } else {
+        put_list(&runtime->injection, task);
+        wake_one(runtime);
+    }
+    tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
+}
+
+void tri_wake_all(struct tr_runtime *runtime)
+{
+    for (uint32_t i = 0; i < runtime->workers; i++)
+        tri_reactor_wake(runtime->worker[i].reactor);
+}
+
+void tri_call_sentry_slow(struct tri_worker *worker)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    uint64_t idle = tri_load(&runtime->idle, TRI_RELAXED) & ~(UINT64_C(1) << worker->index);
+    uint32_t nobody = 0;
+    if (idle == 0 || !tri_cas(&runtime->sentry, &nobody, 1u, TRI_ACQ_REL, TRI_RELAXED))
+        return;
+    struct tri_worker *sleeper = &runtime->worker[__builtin_ctzll(idle)];
+    tri_store(&sleeper->appointed, 1u, TRI_RELEASE);
+    tri_count(&worker->wakes);
+    tri_reactor_wake(sleeper->reactor);
+}
+
+void tri_leave_watch(struct tri_worker *worker)
+{
+    worker->on_watch = false;
+    worker->quiet = 0;
+    tri_store(&worker->runtime->sentry, 0u, TRI_RELEASE);
+    tri_call_sentry(worker);
+}
+
+/* ---- stealing ------------------------------------------------------------------------------------------------- */
+
+static void barrier_everywhere(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void tri_lifo_wait(struct tri_worker *worker)
+{
+    do {
+        tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
+        while (tri_load(&worker->raid, TRI_ACQUIRE) != 0) /* [S3] a few microseconds */
+            tri_spin();
+        tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
+        atomic_signal_fence(memory_order_seq_cst);
+    } while (tri_load(&worker->raid, TRI_RELAXED) != 0);
+}
+
+/* Takes what a hog has in its LIFO slot. */
+static bool raid(struct tri_worker *worker, struct tri_worker *victim)
+{
+    struct tri_task *task = NULL;
+    if (!worker->runtime->can_raid)
+        return false;
+    tri_store(&victim->raid, 1u, TRI_RELAXED);
+    barrier_everywhere();
+    if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
+        task = tri_load(&victim->lifo, TRI_ACQUIRE);    /* [S2] */
+        if (task && task->pin != 0)
+            task = NULL;
+        if (task)
+            tri_store(&victim->lifo, NULL, TRI_RELAXED);
+    }
+    tri_store(&victim->raid, 0u, TRI_RELEASE); /* [S3] */
+    if (task)
+        tri_ready_last(worker, task);
+    return task;
+}
+
+static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
+{
+    uint32_t taken;
+    struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT, &taken);
+    if (task)
+        return queue_list(worker, task) > 0;
+    return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
+}
+
+/* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
+static bool look(struct tri_worker *worker, bool dozed)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    for (uint32_t i = 1; i < runtime->workers; i++) {
+        struct tri_worker *victim = &runtime->worker[(worker->index + i) % runtime->workers];
+        uint32_t count = tri_queue_length(&victim->queue) + tri_load(&victim->overflow.count, TRI_RELAXED);
+        uint64_t switches = tri_load(&victim->switches, TRI_RELAXED);
+        bool hog = dozed && switches == worker->seen[victim->index];
+        worker->seen[victim->index] = switches;
+        uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
+        bool found = false;
+        if (count > 0 && (hog || half * tri_load(&victim->mean_ns, TRI_RELAXED) >= WORTH_NS))
+            found = steal_from(worker, victim);
+        if (!found && hog && tri_load(&victim->lifo, TRI_RELAXED))
+            found = raid(worker, victim);
+        if (found) {
+            tri_count(&worker->steals);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- sleeping ------------------------------------------------------------------------------------------------- */
+
+static bool anything_anywhere(struct tri_worker *worker)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    for (uint32_t i = 0; i < runtime->workers; i++) {
+        struct tri_worker *other = &runtime->worker[i];
+        if (other != worker && (tri_queue_length(&other->queue) > 0 || tri_load(&other->lifo, TRI_RELAXED) ||
+                                tri_load(&other->overflow.count, TRI_RELAXED) > 0))
+            return true;
+    }
+    return false;
+}
+
+static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    uint64_t bit = UINT64_C(1) << worker->index;
+    tri_fetch_or(&runtime->idle, bit, TRI_SEQ_CST); /* [S1] */
+    tri_fence(TRI_SEQ_CST);
+    if (for_good && runtime->can_raid)
+        barrier_everywhere(); /* [S4] */
+    bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
+                 tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
+                 tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT ||
+                 (for_good && anything_anywhere(worker));
+    if (!awake) {
+        tri_count(&worker->sleeps);
+        tri_reactor_poll(worker->reactor, until < worker->next_alarm ? until : worker->next_alarm);
+    }
+    tri_fetch_and(&runtime->idle, ~bit, TRI_SEQ_CST);
+    worker->now = tr_clock();
+    tri_deadline_pass(worker);
+    start_quota(worker, FIRST_SWITCHES);
+}
+
+static bool others_sleep(struct tri_worker *worker)
+{
+    uint64_t all = worker->runtime->workers == 64 ? UINT64_MAX : (UINT64_C(1) << worker->runtime->workers) - 1;
+    uint64_t others = all & ~(UINT64_C(1) << worker->index);
+    return (tri_load(&worker->runtime->idle, TRI_RELAXED) & others) == others;
+}
+
+/* The sentry's doze, or its resignation when everybody has slept for a while. */
+static void keep_watch(struct tri_worker *worker)
+{
+    sleep_until(worker, worker->now + DOZE_NS, false);
+    worker->quiet = others_sleep(worker) ? worker->quiet + 1 : 0;
+    if (look(worker, true) || worker->quiet < QUIET_LIMIT || !worker->runtime->can_raid)
+        return;
+    worker->on_watch = false;
+    worker->quiet = 0;
+    tri_store(&worker->runtime->sentry, 0u, TRI_RELEASE); /* [S4] */
+    sleep_until(worker, TR_FOREVER, true);
+}
+
+enum tri_idle_result tri_idle(struct tri_worker *worker)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    if (tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT)
+        return TRI_IDLE_EXIT;
+    if (worker->alone) {
+        sleep_until(worker, TR_FOREVER, false);
+        return TRI_IDLE_LOOK;
+    }
+    uint32_t nobody = 0;
+    if (tri_exchange(&worker->appointed, 0u, TRI_ACQUIRE) != 0)
+        worker->on_watch = true;
+    if (!worker->on_watch) {
+        if (look(worker, false))
+            return TRI_IDLE_LOOK;
+        worker->on_watch = tri_cas(&runtime->sentry, &nobody, 1u, TRI_ACQ_REL, TRI_RELAXED);
+    }
+    if (worker->on_watch)
+        keep_watch(worker);
+    else
+        sleep_until(worker, TR_FOREVER, false);
+    return TRI_IDLE_LOOK;
+}
+
+void tri_worker_own_stack(struct tri_stack *stack)
+{
+    pthread_attr_t attributes;
+    void *low = NULL;
+    size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &low, &bytes);
+        pthread_attr_destroy(&attributes);
+    }
+    stack->low = low;
+    stack->bytes = bytes;
+}

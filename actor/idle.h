@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * idle.h: what a worker does between tasks: passes (clock, I/O, timers, shared queues), sleeping, and stealing.
+ *
+ * A pass is the one place where a worker looks beyond its own ring. It happens after some 61 switches, after about 100
+ * microseconds (estimated from the mean time per switch, so that no switch reads the clock), or when nothing is ready.
+ *
+ * Stealing must not scatter a fine-grained conversation over two cores, which costs more than it gains, nor leave a task
+ * behind one that hogs its worker. So work is not pushed to sleepers: one idle worker, the sentry, dozes a quarter of a
+ * millisecond at a time and looks at the others. It takes half of a ring if what it would take is worth the move, by
+ * count times the victim's mean time per switch, or if the victim has not switched since the last look: a hog, whose LIFO
+ * slot may be taken as well. Other idle workers sleep for good. A sentry that goes to work calls the next sleeper.
+ *
+ *   [S1] idle bit (fetch_or, seq_cst), then look at the shared queues   against   push under lock, fence, load idle:
+ *        either the pusher sees the sleeper, or the sleeper the push. A wake is a sticky token of the reactor.
+ *   [S2] lifo release -> acquire by the raider.
+ *   [S3] the LIFO slot is its owner's alone, without fences, until a raider sets `raid` and makes every thread of the
+ *        process pass a barrier (membarrier): then either the owner sees `raid`, or the raider sees `in_lifo`.
+ *   [S4] resigning as sentry: sentry := 0, membarrier, look at all queues   against   push, load sentry (no fence).
+ */
+#ifndef TRI_IDLE_H
+#define TRI_IDLE_H
+
+#include "actor/scheduler.h"
+
+enum tri_idle_result { TRI_IDLE_LOOK, TRI_IDLE_EXIT };
+
+/* Renews the clock, submits and reaps I/O, fires timers, and starts a new quota. */
+void tri_pass(struct tri_worker *worker);
+
+/* Nothing is ready here: takes some from elsewhere or sleeps. EXIT: the runtime is over. */
+enum tri_idle_result tri_idle(struct tri_worker *worker);
+
+/* The ring is full: `task` goes to the overflow list. */
+void tri_overflow(struct tri_worker *worker, struct tri_task *task);
+
+/* From the worker's overflow, its inbox, or the runtime's injection queue, when the ring is empty. */
+struct tri_task *tri_take_shared_work(struct tri_worker *worker);
+
+/* The sentry has found work: somebody else may keep watch. */
+void tri_leave_watch(struct tri_worker *worker);
+
+/* Makes a task run at a given worker, or in a runtime that the caller is no worker of. */
+void tri_ready_at(struct tri_worker *worker, struct tri_task *task);
+void tri_ready_foreign(struct tr_runtime *runtime, struct tri_task *task);
+
+/* Wakes every worker, to look at the runtime's phase. */
+void tri_wake_all(struct tr_runtime *runtime);
+
+/* Notes the bounds of the thread's own stack, for ASan. */
+void tri_worker_own_stack(struct tri_stack *stack);
+
+/* Runs the scheduler on the calling thread until the runtime is over. */
+void tri_worker_loop(struct tri_worker *worker);
+
+void tri_call_sentry_slow(struct tri_worker *worker);
+void tri_lifo_wait(struct tri_worker *worker);
+
+/* Something can be stolen here: somebody should be on watch. Two loads of lines that are rarely written. */
+static inline void tri_call_sentry(struct tri_worker *worker)
+{
+    if (worker->alone)
+        return;
+    struct tr_runtime *runtime = worker->runtime;
+    if (__builtin_expect(tri_load(&runtime->sentry, TRI_RELAXED) == 0, 0) &&
+        tri_load(&runtime->idle, TRI_RELAXED) != 0)
+        tri_call_sentry_slow(worker);
+}
+
+/* [S3] The owner's side of the LIFO slot. */
+static inline void tri_lifo_begin(struct tri_worker *worker)
+{
+    if (worker->alone)
+        return;
+    tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(tri_load(&worker->raid, TRI_RELAXED) != 0, 0))
+        tri_lifo_wait(worker);
+}
+
+static inline void tri_lifo_end(struct tri_worker *worker)
+{
+    if (!worker->alone)
+        tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * queue.h: a worker's run queue: a ring of 256, pushed by its owner, popped by the owner and by thieves (the layout of
+ * Go's and Tokio's run queues).
+ *
+ *   [Q1] tail release (push) -> tail acquire (thief): the entries below it. The owner needs no order with itself.
+ *   [Q2] head CAS release (pop, steal) -> head acquire (push): the entry has been read before it is written again.
+ *   [Q3] the CAS on the head decides who gets an entry; a thief copies first, and throws the copy away if it loses.
+ */
+#ifndef TRI_QUEUE_H
+#define TRI_QUEUE_H
+
+#include "mailbox/atomic.h"
+#include <stddef.h>
+
+#ifndef TRI_QUEUE_SLOTS
+#define TRI_QUEUE_SLOTS 256u
+#endif
+
+struct tri_task;
+
+struct tri_queue {
+    _Alignas(64) TRI_ATOMIC(uint32_t) head; /* thieves and owner */
+    _Alignas(64) TRI_ATOMIC(uint32_t) tail; /* owner */
+    TRI_ATOMIC(struct tri_task *) slots[TRI_QUEUE_SLOTS];
+};
+
+static inline uint32_t tri_queue_length(struct tri_queue *queue)
+{
+    uint32_t head = tri_load(&queue->head, TRI_RELAXED);
+    uint32_t length = tri_load(&queue->tail, TRI_RELAXED) - head;
+    return length <= TRI_QUEUE_SLOTS ? length : 0; /* the two were read apart */
+}
+
+/* Owner. False when full. */
+static inline bool tri_queue_push(struct tri_queue *queue, struct tri_task *task)
+{
+    uint32_t tail = tri_load(&queue->tail, TRI_RELAXED);
+    if (tail - tri_load(&queue->head, TRI_ACQUIRE) == TRI_QUEUE_SLOTS) /* [Q2] */
+        return false;
+    tri_store(&queue->slots[tail % TRI_QUEUE_SLOTS], task, TRI_RELAXED);
+    tri_store(&queue->tail, tail + 1, TRI_RELEASE); /* [Q1] */
+    return true;
+}
+
+/* Owner. `alone`: there are no thieves. */
+static inline struct tri_task *tri_queue_pop(struct tri_queue *queue, bool alone)
+{
+    uint32_t head = tri_load(&queue->head, TRI_RELAXED);
+    uint32_t tail = tri_load(&queue->tail, TRI_RELAXED);
+    while (head != tail) {
+        struct tri_task *task = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
+        if (alone) {
+            tri_store(&queue->head, head + 1, TRI_RELAXED);
+            return task;
+        }
+        if (tri_cas(&queue->head, &head, head + 1, TRI_RELEASE, TRI_RELAXED)) /* [Q2] [Q3] */
+            return task;
+    }
+    return NULL;
+}
+
+/* Moves half of `victim`, at most `limit`, to the thief's own queue, which is empty. Returns how many. */
+static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
+{
+    uint32_t head = tri_load(&victim->head, TRI_ACQUIRE);
+    for (;;) {
+        uint32_t length = tri_load(&victim->tail, TRI_ACQUIRE) - head; /* [Q1] */
+        if (length == 0)
+            return 0;
+        if (length > TRI_QUEUE_SLOTS) { /* the head moved on between the two loads */
+            head = tri_load(&victim->head, TRI_ACQUIRE);
+            continue;
+        }
+        uint32_t count = length - length / 2;
+        if (count > limit)
+            count = limit;
+        uint32_t tail = tri_load(&own->tail, TRI_RELAXED);
+        for (uint32_t i = 0; i < count; i++) {
+            struct tri_task *task = tri_load(&victim->slots[(head + i) % TRI_QUEUE_SLOTS], TRI_RELAXED);
+            tri_store(&own->slots[(tail + i) % TRI_QUEUE_SLOTS], task, TRI_RELAXED);
+        }
+        if (tri_cas(&victim->head, &head, head + count, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [Q2] [Q3] */
+            tri_store(&own->tail, tail + count, TRI_RELEASE); /* [Q1] */
+            return count;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.c: starting and ending runtimes.
+ *
+ * A shutdown has phases, each bounded:
+ *   STOP    no new task; mailboxes are closed, so actors drain and end; tasks without a mailbox are cancelled
+ *   CANCEL  whatever is left is cancelled
+ *   EXIT    nothing lives: workers leave their loops and take down their reactors
+ * The thread in tr_run or tr_stop moves them on. Runtimes live in a table by index, since a record names its runtime by
+ * 16 bits; their memory is used again, never freed, for the sake of those who come late.
+ */
+#include "actor/runtime.h"
+#include "actor/fault.h"
+#include "actor/idle.h"
+#include "actor/spawn.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_STACK_BYTES (64u * 1024)
+#define DEFAULT_STOP_NS     (100 * TR_MILLISECOND)
+#define DEFAULT_SHUTDOWN_NS (5 * TR_SECOND)
+
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tr_runtime *table[TRI_RUNTIME_LIMIT];
+static bool used[TRI_RUNTIME_LIMIT];
+
+struct tr_runtime *tri_runtime_at(uint32_t index)
+{
+    return table[index]; /* of a living task: written before the task was */
+}
+
+void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *context), void *context)
+{
+    pthread_mutex_lock(&table_lock);
+    for (uint32_t i = 0; i < TRI_RUNTIME_LIMIT; i++)
+        for (uint32_t j = 0; used[i] && table[i]->worker && j < table[i]->workers; j++)
+            visit(&table[i]->worker[j], context);
+    pthread_mutex_unlock(&table_lock);
+}
+
+uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
+                               void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    uint64_t count = 0;
+    struct tri_pool *pool = &tri_task_pool;
+    tri_lock(&pool->lock);
+    uint32_t slabs = pool->slab_count;
+    tri_unlock(&pool->lock);
+    for (uint32_t i = 0; i < slabs; i++) {
+        tri_lock(&pool->lock); /* the array of slabs may move */
+        char *slab = pool->slabs[i];
+        tri_unlock(&pool->lock);
+        for (uint32_t j = 0; j < pool->slab_objects; j++) {
+            struct tri_task *task = (struct tri_task *)(void *)(slab + (size_t)j * pool->object_bytes);
+            uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] of task.c */
+            if (!(life & TRI_LIFE_ALIVE) || tri_load(&task->runtime, TRI_RELAXED) != runtime->index)
+                continue;
+            count++;
+            if (visit)
+                visit(task, life >> TRI_LIFE_SHIFT, context);
+        }
+    }
+    return count;
+}
+
+/* ---- starting ------------------------------------------------------------------------------------------------- */
+
+static struct tr_runtime *take_entry(void)
+{
+    struct tr_runtime *runtime = NULL;
+    pthread_mutex_lock(&table_lock);
+    for (uint32_t i = 0; i < TRI_RUNTIME_LIMIT && !runtime; i++) {
+        if (used[i])
+            continue;
+        if (!table[i] && !(table[i] = aligned_alloc(64, (sizeof *table[i] + 63) / 64 * 64)))
+            break;
+        runtime = table[i];
+        memset(runtime, 0, sizeof *runtime);
+        runtime->index = i;
+        used[i] = true;
+    }
+    pthread_mutex_unlock(&table_lock);
+    return runtime;
+}
+
+static void give_entry(struct tr_runtime *runtime)
+{
+    if (runtime->wake_fd >= 0)
+        close(runtime->wake_fd);
+    pthread_mutex_lock(&table_lock);
+    used[runtime->index] = false;
+    free(runtime->worker);
+    runtime->worker = NULL;
+    pthread_mutex_unlock(&table_lock);
+}
+
+static unsigned wanted_workers(const struct tr_options *options)
+{
+    const char *text = getenv("TR_WORKERS");
+    unsigned long count = options->workers;
+    if (count == 0 && text && *text) {
+        char *end;
+        count = strtoul(text, &end, 10);
+        if (*end || count == 0 || count > TRI_WORKER_LIMIT) {
+            tr_log(TR_LOG_WARNING, "TR_WORKERS='%s' is not a number from 1 to %u: ignored", text, TRI_WORKER_LIMIT);
+            count = 0;
+        }
+    }
+    return count ? (unsigned)count : tri_cpu_count();
+}
+
+static int configure(struct tr_runtime *runtime, const struct tr_options *options)
+{
+    runtime->workers = wanted_workers(options);
+    runtime->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
+    int size_class = tri_stack_class(runtime->stack_bytes);
+    if (runtime->workers > TRI_WORKER_LIMIT || size_class < 0 || options->backend > TR_BACKEND_EPOLL ||
+        options->stop_ns < 0 || options->shutdown_ns < 0)
+        return -EINVAL;
+    runtime->stack_class = (uint32_t)size_class;
+    runtime->backend = options->backend;
+    runtime->stop_ns = options->stop_ns ? options->stop_ns : DEFAULT_STOP_NS;
+    runtime->shutdown_ns = options->shutdown_ns ? options->shutdown_ns : DEFAULT_SHUTDOWN_NS;
+    runtime->migrate_always = options->migrate_always;
+    runtime->no_caches = options->no_caches;
+    runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
+    runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return runtime->wake_fd < 0 ? -errno : 0;
+}
+
+static int make_workers(struct tr_runtime *runtime)
+{
+    size_t bytes = (sizeof(struct tri_worker) + 63) / 64 * 64;
+    struct tri_worker *workers = aligned_alloc(64, bytes * runtime->workers);
+    if (!workers)
+        return -ENOMEM;
+    memset(workers, 0, bytes * runtime->workers);
+    for (uint32_t i = 0; i < runtime->workers; i++) {
+        workers[i].runtime = runtime;
+        workers[i].index = i;
+        workers[i].alone = runtime->workers == 1;
+        workers[i].migrate = runtime->migrate_always;
+        workers[i].no_caches = runtime->no_caches;
+        workers[i].stack_class = runtime->stack_class;
+        workers[i].quota = workers[i].quota_start = 8;
+    }
+    pthread_mutex_lock(&table_lock);
+    runtime->worker = workers;
+    pthread_mutex_unlock(&table_lock);
+    return 0;
+}
+
+/* Waits on wake_fd, until `deadline`. */
+static void await_event(struct tr_runtime *runtime, int other_fd, tr_time deadline)
+{
+    struct pollfd fds[2] = { { .fd = runtime->wake_fd, .events = POLLIN }, { .fd = other_fd, .events = POLLIN } };
+    tr_time now = tr_clock();
+    tr_time left = deadline <= now ? 0 : deadline - now;
+    struct timespec span = { .tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND };
+    uint64_t count;
+    if (ppoll(fds, other_fd >= 0 ? 2 : 1, deadline == TR_FOREVER ? NULL : &span, NULL) > 0 && fds[0].revents &&
+        read(runtime->wake_fd, &count, sizeof count) < 0)
+        return; /* somebody else was quicker */
+}
+
+static void join_workers(struct tr_runtime *runtime, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        pthread_join(runtime->worker[i].thread, NULL);
+}
+
+static int start_threads(struct tr_runtime *runtime)
+{
+    uint32_t wanted = runtime->workers, made = 0;
+    int rc = 0;
+    for (; made < wanted && rc == 0; made++) {
+        rc = -pthread_create(&runtime->worker[made].thread, NULL, tri_worker_main, &runtime->worker[made]);
+        if (rc < 0)
+            break;
+    }
+    if (rc < 0) { /* those that are up wait for the rest: tell them that this is all */
+        tri_store(&runtime->failed, (uint32_t)EAGAIN, TRI_RELAXED);
+        tri_store(&runtime->phase, (uint32_t)TRI_PHASE_EXIT, TRI_RELEASE);
+        tri_fetch_add(&runtime->left, wanted - made, TRI_RELEASE);
+        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE);
+    }
+    while (tri_load(&runtime->started, TRI_ACQUIRE) < wanted)
+        await_event(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
+    int failed = -(int)tri_load(&runtime->failed, TRI_RELAXED);
+    if (failed < 0)
+        join_workers(runtime, made);
+    return failed;
+}
+
+int tr_start(struct tr_runtime **out, const struct tr_options *options)
+{
+    static const struct tr_options defaults;
+    if (tri_in_task())
+        return -EDEADLK;
+    if (!options)
+        options = &defaults;
+    struct tr_runtime *runtime = take_entry();
+    if (!runtime)
+        return -ENOMEM;
+    runtime->wake_fd = -1;
+    tri_fault_install();
+    int rc = configure(runtime, options);
+    if (rc == 0)
+        rc = make_workers(runtime);
+    if (rc == 0)
+        rc = start_threads(runtime);
+    if (rc < 0) {
+        give_entry(runtime);
+        return rc;
+    }
+    *out = runtime;
+    return 0;
+}
+
+/* ---- shutdown ------------------------------------------------------------------------------------------------- */
+
+/* Tasks that live. Ends are read before spawns: the difference is never too small. */
+static uint64_t count_live(struct tr_runtime *runtime)
+{
+    uint64_t ended = 0, spawned = 0;
+    for (uint32_t i = 0; i < runtime->workers; i++)
+        ended += tri_load(&runtime->worker[i].ended, TRI_ACQUIRE);
+    for (uint32_t i = 0; i < runtime->workers; i++)
+        spawned += tri_load(&runtime->worker[i].spawned, TRI_ACQUIRE);
+    return spawned + tri_load(&runtime->foreign_spawned, TRI_ACQUIRE) - ended;
+}
+
+static void signal_event(struct tr_runtime *runtime)
+{
+    uint64_t one = 1;
+    if (write(runtime->wake_fd, &one, sizeof one) < 0)
+        return; /* full: it is readable anyway */
+}
+
+void tri_runtime_task_ended(struct tr_runtime *runtime)
+{
+    if (count_live(runtime) == 0)
+        signal_event(runtime);
+}
+
+static void stop_task(struct tri_task *task, uint64_t generation, void *context)
+{
+    (void)context;
+    if (tri_task_is(task, TRI_TASK_ACTOR))
+        tr_actor_stop_raw((struct tr_address){ task, generation });
+    else
+        tri_task_cancel_raw(task, generation);
+}
+
+static void cancel_task(struct tri_task *task, uint64_t generation, void *context)
+{
+    (void)context;
+    tri_task_cancel_raw(task, generation);
+}
+
+/* Repeats the phase's request, for tasks that were being spawned when it was first made, until nothing lives. */
+static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
+                       void (*request)(struct tri_task *task, uint64_t generation, void *context))
+{
+    tr_time pause = 5 * TR_MILLISECOND;
+    for (;;) {
+        if (count_live(runtime) == 0)
+            return true;
+        tri_runtime_each_task(runtime, request, NULL);
+        if (count_live(runtime) == 0)
+            return true;
+        tr_time now = tr_clock();
+        if (now >= deadline)
+            return false;
+        tr_time until = deadline - now < pause ? deadline : now + pause;
+        await_event(runtime, -1, until);
+        pause *= 2;
+    }
+}
+
+static void enter_phase(struct tr_runtime *runtime, enum tri_phase phase)
+{
+    if (tri_load(&runtime->phase, TRI_RELAXED) < (uint32_t)phase)
+        tri_store(&runtime->phase, (uint32_t)phase, TRI_RELEASE);
+}
+
+int tr_stop(struct tr_runtime *runtime, tr_time deadline)
+{
+    if (tri_in_task())
+        return -EDEADLK;
+    enter_phase(runtime, TRI_PHASE_STOP);
+    tr_time stop = tr_after(runtime->stop_ns);
+    bool over = wait_phase(runtime, stop < deadline ? stop : deadline, stop_task);
+    if (!over) {
+        enter_phase(runtime, TRI_PHASE_CANCEL);
+        over = wait_phase(runtime, deadline, cancel_task);
+    }
+    if (!over) {
+        tri_runtime_report(runtime);
+        return -ETIMEDOUT;
+    }
+    enter_phase(runtime, TRI_PHASE_EXIT);
+    tri_wake_all(runtime);
+    join_workers(runtime, runtime->workers);
+    give_entry(runtime);
+    return 0;
+}
+
+int tr_shutdown(tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return -EINVAL;
+    struct tr_runtime *runtime = worker->runtime;
+    tri_store(&runtime->shutdown_at, deadline, TRI_RELAXED);
+    enter_phase(runtime, TRI_PHASE_STOP);
+    tri_runtime_each_task(runtime, stop_task, NULL);
+    signal_event(runtime);
+    return 0;
+}
+
+/* ---- tr_run --------------------------------------------------------------------------------------------------- */
+
+struct program {
+    int (*main)(void *argument);
+    void *argument;
+    struct tr_runtime *runtime;
+    TRI_ATOMIC(uint32_t) over;
+};
+
+static int run_main(void *argument)
+{
+    struct program *program = argument;
+    int result = program->main(program->argument);
+    tri_store(&program->over, 1u, TRI_RELEASE);
+    signal_event(program->runtime);
+    return result;
+}
+
+/* Waits for the end of main, a signal, or a shutdown asked for by a task; in the latter two main has a bounded time left. */
+static void await_main(struct program *program, struct tr_task task, int signal_fd)
+{
+    struct tr_runtime *runtime = program->runtime;
+    while (!tri_load(&program->over, TRI_ACQUIRE)) {
+        tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
+        if (deadline <= tr_clock())
+            return;
+        await_event(runtime, signal_fd, deadline);
+        struct signalfd_siginfo info;
+        if (signal_fd >= 0 && read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+            tr_log(TR_LOG_INFO, "%s: shutting down", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+            if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
+                tri_store(&runtime->shutdown_at, tr_after(runtime->shutdown_ns), TRI_RELAXED);
+            tr_task_cancel(task);
+        }
+    }
+}
+
+static int run_program(struct program *program, int signal_fd)
+{
+    struct tr_runtime *runtime = program->runtime;
+    struct tr_task task;
+    int result = 0;
+    struct tr_task_options options = { .name = "main", .runtime = runtime };
+    int rc = tr_task_spawn(&task, run_main, program, &options);
+    if (rc == 0)
+        await_main(program, task, signal_fd);
+    tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
+    if (deadline == TR_FOREVER)
+        deadline = tr_after(runtime->shutdown_ns);
+    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE))
+        tr_task_join(task, &result, TR_FOREVER);
+    else if (rc == 0)
+        result = -ETIMEDOUT;
+    tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
+    return rc < 0 ? rc : result;
+}
+
+int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument)
+{
+    struct program *program = malloc(sizeof *program);
+    sigset_t signals, before;
+    int signal_fd = -1;
+    if (!program)
+        return -ENOMEM;
+    *program = (struct program){ .main = main, .argument = argument };
+    bool take_signals = !options || !options->keep_signals;
+    sigemptyset(&signals);
+    if (take_signals) {
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    int result = tr_start(&program->runtime, options);
+    if (result == 0)
+        result = run_program(program, signal_fd);
+    if (!program->runtime || tri_load(&program->over, TRI_RELAXED))
+        free(program); /* else a main that would not end still uses it */
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (signal_fd >= 0)
+        close(signal_fd);
+    return result;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime.h: the table of runtimes, for those who must walk over all of them. */
+#ifndef TRI_RUNTIME_H
+#define TRI_RUNTIME_H
+
+#include "actor/scheduler.h"
+
+/* Calls visit for every worker of every runtime, with the table locked. */
+void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *context), void *context);
+
+/* Calls visit for every living task of `runtime`; what it sees may change under its eyes. Returns how many. */
+uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
+                               void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context);
+
+/* Says in the log which tasks still run, what they wait on and since when. */
+void tri_runtime_report(struct tr_runtime *runtime);
+
+/* CPUs allowed by affinity and cgroup quota, at least 1. */
+unsigned tri_cpu_count(void);
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scheduler.c: how a worker picks, starts, resumes and leaves tasks. Idling and stealing are in idle.c.
+ *
+ * The loop of a worker runs on a borrowed stack. To start a task it calls the body right there; a body that returns
+ * without suspending has cost no switch. One that suspends takes the stack with it, the loop's frame at the base, and the
+ * worker goes on elsewhere: straight on the stack of the next ready task that has one, else on a fresh loop. When the
+ * suspended task's body returns at last, the loop frame beneath it carries on as the loop of whichever worker resumed it.
+ *
+ *   stack 1: [loop][body A ... suspend]   parked with A
+ *   stack 2: [loop][body B ...        ]   running: B resumes A: stack 2 parks or is released, stack 1 runs
+ *
+ * Rules that make it sound:
+ *   1. Nothing makes a task or a stack reachable before its context is saved: what must happen then (commit a park, queue
+ *      again, release a stack) is left in the worker as a hook, and the first code on the other side runs it.
+ *   2. No worker pointer and no thread-local address survives a suspension: tri_worker_here() is opaque to the compiler.
+ *   3. Before a suspension the chain of held callers is queued: they are ordinary tasks from then on.
+ */
+#include "actor/scheduler.h"
+#include "actor/deadline.h"
+#include "actor/idle.h"
+#include "actor/sanitizer.h"
+#include "actor/switch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define LIFO_RUN_LIMIT 64u /* in a row, so that two tasks that wake each other do not starve the ring */
+
+static __thread struct tri_worker *here __attribute__((tls_model("initial-exec")));
+
+__attribute__((noinline)) struct tri_worker *tri_worker_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return here;
+}
+
+struct tri_reactor *tri_reactor_here(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker ? worker->reactor : NULL;
+}
+
+/* errno is thread-local: its address must not be kept across a switch, so these stay out of line. */
+static __attribute__((noinline)) int load_errno(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return errno;
+}
+
+static __attribute__((noinline)) void store_errno(int value)
+{
+    __asm__ volatile("" ::: "memory");
+    errno = value;
+}
+
+/* ---- ready tasks ---------------------------------------------------------------------------------------------- */
+
+/* Pinned tasks stay out of the ring, where thieves take what they find. */
+static void push_pinned(struct tri_worker *worker, struct tri_task *task)
+{
+    task->next = NULL;
+    if (worker->pinned_last)
+        worker->pinned_last->next = task;
+    else
+        worker->pinned_first = task;
+    worker->pinned_last = task;
+}
+
+static struct tri_task *pop_pinned(struct tri_worker *worker)
+{
+    struct tri_task *task = worker->pinned_first;
+    if (task && !(worker->pinned_first = task->next))
+        worker->pinned_last = NULL;
+    return task;
+}
+
+void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+{
+    if (task->pin != 0) {
+        push_pinned(worker, task);
+        return;
+    }
+    if (!tri_queue_push(&worker->queue, task))
+        tri_overflow(worker, task);
+    tri_call_sentry(worker);
+}
+
+static void ready_next(struct tri_worker *worker, struct tri_task *task)
+{
+    tri_lifo_begin(worker);
+    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
+    tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */
+    tri_lifo_end(worker);
+    if (before)
+        tri_ready_last(worker, before);
+    else
+        tri_call_sentry(worker);
+}
+
+void tri_ready(struct tri_task *task)
+{
+    struct tri_worker *worker = tri_worker_here();
+    uint32_t runtime = tri_load(&task->runtime, TRI_RELAXED);
+    if (!worker || worker->runtime->index != runtime)
+        tri_ready_foreign(tri_runtime_at(runtime), task);
+    else if (task->pin != 0 && task->pin != worker->index + 1)
+        tri_ready_at(&worker->runtime->worker[task->pin - 1], task);
+    else if (worker->migrate && task->pin == 0)
+        tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
+    else
+        ready_next(worker, task);
+}
+
+static struct tri_task *take_lifo(struct tri_worker *worker)
+{
+    if (!tri_load(&worker->lifo, TRI_RELAXED))
+        return NULL;
+    tri_lifo_begin(worker);
+    struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
+    tri_store(&worker->lifo, NULL, TRI_RELAXED);
+    tri_lifo_end(worker);
+    return task;
+}
+
+bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
+{
+    if (tri_load(&worker->lifo, TRI_RELAXED) != task)
+        return false;
+    struct tri_task *taken = take_lifo(worker);
+    if (taken && taken != task)
+        tri_ready_last(worker, taken);
+    return taken == task;
+}
+
+/* From the ring or the pinned tasks, in turn. */
+static struct tri_task *pop_waiting(struct tri_worker *worker)
+{
+    struct tri_task *task = NULL;
+    worker->pinned_turn = !worker->pinned_turn;
+    if (worker->pinned_turn)
+        task = pop_pinned(worker);
+    if (!task)
+        task = tri_queue_pop(&worker->queue, worker->alone);
+    return task || worker->pinned_turn ? task : pop_pinned(worker);
+}
+
+/* The next ready task of this worker's own, or NULL. */
+static struct tri_task *next_own(struct tri_worker *worker)
+{
+    struct tri_task *task = take_lifo(worker);
+    if (task) {
+        if (++worker->lifo_run < LIFO_RUN_LIMIT)
+            return task;
+        struct tri_task *waiting = pop_waiting(worker);
+        if (!waiting)
+            return task;
+        worker->lifo_run = 0;
+        tri_ready_last(worker, task);
+        return waiting;
+    }
+    worker->lifo_run = 0;
+    task = pop_waiting(worker);
+    return task ? task : tri_take_shared_work(worker);
+}
+
+/* The next task to run, its budget set; NULL when nothing is ready. */
+static struct tri_task *next_task(struct tri_worker *worker)
+{
+    struct tri_task *task = next_own(worker);
+    worker->budget = TRI_BUDGET;
+    return task;
+}
+
+/* ---- switching ------------------------------------------------------------------------------------------------ */
+
+static void park_commit(struct tri_worker *worker, struct tri_task *task)
+{
+    if (!tri_park_commit(&task->park)) {
+        tri_ready_last(worker, task);
+        return;
+    }
+    /* From here the task may run elsewhere, or be another's; its mailbox is valid memory all the same. */
+    tri_fence_after_rmw();
+    if (tri_load(&task->consumer.waiting, TRI_RELAXED)) /* [M5] of mailbox.c, its sure half */
+        tri_mailbox_grant(&task->mailbox, &task->consumer, tri_storage_cache(worker));
+}
+
+static inline void run_hook(struct tri_worker *worker)
+{
+    enum tri_hook hook = worker->hook;
+    worker->hook = TRI_HOOK_NONE;
+    switch (hook) {
+    case TRI_HOOK_NONE:
+        break;
+    case TRI_HOOK_PARK:
+        park_commit(worker, worker->hook_task);
+        break;
+    case TRI_HOOK_REQUEUE:
+        if (worker->migrate && worker->hook_task->pin == 0)
+            tri_ready(worker->hook_task);
+        else
+            tri_ready_last(worker, worker->hook_task);
+        break;
+    case TRI_HOOK_RELEASE:
+        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
+        break;
+    }
+}
+
+/* A stack ran over its end where no guard page could stop it. */
+static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
+{
+    tr_log(TR_LOG_ERROR, "stack overflow in %s '%s' (stack of %zu KiB): the canary at its end is gone; give it a larger "
+           "stack_bytes", worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
+           worker->current ? tri_task_label(worker->current) : "?", (size_t)(stack->bytes / 1024));
+    abort();
+}
+
+/* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
+static inline TRI_NO_TSAN void switch_stacks(struct tri_worker *worker, struct tri_stack *from, struct tri_stack *to)
+{
+    tri_count(&worker->switches);
+    worker->quota--;
+    if (__builtin_expect(!tri_stack_intact(from), 0))
+        die_of_overflow(worker, from);
+    worker->stack = to;
+    tri_asan_leave(&from->fake, to->low, to->bytes);
+    tri_fiber_switch(to->fiber);
+    tri_switch(&from->sp, to->sp);
+    tri_asan_arrive(from->fake);
+}
+
+static struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
+{
+    return tri_stack_take(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, size_class);
+}
+
+/* The stack on which `next` goes on (NULL: a loop looks further), or NULL when memory is out. */
+static struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
+{
+    if (next && next->stack) {
+        struct tri_stack *stack = next->stack;
+        next->stack = NULL; /* it has none again, should it end or go idle */
+        worker->current = next;
+        return stack;
+    }
+    struct tri_stack *stack = take_stack(worker, next ? next->stack_class : worker->stack_class);
+    if (stack) {
+        worker->hand = next;
+        worker->current = NULL;
+    }
+    return stack;
+}
+
+/* Rule 3: those who were held wait like anybody else from now on. */
+static void release_held(struct tri_worker *worker)
+{
+    while (worker->held) {
+        struct tri_task *task = worker->held;
+        worker->held = task->next;
+        tri_ready_last(worker, task);
+    }
+}
+
+/* No memory for a loop's stack: go on here, resuming tasks that have one, until a stack or our own wake turns up. */
+static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *unstarted)
+{
+    struct tri_task *self = worker->current;
+    tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
+    for (;;) {
+        if (unstarted)
+            tri_ready_last(worker, unstarted);
+        tri_reactor_poll(worker->reactor, worker->now + TR_MILLISECOND);
+        tri_pass(worker);
+        if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
+            return NULL;
+        unstarted = next_task(worker);
+        struct tri_stack *stack = stack_for(worker, unstarted);
+        if (stack)
+            return stack;
+    }
+}
+
+void tri_suspend(struct tri_worker *worker, enum tri_hook hook)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *from = worker->stack;
+    release_held(worker);
+    if (worker->quota <= 0)
+        tri_pass(worker);
+    struct tri_task *next = next_task(worker);
+    if (!next) {
+        tri_pass(worker);
+        next = next_task(worker);
+    }
+    if (!next && hook == TRI_HOOK_REQUEUE && !worker->migrate)
+        return; /* a yield to nobody */
+    if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park)) {
+        if (next)
+            tri_ready_last(worker, next);
+        return;
+    }
+    struct tri_stack *to = stack_for(worker, next);
+    if (!to && !(to = scrape_stack(worker, hook, next)))
+        return;
+    int saved = load_errno();
+    self->stack = from;
+    worker->hook = hook;
+    worker->hook_task = self;
+    switch_stacks(worker, from, to);
+    run_hook(tri_worker_here());
+    store_errno(saved);
+}
+
+bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next)
+{
+    return !worker->migrate && (next->pin == 0 || next->pin == worker->index + 1);
+}
+
+void tri_hold(struct tri_worker *worker, struct tri_task *next)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *from = worker->stack;
+    struct tri_stack *to = take_stack(worker, next->stack_class);
+    if (!to) {
+        tri_ready_last(worker, next);
+        return;
+    }
+    int saved = load_errno();
+    self->stack = from;
+    self->next = worker->held;
+    worker->held = self;
+    worker->hand = next;
+    worker->current = NULL;
+    switch_stacks(worker, from, to);
+    run_hook(tri_worker_here());
+    store_errno(saved);
+}
+
+void tri_charge(struct tri_worker *worker)
+{
+    if (--worker->budget <= 0)
+        tri_suspend(worker, TRI_HOOK_REQUEUE);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------- */
+
+static void start_task(struct tri_worker *worker, struct tri_task *task)
+{
+    worker->current = task;
+    worker->stack->shield = NULL;
+    if (tri_task_is(task, TRI_TASK_HANDLER)) {
+        tri_handler_run(task);
+        return;
+    }
+    int result = task->body(task->argument);
+    tri_task_end(task, result);
+}
+
+/* The task to go on with after one has returned or gone idle: a held caller first. */
+static struct tri_task *after_task(struct tri_worker *worker)
+{
+    struct tri_task *task = worker->held;
+    worker->current = NULL;
+    if (task)
+        worker->held = task->next;
+    return task;
+}
+
+/* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. */
+static void leave_loop(struct tri_worker *worker, struct tri_task *task)
+{
+    struct tri_stack *from = worker->stack;
+    struct tri_stack *to = stack_for(worker, task);
+    if (!to) { /* an unstarted task that wants a large stack, and no memory for it */
+        worker->current = task;
+        tr_log(TR_LOG_ERROR, "no memory for the stack of '%s': it ends with -ENOMEM", tri_task_label(task));
+        tri_task_end(task, -ENOMEM);
+        worker->current = NULL;
+        return;
+    }
+    worker->hook = TRI_HOOK_RELEASE;
+    worker->hook_stack = from;
+    switch_stacks(worker, from, to);
+    run_hook(tri_worker_here());
+}
+
+/* The end of the worker: back to the thread's own stack. */
+static void leave_worker(struct tri_worker *worker)
+{
+    worker->hook = TRI_HOOK_RELEASE;
+    worker->hook_stack = worker->stack;
+    switch_stacks(worker, worker->stack, &worker->os_stack);
+    run_hook(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
+}
+
+void tri_loop_entry(struct tri_stack *stack)
+{
+    tri_asan_arrive(NULL);
+    run_hook(tri_worker_here());
+    for (;;) {
+        struct tri_worker *worker = tri_worker_here();
+        struct tri_task *task = worker->hand;
+        worker->hand = NULL;
+        if (!task)
+            task = after_task(worker);
+        if (!task) {
+            if (worker->quota-- <= 0)
+                tri_pass(worker);
+            task = next_task(worker);
+        }
+        if (!task) {
+            if (tri_idle(worker) == TRI_IDLE_EXIT)
+                leave_worker(worker);
+            continue;
+        }
+        if (__builtin_expect(worker->on_watch, 0))
+            tri_leave_watch(worker);
+        if (task->stack || task->stack_class != stack->size_class)
+            leave_loop(worker, task);
+        else
+            start_task(worker, task);
+    }
+}
+
+/* ---- the thread ----------------------------------------------------------------------------------------------- */
+
+void tri_worker_loop(struct tri_worker *worker)
+{
+    here = worker;
+    worker->os_stack.fiber = tri_fiber_current();
+    tri_worker_own_stack(&worker->os_stack);
+    worker->stack = &worker->os_stack;
+    struct tri_stack *loop = take_stack(worker, worker->stack_class);
+    if (!loop) {
+        tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
+        here = NULL;
+        return;
+    }
+    switch_stacks(worker, &worker->os_stack, loop);
+    run_hook(tri_worker_here());
+    tri_stack_flush(&worker->stacks, worker->stack_class);
+    here = NULL;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scheduler.h: workers, and the few verbs with which the rest of actor/ makes tasks run, hold and suspend.
+ */
+#ifndef TRI_SCHEDULER_H
+#define TRI_SCHEDULER_H
+
+#include "actor/queue.h"
+#include "actor/stack.h"
+#include "actor/task.h"
+#include "io/reactor.h"
+#include "io/timer.h"
+#include <pthread.h>
+#include <troupe/runtime.h>
+
+#define TRI_WORKER_LIMIT  64u
+#define TRI_RUNTIME_LIMIT 256u
+#define TRI_BUDGET        128 /* operations per resume, as Tokio's */
+#define TRI_PASS_SWITCHES 61  /* a pass ends after so many switches, */
+#define TRI_PASS_NS       100000 /* or after about so long */
+
+/* What the first code on the other side of a switch must do for the side that was left. */
+enum tri_hook {
+    TRI_HOOK_NONE,
+    TRI_HOOK_PARK,    /* commit the park of hook_task, or queue it again if a wake came first */
+    TRI_HOOK_REQUEUE, /* put hook_task at the end of the queue */
+    TRI_HOOK_RELEASE, /* hook_stack goes back to the pool */
+};
+
+struct tri_inbox {
+    struct tri_lock lock;
+    TRI_ATOMIC(uint32_t) count;
+    struct tri_task *first, *last;
+};
+
+struct tri_worker {
+    /* owner */
+    struct tr_runtime *runtime;
+    struct tri_task *current; /* NULL in the loop */
+    struct tri_stack *stack;  /* that we are on */
+    struct tri_task *held;    /* chain of callers that wait for the handler on top to return */
+    struct tri_task *hand;    /* for the loop that is being switched to */
+    struct tri_task *pinned_first, *pinned_last; /* ready tasks that no thief may take */
+    struct tri_task *hook_task;
+    struct tri_stack *hook_stack;
+    enum tri_hook hook;
+    int32_t budget, quota, quota_start;
+    uint32_t lifo_run;
+    bool alone;       /* the only worker: no thieves */
+    bool migrate;     /* for tests: every wake goes to the next worker */
+    bool no_caches;   /* for tests */
+    bool on_watch;    /* this worker is the sentry */
+    bool pinned_turn; /* the ring and the pinned tasks take turns */
+    uint32_t quiet;   /* looks in a row at which everybody else slept */
+    uint32_t index;
+    uint32_t stack_class;
+    tr_time now, pass_start;
+    tr_time next_alarm; /* when the wheel wants to be looked at */
+    struct tri_cache tasks, colds, slots, alarms;
+    struct tri_storage_cache storages;
+    struct tri_stack_cache stacks;
+    struct tri_wheel wheel;
+    struct tri_reactor *reactor;
+    struct tri_stack os_stack; /* the thread's own, as far as switching is concerned */
+    uint64_t seen[TRI_WORKER_LIMIT]; /* other workers' switch counts at the last look, for the sentry */
+
+    /* owner writes, others read */
+    _Alignas(64) TRI_ATOMIC(uint64_t) switches;
+    TRI_ATOMIC(uint64_t) spawned, ended, steals, sleeps, wakes, polls, expired;
+    TRI_ATOMIC(uint32_t) mean_ns; /* per switch, smoothed */
+
+    /* shared */
+    _Alignas(64) TRI_ATOMIC(struct tri_task *) lifo;
+    TRI_ATOMIC(uint32_t) in_lifo; /* the owner is between looking at `raid` and being done with the slot */
+    _Alignas(64) TRI_ATOMIC(uint32_t) raid; /* a thief wants the slot of a hog */
+    struct tri_queue queue;
+    _Alignas(64) struct tri_inbox inbox; /* from others, and not for thieves */
+    struct tri_inbox overflow;           /* of the ring, and for thieves as well */
+    TRI_ATOMIC(uint32_t) appointed;      /* somebody has made this sleeping worker the sentry */
+    _Alignas(64) TRI_ATOMIC(struct tri_alarm *) orphans; /* alarms to be taken out of our wheel */
+    pthread_t thread;
+};
+
+enum tri_phase { TRI_PHASE_RUN, TRI_PHASE_STOP, TRI_PHASE_CANCEL, TRI_PHASE_EXIT };
+
+struct tr_runtime {
+    uint32_t index, workers;
+    size_t stack_bytes;
+    uint32_t stack_class;
+    enum tr_backend backend, backend_used;
+    int64_t stop_ns, shutdown_ns;
+    bool migrate_always, no_caches;
+    bool can_raid; /* membarrier is there */
+    TRI_ATOMIC(uint32_t) phase;
+    TRI_ATOMIC(tr_time) shutdown_at; /* TR_FOREVER: nobody asked */
+    struct tri_worker *worker;       /* array */
+    _Alignas(64) TRI_ATOMIC(uint64_t) idle; /* a bit for each worker that sleeps or is about to */
+    TRI_ATOMIC(uint32_t) sentry;            /* see scheduler.c */
+    _Alignas(64) struct tri_inbox injection;
+    TRI_ATOMIC(uint64_t) foreign_spawned;
+    TRI_ATOMIC(uint32_t) visitors; /* foreign threads inside a wake */
+    TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
+    int wake_fd; /* tells the thread in tr_run or tr_stop that something happened */
+};
+
+/* The worker that runs the caller, or NULL. Opaque: call it again after everything that may suspend. */
+struct tri_worker *tri_worker_here(void);
+/* NULL for an index whose runtime has gone. */
+struct tr_runtime *tri_runtime_at(uint32_t index);
+
+/* Suspends the running task as `hook` says (PARK or REQUEUE). May return without a switch. */
+void tri_suspend(struct tri_worker *worker, enum tri_hook hook);
+
+/* Runs `next`, unstarted, at once on a stack of its own, and returns when it has returned or suspended, and we run again. */
+void tri_hold(struct tri_worker *worker, struct tri_task *next);
+/* True if a task may be held on this worker now. */
+bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next);
+/* Takes `task` out of the worker's LIFO slot, if it lies there. */
+bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
+
+/* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
+void tri_ready(struct tri_task *task);
+void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
+
+/* Takes a unit of the budget; yields when it is used up. */
+void tri_charge(struct tri_worker *worker);
+
+/* The worker's caches, or NULL on a foreign thread (and under no_caches). */
+static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->slots : NULL;
+}
+static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->storages : NULL;
+}
+
+/* The thread function of a worker; argument: struct tri_worker. */
+void *tri_worker_main(void *argument);
+
+static inline void tri_count(TRI_ATOMIC(uint64_t) *counter)
+{
+    tri_store(counter, tri_load(counter, TRI_RELAXED) + 1, TRI_RELAXED); /* one writer */
+}
+
+#endif

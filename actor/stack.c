@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* stack.c: slabs, guards, caches and the first frame of a stack. See stack.h. */
+#include "actor/stack.h"
+#include "actor/sanitizer.h"
+#include "actor/switch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <troupe/runtime.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+#define PAGE             4096u
+#define SLAB_BYTES       (UINT64_C(16) << 20) /* per batch of small stacks */
+#define MPROTECT_LIMIT   16384u
+#define SLAB_LIMIT       65536u
+#define KEEP_DIRTY       4096u /* free stacks of a class whose pages are kept; beyond it they are given back */
+
+/* Read by the fault handler without a lock: entries are written before `slab_count` is raised, and never change. */
+static struct {
+    char *low;
+    uint64_t slot_bytes, slots;
+} slabs[SLAB_LIMIT];
+static TRI_ATOMIC(uint32_t) slab_count;
+
+static struct {
+    struct tri_lock lock;
+    struct tri_stack *head;
+    uint32_t count;
+} shared[TRI_STACK_CLASSES];
+
+static struct tri_lock grow_lock;
+static uint32_t mprotected;
+static bool no_guard_install, said_canary;
+static TRI_ATOMIC(int64_t) live;
+
+static uint64_t slot_bytes_of(uint32_t size_class)
+{
+    return TRI_STACK_CLASS_MINIMUM << size_class;
+}
+
+int tri_stack_class(size_t bytes)
+{
+    bytes += PAGE + sizeof(struct tri_stack); /* the guard and the header come out of the slot */
+    if (bytes <= 64u * 1024 + PAGE + sizeof(struct tri_stack) && bytes > 48u * 1024)
+        return 2; /* asked for 64 KiB: the slot of that size serves, as documented */
+    for (uint32_t i = 0; i < TRI_STACK_CLASSES; i++)
+        if (bytes <= slot_bytes_of(i))
+            return (int)i;
+    return -1;
+}
+
+/* Under grow_lock. Returns false when the slot stays without a guard page. */
+static bool install_guard(char *slot)
+{
+    if (!no_guard_install) {
+        if (madvise(slot, PAGE, MADV_GUARD_INSTALL) == 0)
+            return true;
+        no_guard_install = true; /* before Linux 6.13 */
+    }
+    if (mprotected < MPROTECT_LIMIT && mprotect(slot, PAGE, PROT_NONE) == 0) {
+        mprotected++;
+        return true;
+    }
+    if (!said_canary) {
+        said_canary = true;
+        tr_log(TR_LOG_WARNING,
+               "stacks beyond %u have no guard page on this kernel (before 6.13): a canary is checked instead",
+               mprotected);
+    }
+    return false;
+}
+
+/* Writes the header at the top of a slot, which touches its top page. */
+static struct tri_stack *make_stack(char *slot, uint32_t size_class)
+{
+    char *top = slot + slot_bytes_of(size_class);
+    struct tri_stack *stack = (struct tri_stack *)(void *)(top - (sizeof *stack + 63) / 64 * 64);
+    bool guarded = install_guard(slot);
+    *stack = (struct tri_stack){
+        .low = slot + PAGE,
+        .bytes = (uint64_t)((char *)stack - slot) - PAGE,
+        .size_class = size_class,
+        .canary = !guarded,
+        .fiber = tri_fiber_create(),
+    };
+    if (stack->canary)
+        *(uint64_t *)(void *)stack->low = TRI_STACK_CANARY;
+    tri_fiber_register_stack(stack->low, stack->bytes);
+    return stack;
+}
+
+/* What is left of the newest slab of each class; under grow_lock. */
+static struct {
+    char *next;
+    uint64_t slots;
+} fresh[TRI_STACK_CLASSES];
+
+static bool map_slab(uint32_t size_class)
+{
+    uint32_t index = tri_load(&slab_count, TRI_RELAXED);
+    uint64_t slot = slot_bytes_of(size_class);
+    uint64_t bytes = slot > SLAB_BYTES ? slot : SLAB_BYTES;
+    if (index == SLAB_LIMIT)
+        return false;
+    char *low = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (low == MAP_FAILED)
+        return false;
+    madvise(low, bytes, MADV_NOHUGEPAGE); /* a huge page under a slab would make each stack cost its slot */
+    slabs[index].low = low;
+    slabs[index].slot_bytes = slot;
+    slabs[index].slots = bytes / slot;
+    tri_store(&slab_count, index + 1, TRI_RELEASE);
+    fresh[size_class].next = low;
+    fresh[size_class].slots = bytes / slot;
+    return true;
+}
+
+static struct tri_stack *take_fresh(uint32_t size_class)
+{
+    struct tri_stack *stack = NULL;
+    tri_lock(&grow_lock);
+    if (fresh[size_class].slots > 0 || map_slab(size_class)) {
+        stack = make_stack(fresh[size_class].next, size_class);
+        fresh[size_class].next += slot_bytes_of(size_class);
+        fresh[size_class].slots--;
+    }
+    tri_unlock(&grow_lock);
+    return stack;
+}
+
+static struct tri_stack *take_shared(uint32_t size_class)
+{
+    tri_lock(&shared[size_class].lock);
+    struct tri_stack *stack = shared[size_class].head;
+    if (stack) {
+        shared[size_class].head = stack->next;
+        shared[size_class].count--;
+    }
+    tri_unlock(&shared[size_class].lock);
+    return stack ? stack : take_fresh(size_class);
+}
+
+/* Its pages below the top one go back to the kernel when many stacks lie free. */
+static void trim(struct tri_stack *stack)
+{
+    char *top_page = (char *)((uintptr_t)stack & ~(uintptr_t)(PAGE - 1));
+    char *low = stack->low + (stack->canary ? PAGE : 0);
+    if (top_page > low)
+        madvise(low, (size_t)(top_page - low), MADV_DONTNEED);
+}
+
+static void give_shared(struct tri_stack *stack)
+{
+    uint32_t size_class = stack->size_class;
+    if (shared[size_class].count >= KEEP_DIRTY >> size_class / 2)
+        trim(stack);
+    tri_lock(&shared[size_class].lock);
+    stack->next = shared[size_class].head;
+    shared[size_class].head = stack;
+    shared[size_class].count++;
+    tri_unlock(&shared[size_class].lock);
+}
+
+static void set_count(struct tri_stack_cache *cache, uint32_t count)
+{
+    tri_store(&cache->count, count, TRI_RELAXED);
+}
+
+struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class)
+{
+    struct tri_stack *stack;
+    if (cache && size_class == cached && cache->head) {
+        stack = cache->head;
+        cache->head = stack->next;
+        set_count(cache, tri_load(&cache->count, TRI_RELAXED) - 1);
+    } else {
+        stack = take_shared(size_class);
+        if (!stack)
+            return NULL;
+        tri_fetch_add(&live, 1, TRI_RELAXED);
+    }
+    tri_stack_prepare(stack);
+    return stack;
+}
+
+void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+{
+    if (!cache || stack->size_class != cached) {
+        tri_fetch_sub(&live, 1, TRI_RELAXED);
+        give_shared(stack);
+        return;
+    }
+    stack->next = cache->head;
+    cache->head = stack;
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED) + 1;
+    set_count(cache, count);
+    if (count < TRI_STACK_CACHE_CAP)
+        return;
+    for (; count > TRI_STACK_CACHE_CAP / 2; count--) {
+        stack = cache->head;
+        cache->head = stack->next;
+        tri_fetch_sub(&live, 1, TRI_RELAXED);
+        give_shared(stack);
+    }
+    set_count(cache, count);
+}
+
+void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached)
+{
+    struct tri_stack *stack;
+    while ((stack = cache->head)) {
+        cache->head = stack->next;
+        tri_stack_give(NULL, cached, stack);
+    }
+    set_count(cache, 0);
+}
+
+/* The frame that tri_switch will restore: zeroed registers, but the one in which tri_stack_start finds the stack. */
+void tri_stack_prepare(struct tri_stack *stack)
+{
+    void **sp = (void **)(void *)stack;
+#if defined(__x86_64__)
+    *--sp = 0;               /* keeps the stack aligned at the call in tri_stack_start */
+    *--sp = 0;
+    *--sp = (void *)tri_stack_start;
+    sp -= 6; /* r15 r14 r13 r12 rbx rbp */
+    memset(sp, 0, 6 * sizeof *sp);
+    sp[4] = stack;
+#elif defined(__aarch64__)
+    sp -= 20;
+    memset(sp, 0, 20 * sizeof *sp);
+    sp[1] = (void *)tri_stack_start; /* x30 */
+    sp[2] = stack;                   /* x19 */
+#else
+#error "troupe runs on x86-64 and aarch64"
+#endif
+    stack->sp = sp;
+    stack->fake = NULL;
+    stack->shield = NULL;
+}
+
+bool tri_stack_is_guard(const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+    uint32_t count = tri_load(&slab_count, TRI_ACQUIRE);
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t low = (uintptr_t)slabs[i].low;
+        if (at >= low && at < low + slabs[i].slot_bytes * slabs[i].slots)
+            return (at - low) % slabs[i].slot_bytes < PAGE;
+    }
+    return false;
+}
+
+uint64_t tri_stack_live(void)
+{
+    int64_t count = tri_load(&live, TRI_RELAXED);
+    return count > 0 ? (uint64_t)count : 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stack.h: the pool of stacks that tasks borrow while they are suspended mid-body.
+ *
+ *   slot:  | guard page | ............ grows down <---- frames | struct tri_stack |
+ *          low                                                                high
+ *
+ * Slots of one size class are cut from large slabs of address space; a page is touched when first used. The guard is
+ * installed for a batch of slots at once (MADV_GUARD_INSTALL, Linux 6.13), which costs no mapping; on older kernels
+ * mprotect guards the first 16k stacks (each costs two mappings, and a process has 65530), and beyond that a canary at
+ * the low end is checked at each release and switch, said once in the log.
+ */
+#ifndef TRI_STACK_H
+#define TRI_STACK_H
+
+#include "mailbox/pool.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define TRI_STACK_CLASSES       12 /* 16 KiB << class: 16 KiB to 32 MiB */
+#define TRI_STACK_CLASS_MINIMUM (UINT64_C(16) << 10)
+#define TRI_STACK_CACHE_CAP     128u
+
+struct tri_shield_scope;
+struct tr_shield;
+
+struct tri_stack {
+    void *sp;              /* saved context, while nobody runs on it */
+    struct tri_stack *next; /* in a pool */
+    char *low;             /* lowest usable byte */
+    uint64_t bytes;        /* usable */
+    uint32_t size_class;
+    bool canary;           /* unguarded: *low holds the canary */
+    void *fiber;           /* TSan's, else NULL */
+    void *fake;            /* ASan's, while nobody runs on it */
+    struct tr_shield *shield; /* of the task that runs here: innermost clean-up shield */
+    int64_t since;         /* when the task that is suspended here began to wait */
+};
+
+struct tri_stack_cache {
+    struct tri_stack *head;
+    TRI_ATOMIC(uint32_t) count;
+};
+
+/* The class that holds `bytes` of stack, or -1 when there is none so large. */
+int tri_stack_class(size_t bytes);
+
+/* A stack whose saved context is the start of a scheduler loop; NULL when memory is out. cache: class `cached` only. */
+struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class);
+/* Nobody runs on it any more; its context starts a new loop at the next take. */
+void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack);
+void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached);
+
+/* Sets the saved context to the start of tri_loop_entry(stack). */
+void tri_stack_prepare(struct tri_stack *stack);
+
+/* True if `address` lies in the guard (or just below the low end) of a stack slot; for the fault handler: no locks. */
+bool tri_stack_is_guard(const void *address);
+
+/* Stacks outside the pools' lists, process-wide; cached ones count as taken. */
+uint64_t tri_stack_live(void);
+
+/* False when an unguarded stack has overflowed. */
+#define TRI_STACK_CANARY UINT64_C(0x5ca1ab1e0ddba11)
+static inline bool tri_stack_intact(const struct tri_stack *stack)
+{
+    return !stack->canary || *(const uint64_t *)(const void *)stack->low == TRI_STACK_CANARY;
+}
+
+#endif

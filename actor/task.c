@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.c: the life of a record: spawn, join, detach, cancel, end.
+ *
+ *   [T1] the join word. The end exchanges DONE into it (release); the joiner reads it (acquire), takes the result and
+ *        frees the record. Whoever of {end of a detached task, joiner, detacher of a finished one} finds the other there
+ *        already frees: exactly one does.
+ *   [T2] life: set with release when the record has its new tenant, so that whoever finds the generation finds the tenant.
+ */
+#include "actor/task.h"
+#include "actor/deadline.h"
+#include "actor/scheduler.h"
+#include "actor/spawn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void construct(void *object)
+{
+    struct tri_task *task = object;
+    tri_mailbox_construct(&task->mailbox, &task->consumer);
+    tri_store(&task->life, UINT64_C(1) << TRI_LIFE_SHIFT, TRI_RELAXED); /* generation 0 is nobody's */
+}
+
+struct tri_pool tri_task_pool = {
+    .name = "task",
+    .object_bytes = sizeof(struct tri_task),
+    .link_offset = offsetof(struct tri_task, next),
+    .slab_objects = 4096,
+    .construct = construct,
+};
+
+struct tri_pool tri_cold_pool = {
+    .name = "cold",
+    .object_bytes = 128,
+    .link_offset = offsetof(struct tri_cold, next),
+    .slab_objects = 512,
+};
+_Static_assert(sizeof(struct tri_cold) <= 128, "tri_cold_pool");
+
+static struct tri_cache *task_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->tasks : NULL;
+}
+
+static struct tri_cache *cold_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->colds : NULL;
+}
+
+/* ---- spawn ---------------------------------------------------------------------------------------------------- */
+
+/* The part that most tasks do without. Returns 0, -ENOMEM; leaves *cold NULL when nothing is needed. */
+static int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn, struct tri_cold **cold)
+{
+    *cold = NULL;
+    if (!spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0)
+        return 0;
+    struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
+    if (!made)
+        return -ENOMEM;
+    made->drop = spawn->drop;
+    made->stopped = spawn->stopped;
+    made->copy = NULL;
+    snprintf(made->name, sizeof made->name, "%s", spawn->name ? spawn->name : "");
+    if (spawn->argument_bytes > 0) {
+        made->copy = malloc(spawn->argument_bytes);
+        if (!made->copy) {
+            tri_pool_give(&tri_cold_pool, cold_cache(worker), made);
+            return -ENOMEM;
+        }
+        memcpy(made->copy, spawn->argument, spawn->argument_bytes);
+    }
+    *cold = made;
+    return 0;
+}
+
+static int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
+                 uint32_t *stack_class)
+{
+    *runtime = spawn->runtime ? spawn->runtime : worker ? worker->runtime : NULL;
+    if (!*runtime || !spawn->body)
+        return -EINVAL;
+    *stack_class = (*runtime)->stack_class;
+    if (spawn->stack_bytes > 0) {
+        int size_class = tri_stack_class(spawn->stack_bytes);
+        if (size_class < 0)
+            return -EINVAL;
+        *stack_class = (uint32_t)size_class;
+    }
+    if (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers)
+        return -EINVAL;
+    if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
+        return -EINVAL;
+    if (spawn->flags & TRI_TASK_ACTOR &&
+        (spawn->capacity > TRI_CAPACITY_LIMIT || spawn->message_bytes > TRI_MESSAGE_LIMIT))
+        return -EINVAL;
+    return tri_load(&(*runtime)->phase, TRI_RELAXED) == TRI_PHASE_RUN ? 0 : -ECANCELED;
+}
+
+static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tri_cold *cold)
+{
+    task->body = spawn->body;
+    task->argument = cold && cold->copy ? cold->copy : spawn->argument;
+    task->cold = cold;
+    task->stack = NULL;
+    tri_store(&task->flags, spawn->flags, TRI_RELAXED);
+    task->hand = (struct tri_debt){ 0 };
+    tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
+    tri_store(&task->join, spawn->joinable ? TRI_JOIN_NOBODY : TRI_JOIN_DETACHED, TRI_RELAXED);
+}
+
+static void count_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
+{
+    if (worker && worker->runtime == runtime)
+        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELEASE);
+    else
+        tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+}
+
+int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *generation)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tr_runtime *runtime;
+    struct tri_cold *cold;
+    uint32_t stack_class;
+    int rc = check(worker, spawn, &runtime, &stack_class);
+    if (rc < 0)
+        return rc;
+    struct tri_task *task = tri_pool_take(&tri_task_pool, task_cache(worker));
+    if (!task)
+        return -ENOMEM;
+    rc = make_cold(worker, spawn, &cold);
+    if (rc < 0) {
+        tri_pool_give(&tri_task_pool, task_cache(worker), task);
+        return rc;
+    }
+    fill(task, spawn, cold);
+    task->stack_class = (uint8_t)stack_class;
+    task->pin = spawn->pin == TR_PIN_HERE ? (uint16_t)(worker->index + 1) : (uint16_t)spawn->pin;
+    tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
+    *generation = tri_task_generation(task);
+    tri_store(&task->life, *generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
+    if (spawn->flags & TRI_TASK_ACTOR) {
+        tri_store(&task->senders, *generation << 32, TRI_RELAXED);
+        tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes,
+                         spawn->flags & TRI_TASK_HANDLER);
+    }
+    count_spawn(worker, runtime);
+    *out = task;
+    if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
+        tri_ready(task);
+    return 0;
+}
+
+/* ---- end ------------------------------------------------------------------------------------------------------ */
+
+static void free_cold(struct tri_worker *worker, struct tri_task *task)
+{
+    struct tri_cold *cold = task->cold;
+    if (!cold)
+        return;
+    task->cold = NULL;
+    free(cold->copy);
+    tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
+}
+
+/* The generation moves, so that every handle is stale from here on. */
+static void free_task(struct tri_worker *worker, struct tri_task *task)
+{
+    uint64_t generation = tri_task_generation(task) + 1;
+    free_cold(worker, task);
+    tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELEASE); /* [T2] */
+    tri_pool_give(&tri_task_pool, task_cache(worker), task);
+}
+
+void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (debt.slot)
+        tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -ESRCH, NULL);
+    if (task->cold && task->cold->drop)
+        task->cold->drop(message);
+}
+
+/* Closes the mailbox, waits for senders that are between claim and publication, and discards what is in it. */
+static void drain(struct tri_task *task)
+{
+    _Alignas(64) char message[TRI_MESSAGE_LIMIT > 1024 ? 1024 : TRI_MESSAGE_LIMIT];
+    char *buffer = message;
+    bool schedule;
+    struct tri_debt debt;
+    struct tri_mailbox_ref ref = tri_task_mailbox(task, tri_task_generation(task));
+    uint32_t bytes = tri_load(&task->mailbox.bytes, TRI_RELAXED);
+    tri_mailbox_close(&ref, &schedule); /* we are running: there is nobody to schedule */
+    if (bytes > sizeof message)
+        buffer = __builtin_alloca_with_align(bytes, 512);
+    for (;;) {
+        struct tri_worker *worker = tri_worker_here();
+        struct tri_storage_cache *cache = tri_storage_cache(worker);
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, &debt) == TRI_TAKE_MESSAGE)
+            tri_task_discard(task, buffer, debt);
+        else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
+            break;
+        else
+            tri_suspend(worker, TRI_HOOK_REQUEUE);
+    }
+    tri_mailbox_finish(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
+}
+
+static void report_failure(struct tri_task *task, int result)
+{
+    tr_log(TR_LOG_WARNING, "%s '%s' failed with %d (%s), and nobody joins it",
+           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_label(task), result, strerror(-result));
+}
+
+/* Every reply that the task still owes. */
+static void resolve_debts(struct tri_task *task)
+{
+    struct tri_cache *cache = tri_slot_cache(tri_worker_here());
+    if (task->hand.slot)
+        tri_reply_send(cache, task->hand, 0, NULL, -EPIPE, NULL);
+    task->hand.slot = NULL;
+    if (tri_load(&task->debts.count, TRI_RELAXED) > 0)
+        tri_debts_resolve(&task->debts, cache, -EPIPE);
+}
+
+void tri_task_end(struct tri_task *task, int result)
+{
+    if (tri_task_is(task, TRI_TASK_ACTOR)) {
+        tri_worker_here()->stack->shield = NULL;
+        resolve_debts(task);
+        if (task->cold && task->cold->stopped)
+            task->cold->stopped(task->argument, result);
+        resolve_debts(task); /* of requests that the last callback took on */
+        drain(task);
+    }
+    struct tri_worker *worker = tri_worker_here();
+    tri_deadline_forget(worker, task);
+    task->result = result;
+    uint16_t runtime = tri_load(&task->runtime, TRI_RELAXED);
+    uintptr_t joiner = tri_load(&task->join, TRI_RELAXED);
+    if (joiner == TRI_JOIN_DETACHED) {
+        if (result < 0 && result != -ECANCELED)
+            report_failure(task, result);
+        free_task(worker, task);
+    } else {
+        tri_fetch_and(&task->life, ~(TRI_LIFE_ALIVE | TRI_LIFE_CANCEL), TRI_RELAXED);
+        joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
+        if (joiner == TRI_JOIN_DETACHED) { /* detached meanwhile */
+            if (result < 0 && result != -ECANCELED)
+                report_failure(task, result);
+            free_task(worker, task);
+        } else if (joiner != TRI_JOIN_NOBODY) {
+            tri_wake((struct tri_task *)joiner);
+        }
+    }
+    tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
+    if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
+        tri_runtime_task_ended(tri_runtime_at(runtime));
+}
+
+/* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
+
+static struct tri_task *record_of(struct tr_task handle)
+{
+    struct tri_task *task = handle.tri_record;
+    return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
+}
+
+/* The task has ended and is ours: takes the result, frees the record. */
+static int take_result(struct tri_task *task, int *result)
+{
+    if (result)
+        *result = task->result;
+    free_task(tri_worker_here(), task);
+    return 0;
+}
+
+static bool is_done(struct tri_task *task)
+{
+    return tri_load(&task->join, TRI_ACQUIRE) == TRI_JOIN_DONE; /* [T1] */
+}
+
+/* We are in the join word. Waits for DONE; on an error leaves the word, unless the task has ended after all. */
+static int await_end(struct tri_task *task, uintptr_t self, int *result, tr_time deadline)
+{
+    while (!is_done(task)) {
+        int rc = tri_park(deadline, TRI_WAIT_JOIN);
+        uintptr_t expected = self;
+        if (rc < 0 && tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
+            return rc;
+    }
+    return take_result(task, result);
+}
+
+/* A task that lies unstarted in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
+static void run_unstarted(struct tri_task *task)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current || task->stack || tri_task_is(task, TRI_TASK_HANDLER))
+        return;
+    if (tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
+        tri_hold(worker, task);
+}
+
+int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
+{
+    struct tri_task *task = record_of(handle);
+    struct tri_task *self = tri_self();
+    if (!self)
+        return -ENOMEM;
+    if (!task)
+        return -ESRCH;
+    if (task == self)
+        return -EDEADLK;
+    tri_budget();
+    if (is_done(task))
+        return take_result(task, result);
+    int rc = tri_cancel_check();
+    if (rc < 0)
+        return rc;
+    if (deadline != TR_NOW)
+        run_unstarted(task);
+    uintptr_t expected = TRI_JOIN_NOBODY;
+    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
+        if (expected == TRI_JOIN_DONE)
+            return record_of(handle) ? take_result(task, result) : -ESRCH;
+        return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
+    }
+    if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
+        expected = (uintptr_t)self;
+        tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED);
+        return -ESRCH;
+    }
+    return await_end(task, (uintptr_t)self, result, deadline);
+}
+
+int tr_task_detach(struct tr_task handle)
+{
+    struct tri_task *task = record_of(handle);
+    uintptr_t expected = TRI_JOIN_NOBODY;
+    if (!task)
+        return -ESRCH;
+    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [T1] */
+        return 0;
+    if (expected != TRI_JOIN_DONE)
+        return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
+    if (task->result < 0 && task->result != -ECANCELED)
+        report_failure(task, task->result);
+    free_task(tri_worker_here(), task);
+    return 0;
+}
+
+int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)
+{
+    uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] */
+    do {
+        if (life >> TRI_LIFE_SHIFT != generation || !(life & TRI_LIFE_ALIVE))
+            return -ESRCH;
+    } while (!tri_cas(&task->life, &life, life | TRI_LIFE_CANCEL, TRI_ACQ_REL, TRI_ACQUIRE));
+    /* An actor without a stack has no call to return from: closing its mailbox makes it run, find the bit, and end. */
+    bool schedule;
+    struct tri_mailbox_ref ref = tri_task_mailbox(task, generation);
+    if (tri_task_is(task, TRI_TASK_HANDLER) && tri_mailbox_close(&ref, &schedule) == 0 && schedule)
+        tri_ready(task);
+    tri_wake(task);
+    return 0;
+}
+
+int tr_task_cancel(struct tr_task handle)
+{
+    return handle.tri_record ? tri_task_cancel_raw(handle.tri_record, handle.tri_generation) : -ESRCH;
+}
+
+struct tr_task tr_task_self(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return (struct tr_task){ 0 };
+    return (struct tr_task){ worker->current, tri_task_generation(worker->current) };
+}
+
+const char *tr_task_name(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current ? tri_task_label(worker->current) : "";
+}
+
+int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
+                  const struct tr_task_options *options)
+{
+    static const struct tr_task_options defaults;
+    struct tri_task *task;
+    uint64_t generation;
+    if (!options)
+        options = &defaults;
+    struct tri_spawn spawn = {
+        .body = body,
+        .argument = argument,
+        .argument_bytes = options->argument_bytes,
+        .name = options->name,
+        .stack_bytes = options->stack_bytes,
+        .pin = options->pin,
+        .runtime = options->runtime,
+        .joinable = out,
+    };
+    int rc = tri_spawn(&spawn, &task, &generation);
+    if (rc == 0 && out)
+        *out = (struct tr_task){ task, generation };
+    return rc;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h: the task record: what a task is while nobody runs it. Three cache lines, type-stable.
+ *
+ *   line 0  the runner: body, stack, scheduling state, life
+ *   line 1  the producers of its mailbox
+ *   line 2  its consumer: the task itself
+ *
+ * `life` holds the generation, a cancel bit and an alive bit. Handles and addresses carry the generation; it moves when
+ * the record is freed, so that a stale one finds a stranger and says -ESRCH.
+ */
+#ifndef TRI_TASK_H
+#define TRI_TASK_H
+
+#include "actor/park.h"
+#include "actor/stack.h"
+#include "mailbox/mailbox.h"
+#include "mailbox/reply.h"
+#include <troupe/actor.h>
+
+#define TRI_LIFE_CANCEL UINT64_C(1)
+#define TRI_LIFE_ALIVE  UINT64_C(2)
+
+enum tri_task_flags {
+    TRI_TASK_ACTOR = 1,        /* has a mailbox */
+    TRI_TASK_HANDLER = 2,      /* on_message, run per message */
+    TRI_TASK_FOREIGN = 4,      /* stands for a thread that is no worker */
+    TRI_TASK_KEEP_EXPIRED = 8, /* delivers requests whose caller has given up */
+};
+
+/* The join word. Any other value is the record of the task that waits. */
+#define TRI_JOIN_NOBODY   ((uintptr_t)0)
+#define TRI_JOIN_DONE     ((uintptr_t)1)
+#define TRI_JOIN_DETACHED ((uintptr_t)2)
+
+#define TRI_NAME_BYTES 48
+
+/* What most tasks do without. */
+struct tri_cold {
+    struct tri_cold *next; /* in the pool */
+    void (*drop)(void *message);
+    void (*stopped)(void *state, int reason);
+    void *copy; /* of the argument */
+    char name[TRI_NAME_BYTES];
+};
+
+struct tri_alarm;
+
+struct tri_task {
+    _Alignas(64) union {
+        int (*body)(void *argument);
+        int (*on_message)(void *state, void *message);
+    };
+    void *argument;
+    struct tri_stack *stack; /* NULL: not started, or between messages */
+    struct tri_task *next;   /* in the one queue that it is in; free records */
+    TRI_ATOMIC(uint64_t) life;
+    TRI_ATOMIC(uintptr_t) join;
+    struct tri_park_word park;
+    int32_t result;
+    TRI_ATOMIC(uint16_t) flags; /* set at spawn; a stale canceller may look */
+    uint8_t stack_class;
+    TRI_ATOMIC(uint8_t) wait; /* enum tri_wait, for reports */
+    uint16_t pin;             /* 0: none, else worker + 1 */
+    TRI_ATOMIC(uint16_t) runtime; /* index in the table of runtimes */
+
+    struct tri_mailbox mailbox;
+    TRI_ATOMIC(uint64_t) senders; /* counted senders: low half of the generation << 32 | count */
+    struct tri_cold *cold;
+    TRI_ATOMIC(struct tri_alarm *) alarm; /* the timer that watches the deadline; see deadline.h */
+
+    struct tri_mailbox_consumer consumer;
+    struct tri_debts debts;
+    struct tri_debt hand;         /* the request being handled */
+    TRI_ATOMIC(tr_time) deadline; /* of the wait under way */
+};
+
+_Static_assert(sizeof(struct tri_task) == 192, "three cache lines");
+_Static_assert(sizeof(struct tri_mailbox) + 24 == 64 && sizeof(struct tri_mailbox_consumer) + 40 == 64, "a line each");
+
+extern struct tri_pool tri_task_pool;
+extern struct tri_pool tri_cold_pool;
+
+static inline uint64_t tri_task_generation(struct tri_task *task)
+{
+    return tri_load(&task->life, TRI_RELAXED) >> TRI_LIFE_SHIFT;
+}
+
+static inline bool tri_task_is(struct tri_task *task, enum tri_task_flags flag)
+{
+    return tri_load(&task->flags, TRI_RELAXED) & flag;
+}
+
+static inline bool tri_task_cancelled(struct tri_task *task)
+{
+    return tri_load(&task->life, TRI_RELAXED) & TRI_LIFE_CANCEL;
+}
+
+/* The mailbox of `record` as senders see it. */
+static inline struct tri_mailbox_ref tri_task_mailbox(struct tri_task *record, uint64_t generation)
+{
+    return (struct tri_mailbox_ref){ &record->mailbox, &record->consumer, &record->life, generation };
+}
+
+static inline const char *tri_task_label(struct tri_task *task)
+{
+    if (task->cold && task->cold->name[0])
+        return task->cold->name;
+    return tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
+}
+
+/* Sets the cancel bit of the living task with this generation and wakes it. Returns 0 or -ESRCH. Thread: any. */
+int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
+
+/*
+ * Ends the running task: resolves what it owes, drops what it never received, and lets a joiner have the result. The
+ * record is the joiner's, or free, afterwards. May yield while a sender is between claim and publication.
+ */
+void tri_task_end(struct tri_task *task, int result);
+
+/* A message that is never delivered: drop function once, request resolved with -ESRCH. */
+void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt);
+
+/* Runs a handler actor's batch of messages. Defined by handler.c. */
+void tri_handler_run(struct tri_task *task);
+
+#endif

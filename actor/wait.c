@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait.c: the waiter seam of mailbox/waiter.h, for tasks and for foreign threads.
+ *
+ * A foreign thread is stood for by a record of its own, taken at its first wait and given back when the thread ends. It
+ * parks on a futex on the record's state word, so that whoever wakes need not know whom.
+ */
+#include "actor/deadline.h"
+#include "actor/scheduler.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_key_t foreign_key;
+static pthread_once_t foreign_once = PTHREAD_ONCE_INIT;
+
+static void give_foreign(void *record)
+{
+    struct tri_task *task = record;
+    tri_store(&task->flags, (uint16_t)0, TRI_RELAXED);
+    tri_pool_give_shared(&tri_task_pool, task);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&foreign_key, give_foreign);
+}
+
+/* The record of a thread that is no worker. */
+static struct tri_task *foreign_self(void)
+{
+    pthread_once(&foreign_once, make_key);
+    struct tri_task *task = pthread_getspecific(foreign_key);
+    if (task)
+        return task;
+    task = tri_pool_take_shared(&tri_task_pool);
+    if (!task)
+        return NULL;
+    tri_store(&task->flags, (uint16_t)TRI_TASK_FOREIGN, TRI_RELAXED);
+    tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
+    pthread_setspecific(foreign_key, task);
+    return task;
+}
+
+struct tri_task *tri_self(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current ? worker->current : foreign_self();
+}
+
+bool tri_in_task(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current;
+}
+
+static int futex_wait(struct tri_park_word *word, tr_time deadline)
+{
+    struct timespec when = { .tv_sec = deadline / TR_SECOND, .tv_nsec = deadline % TR_SECOND };
+    return (int)syscall(SYS_futex, &word->state, FUTEX_WAIT_BITSET_PRIVATE, (uint32_t)TRI_PARKED,
+                        deadline == TR_FOREVER ? NULL : &when, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+/* Takes PARKED back; false if a waker has been quicker. */
+static bool unpark(struct tri_park_word *word)
+{
+    uint32_t state = TRI_PARKED;
+    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_ACQUIRE); /* [P1] */
+}
+
+static int park_foreign(tr_time deadline)
+{
+    struct tri_task *task = foreign_self();
+    if (deadline <= tr_clock())
+        return -ETIMEDOUT;
+    if (!tri_park_commit(&task->park))
+        return 0;
+    while (tri_load(&task->park.state, TRI_ACQUIRE) == TRI_PARKED) { /* [P1] */
+        futex_wait(&task->park, deadline);
+        if (deadline <= tr_clock() && unpark(&task->park))
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* The tightest of the task's shields bounds every deadline inside it. */
+static tr_time bounded(struct tri_worker *worker, tr_time deadline)
+{
+    struct tr_shield *shield = worker->stack->shield;
+    return shield && shield->tri_outer < deadline ? shield->tri_outer : deadline;
+}
+
+static void suspend_until(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
+{
+    struct tri_task *task = worker->current;
+    tri_store(&task->wait, (uint8_t)on, TRI_RELAXED);
+    worker->stack->since = worker->now;
+    if (tri_deadline_arm(worker, task, deadline) < 0) { /* no memory for an alarm: look again after a turn */
+        tri_suspend(worker, TRI_HOOK_REQUEUE);
+        return;
+    }
+    tri_suspend(worker, TRI_HOOK_PARK);
+}
+
+int tri_park(tr_time deadline, enum tri_wait on)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return park_foreign(deadline);
+    if (tri_task_cancelled(worker->current) && !worker->stack->shield)
+        return -ECANCELED;
+    deadline = bounded(worker, deadline);
+    if (deadline <= worker->now)
+        return -ETIMEDOUT;
+    if (!tri_park_consume(&worker->current->park))
+        suspend_until(worker, deadline, on);
+    return 0;
+}
+
+void tri_park_tail(enum tri_wait on)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        park_foreign(TR_FOREVER);
+    else if (!tri_park_consume(&worker->current->park))
+        suspend_until(worker, TR_FOREVER, on);
+}
+
+void tri_wake(struct tri_task *task)
+{
+    if (!tri_park_wake(&task->park))
+        return;
+    if (tri_task_is(task, TRI_TASK_FOREIGN))
+        syscall(SYS_futex, &task->park.state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    else
+        tri_ready(task);
+}
+
+int tri_budget(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && worker->current)
+        tri_charge(worker);
+    return 0;
+}
+
+int tri_cancel_check(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return 0;
+    return tri_task_cancelled(worker->current) && !worker->stack->shield ? -ECANCELED : 0;
+}
+
+/* ---- the public side: time, cancellation, shields ------------------------------------------------------------- */
+
+tr_time tr_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * TR_SECOND + now.tv_nsec;
+}
+
+tr_time tr_after(int64_t nanoseconds)
+{
+    struct tri_worker *worker = tri_worker_here();
+    tr_time now = worker ? worker->now : tr_clock();
+    tr_time when;
+    if (nanoseconds < 0)
+        return TR_NOW;
+    return __builtin_add_overflow(now, nanoseconds, &when) ? TR_FOREVER : when;
+}
+
+int tr_sleep_until(tr_time when)
+{
+    int rc = tri_cancel_check();
+    if (rc < 0)
+        return rc;
+    tri_budget();
+    while ((rc = tri_park(when, TRI_WAIT_SLEEP)) == 0)
+        ;
+    return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int tr_sleep(int64_t nanoseconds)
+{
+    tr_time when;
+    if (nanoseconds < 0)
+        nanoseconds = 0;
+    return tr_sleep_until(__builtin_add_overflow(tr_clock(), nanoseconds, &when) ? TR_FOREVER : when);
+}
+
+int tr_yield(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return -EINVAL;
+    if (tri_task_cancelled(worker->current) && !worker->stack->shield)
+        return -ECANCELED;
+    tri_suspend(worker, TRI_HOOK_REQUEUE);
+    return 0;
+}
+
+void tr_shield_open(struct tr_shield *shield, tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return;
+    shield->tri_above = worker->stack->shield;
+    shield->tri_outer = bounded(worker, deadline);
+    worker->stack->shield = shield;
+}
+
+void tr_shield_close(struct tr_shield *shield)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && worker->current && worker->stack->shield == shield)
+        worker->stack->shield = shield->tri_above;
+}
+
+bool tr_cancel_pending(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current && tri_task_cancelled(worker->current);
+}
+
+bool tr_cancel_taken(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return false;
+    return tri_fetch_and(&worker->current->life, ~TRI_LIFE_CANCEL, TRI_ACQ_REL) & TRI_LIFE_CANCEL;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* worker.c: the thread of a worker: its reactor, its caches, and how it takes them down again. */
+#include "actor/deadline.h"
+#include "actor/fault.h"
+#include "actor/idle.h"
+#include "actor/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* Tells the thread in tr_start how it went; the last one to answer wakes it. */
+static void answer_start(struct tr_runtime *runtime, int error)
+{
+    uint64_t one = 1;
+    if (error < 0)
+        tri_store(&runtime->failed, (uint32_t)-error, TRI_RELAXED);
+    tri_fetch_add(&runtime->started, 1u, TRI_RELEASE);
+    if (write(runtime->wake_fd, &one, sizeof one) < 0)
+        return; /* the counter is full: it is readable anyway */
+}
+
+static void await_all(struct tr_runtime *runtime)
+{
+    while (tri_load(&runtime->started, TRI_ACQUIRE) < runtime->workers &&
+           tri_load(&runtime->phase, TRI_ACQUIRE) != TRI_PHASE_EXIT)
+        usleep(100);
+}
+
+static void flush_caches(struct tri_worker *worker)
+{
+    tri_deadline_flush(worker);
+    tri_pool_spill(&tri_task_pool, &worker->tasks, 0);
+    tri_pool_spill(&tri_cold_pool, &worker->colds, 0);
+    tri_pool_spill(&tri_slot_pool, &worker->slots, 0);
+    tri_pool_spill(&tri_alarm_pool, &worker->alarms, 0);
+    tri_storage_flush(&worker->storages);
+}
+
+void *tri_worker_main(void *argument)
+{
+    struct tri_worker *worker = argument;
+    struct tr_runtime *runtime = worker->runtime;
+    char name[16];
+    snprintf(name, sizeof name, "troupe-%u", worker->index);
+    prctl(PR_SET_NAME, name);
+    worker->now = tr_clock();
+    worker->next_alarm = TR_FOREVER;
+    tri_wheel_init(&worker->wheel, worker->now);
+    void *alternate = tri_fault_enter();
+    enum tr_backend backend = runtime->backend;
+    int rc = tri_reactor_create(&worker->reactor, &backend);
+    if (rc == 0 && worker->index == 0)
+        runtime->backend_used = backend;
+    answer_start(runtime, rc);
+    await_all(runtime); /* nobody runs a task that could wake a worker without a reactor */
+    if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
+        tri_worker_loop(worker);
+    flush_caches(worker);
+    /* Others may still be in a wake of our reactor: the thread in tr_stop destroys it when all have left their loops. */
+    tri_fetch_add(&runtime->left, 1u, TRI_ACQ_REL);
+    while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers || tri_load(&runtime->visitors, TRI_ACQUIRE) > 0)
+        usleep(50);
+    if (rc == 0)
+        tri_reactor_destroy(worker->reactor);
+    tri_fault_leave(alternate);
+    return NULL;
+}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Running one program pinned, reading its line, and the CPU time of processes."""
+import os
+import subprocess
+import sys
+import time
+
+
+class Skip(Exception):
+    """This machine does not allow the measurement."""
+
+
+class Failure(Exception):
+    """A program did not do what it should."""
+
+
+def progress(text):
+    """One line that is written over, on a terminal; else a line each."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K" + text[:110])
+    elif text:
+        sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def start(command, cpus, **options):
+    """Starts a program on `cpus`; TR_WORKERS follows, so that Troupe's programs use as many workers."""
+    environment = dict(os.environ, TR_WORKERS=str(len(cpus)))
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+                            **options)
+
+
+def run(command, cpus, timeout=600):
+    """Runs a program to its end. Returns its output and the CPU seconds that it took."""
+    process = start(command, cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + timeout
+    try:
+        output, errors = process.communicate(timeout=max(1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Failure(f"no end after {timeout} s") from None
+    if process.returncode == 77:
+        raise Skip(last_line(errors))
+    if process.returncode != 0:
+        raise Failure(f"status {process.returncode}: {last_line(errors) or last_line(output)}")
+    return output
+
+
+def last_line(text):
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def parse_line(output):
+    """ "NAME VALUE UNIT [key=value ...]" as (value, {key: value}); the last such line counts. """
+    for line in reversed(output.splitlines()):
+        words = line.split()
+        if len(words) >= 3:
+            pairs = dict(word.split("=", 1) for word in words[3:] if "=" in word)
+            return float(words[1]), {key: float(value) for key, value in pairs.items()}
+    raise Failure("printed no figure")
+
+
+def run_program(command, cpus):
+    return parse_line(run(command, cpus))
+
+
+def cpu_seconds(pid):
+    """User and system time of a running process, all threads, from /proc/PID/stat."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run_counting_cpu(command, cpus):
+    """Runs a program to its end. Returns its output and the user and system seconds that it took."""
+    process = start(command, cpus, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    if process.returncode != 0:
+        raise Failure(f"status {process.returncode}: {last_line(output)}")
+    return output, usage.ru_utime + usage.ru_stime

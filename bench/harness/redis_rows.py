@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""The rows that need a second process: the client manager, the Redis-style server, idle connections."""
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+
+from common import Failure, Skip, cpu_seconds, parse_line, run, run_counting_cpu, start
+
+VALUE_BYTES = 64
+COMMANDS = ["ping", "set", "get", "incr", "mset"]
+
+
+def rows(tools):
+    """(name, unit, ours, peer, peer_name, bars, runs) each."""
+    tokio = f"pipelined manager on tokio {tools.tokio_version}" if tools.tokio else None
+    return [
+        ("manager_cpu", "ns", lambda: manager(tools, 64, True, "cpu"), tools.tokio and (lambda: tokio_cpu(tools)), tokio,
+         {"most_ratio": 1 / 2}, 5),
+        ("manager_rate", "1/s", lambda: manager(tools, 64, False, "rate"),
+         tools.peer("hiredis-libev") and (lambda: hiredis_libev(tools)), "hiredis async (libev), 64 outstanding",
+         {"least_ratio": 1}, 5),
+        ("manager_batch", "requests", lambda: manager(tools, 64, False, "batch"), None, None, {"least": 8}, 3),
+        ("manager_p50", "us", lambda: manager(tools, 1, False, "p50"),
+         tools.peer("hiredis-sync") and (lambda: hiredis_sync(tools, False)), "hiredis sync", {"most_ratio": 1.1}, 5),
+        ("manager_p50_same_core", "us", lambda: manager(tools, 1, True, "p50"),
+         tools.peer("hiredis-sync") and (lambda: hiredis_sync(tools, True)), "hiredis sync", {"most_ratio": 1.1}, 5),
+    ] + [server_row(tools, name, clients, pipeline, bars) for name, clients, pipeline, bars in [
+        ("mini_redis_cpu_p1", 50, 1, {"most_ratio": 1.0}),
+        ("mini_redis_cpu_p16", 50, 16, {"most_ratio": 0.7}),
+        ("mini_redis_cpu_p64", 50, 64, {"most_ratio": 0.5}),
+        ("mini_redis_cpu_c1000", 1000, 1, {}),
+    ]]
+
+
+# ---- the client manager ----
+
+def place(tools, same_core):
+    """The server is on the first CPU; the client is there as well, or on the other."""
+    return tools.cpus[:1] if same_core else tools.load_cpus()
+
+
+def requests(tools, clients, same_core):
+    if clients > 1:
+        return int(1000000 * tools.scale)
+    return int((200000 if same_core else 50000) * tools.scale)
+
+
+def manager(tools, clients, same_core, what):
+    """Runs the sample against redis-server and takes one figure from its table."""
+    program = tools.sample("redis-manager")
+    if not os.path.exists(program):
+        raise Failure("samples/redis-manager has not been built")
+    _, port = tools.server("redis-server")
+    count = requests(tools, clients, same_core)
+    output, cpu = run_counting_cpu(
+        [program, "--clients", str(clients), "--requests", str(count), "--value-bytes", str(VALUE_BYTES),
+         "--server", f"redis://127.0.0.1:{port}"], place(tools, same_core))
+    patterns = {"rate": r"requests/s\D+([\d.,]+)", "p50": r"p50\D+([\d.,]+)\s*([mun]?s)?",
+                "batch": r"requests per write\D+([\d.,]+)"}
+    if what == "cpu":
+        return cpu * 1e9 / count, {}
+    found = re.search(patterns[what], output)
+    if not found:
+        raise Failure(f"redis-manager printed no {what}")
+    value = float(found.group(1).replace(",", ""))
+    if what == "p50":
+        value *= {"ns": 1e-3, "ms": 1e3, "s": 1e6}.get(found.group(2), 1)
+    return value, {"cpu_ns": round(cpu * 1e9 / count)}
+
+
+def tokio_cpu(tools):
+    _, port = tools.server("redis-server")
+    count = requests(tools, 64, True)
+    _, cpu = run_counting_cpu([tools.tokio, "manager", "--port", str(port), "--clients", "64", "--requests", str(count),
+                               "--value-bytes", str(VALUE_BYTES)], place(tools, True))
+    return cpu * 1e9 / count, {}
+
+
+def hiredis_libev(tools):
+    _, port = tools.server("redis-server")
+    count = requests(tools, 64, False)
+    return parse_line(run([tools.peer("hiredis-libev"), str(port), str(count), str(VALUE_BYTES), "64"],
+                          place(tools, False)))
+
+
+def hiredis_sync(tools, same_core):
+    _, port = tools.server("redis-server")
+    count = requests(tools, 1, same_core)
+    return parse_line(run([tools.peer("hiredis-sync"), str(port), str(count), str(VALUE_BYTES)],
+                          place(tools, same_core)))
+
+
+# ---- the Redis-style server ----
+
+class Server:
+    """Server CPU per request of each command under redis-benchmark, over at least a second of CPU in each cell and run."""
+
+    def __init__(self, tools, name, clients, pipeline):
+        self.tools, self.name, self.clients, self.pipeline = tools, name, clients, pipeline
+        self.per_request = {}  # command: the latest figure, from which the number of requests follows
+
+    def load(self, command, count):
+        """Returns the CPU seconds that the server took for `count` requests of `command`."""
+        process, port = self.tools.server(self.name)
+        before = cpu_seconds(process.pid)
+        output = run(["redis-benchmark", "-p", str(port), "-c", str(self.clients), "-P", str(self.pipeline), "-n",
+                      str(count), "-t", command, "-q"], self.tools.load_cpus())
+        if "error" in output.lower():
+            raise Failure(f"{command}: {output.strip()[:120]}")
+        # "ping" is two tests: the inline form and the array.
+        return (cpu_seconds(process.pid) - before), count * (2 if command == "ping" else 1)
+
+    def cell(self, command):
+        """CPU seconds and requests, with a new guess of the count until a second was used."""
+        wanted = max(0.05, 1.0 * self.tools.scale)
+        used = asked = 0
+        count = 50000 * min(self.pipeline, 8)
+        if command in self.per_request:
+            count = int(1.05 * wanted / self.per_request[command])
+        while used < wanted:
+            seconds, done = self.load(command, max(count, self.clients * self.pipeline))
+            used, asked = used + seconds, asked + done
+            rate = max(used, 0.01) / asked
+            count = int(1.05 * (wanted - used) / rate) + 10000
+        self.per_request[command] = used / asked
+        return self.per_request[command] * 1e9
+
+    def measure(self):
+        if not shutil.which("redis-benchmark"):
+            raise Skip("redis-benchmark is not installed")
+        cells = {command: self.cell(command) for command in COMMANDS}
+        return sum(cells.values()) / len(cells), {command: round(ns) for command, ns in cells.items()}
+
+
+def server_row(tools, name, clients, pipeline, bars):
+    ours = Server(tools, "mini-redis", clients, pipeline)
+    peer = Server(tools, "redis-server", clients, pipeline)
+    return (name, "ns", ours.measure, peer.measure, "redis-server", bars, 3)
+
+
+# ---- idle connections ----
+
+def connection_count(tools):
+    """How many connections this machine allows: 100,000 with a raised limit of file descriptors, else loudly fewer."""
+    count = max(100, int(100000 * min(tools.scale, 1)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count + 2000:
+        return count
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count + 2000, max(hard, count + 2000)))
+        return count
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        fewer = hard - 1500
+        print(f"\nbench: SKIPPED: {count} IDLE CONNECTIONS: the limit of {hard} file descriptors cannot be raised here; "
+              f"measuring {fewer} instead", file=sys.stderr)
+        return fewer
+
+
+def idle_connections(tools, command):
+    """Starts the server, reads its port, opens the connections from another process, reads the figure."""
+    count = connection_count(tools)
+    server = start(command + ["idle_connections", "--count", str(count)], tools.cpus[:1], stdout=subprocess.PIPE)
+    clients = None
+    try:
+        port = server.stdout.readline().split()[-1]
+        clients = start([tools.program("clients"), port, str(count)], tools.load_cpus(), stdin=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL)
+        value, detail = parse_line(server.stdout.readline())
+        return value, dict(detail, connections=count)
+    except IndexError:
+        raise Failure("the server did not say its port") from None
+    finally:
+        end(clients, server)
+
+
+def end(clients, server):
+    if clients:
+        clients.stdin.close()
+        clients.wait()
+    try:
+        server.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    server.stdout.close()

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net.h: TCP in plain sequential code. Each call suspends the task, not the thread.
+ *
+ * Buffers may lie on the task's stack: no call returns before the kernel is done with them. A deadline or a
+ * cancellation withdraws the operation and waits for the kernel's last word; an operation that succeeded after all
+ * returns its result.
+ *
+ * A stream has at most one reader and one writer at a time (-EBUSY otherwise). Any task of any runtime may use it.
+ */
+#ifndef TROUPE_NET_H
+#define TROUPE_NET_H
+
+#include <sys/uio.h>
+#include <troupe/time.h>
+
+TRI_BEGIN_DECLS
+
+struct tr_listener;
+struct tr_stream;
+
+struct tr_listen_options {
+    int backlog;     /* default 511 */
+    bool reuse_port; /* SO_REUSEPORT */
+};
+
+/*
+ * Listens on host:port; host is a numeric address or "localhost" (NULL: every IPv4 address), port 0 picks a free one.
+ * Thread: any. Suspends: no. Owns: *out, to be closed.
+ * Returns 0, -EADDRINUSE, -EACCES, -EINVAL (no such address), -EMFILE, -ENOMEM, ...
+ */
+TR_PUBLIC int tr_tcp_listen(struct tr_listener **out, const char *host, uint16_t port,
+                            const struct tr_listen_options *options);
+
+/* The port that the listener got. */
+TR_PUBLIC uint16_t tr_listener_port(const struct tr_listener *listener);
+
+/*
+ * Takes the next connection. Thread: task. Suspends: yes. Owns: *out, to be closed.
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -EMFILE/-ENFILE (the connection stays queued: wait a little and try again),
+ * -ECONNABORTED (that peer has gone: try again), -EPIPE (the listener was closed), -ENOMEM.
+ */
+TR_PUBLIC int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time deadline);
+
+/* Stops listening; a task waiting in accept gets -EPIPE. Frees the listener once that task has left. Thread: task. Suspends: yes. */
+TR_PUBLIC int tr_listener_close(struct tr_listener *listener);
+
+/*
+ * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread of its own; every
+ * address is tried in turn until the deadline. TCP_NODELAY is set. Thread: task. Suspends: yes. Owns: *out, to be closed.
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name), -EHOSTUNREACH (unknown name), -EMFILE, -ENOMEM.
+ */
+TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t port, tr_time deadline);
+
+/*
+ * Wraps a connected stream socket (TCP or Unix) that the caller owns; it belongs to the stream from then on.
+ * Thread: any. Suspends: no. Returns 0, -EINVAL, -ENOMEM.
+ */
+TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
+
+/*
+ * Reads at most `bytes`. Returns the count, 0 at the peer's end of stream, -ETIMEDOUT, -ECANCELED, -ECONNRESET and its
+ * kind, -EBUSY (another task reads), -EPIPE (closed by us). Thread: task. Suspends: yes.
+ */
+TR_PUBLIC ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline);
+
+/*
+ * Writes all of it. Returns 0, or an error; after -ETIMEDOUT, -ECANCELED or a connection error part of it may have
+ * gone out (*written of the _v form tells how much). -EBUSY: another task writes. Thread: task. Suspends: yes.
+ */
+TR_PUBLIC int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline);
+
+/* As tr_write for `count` pieces, in one operation where possible; `pieces` is left unchanged, *written may be NULL. */
+TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written, tr_time deadline);
+
+/* Sends our end of stream; reading goes on. Returns 0 or -ENOTCONN. Thread: task. Suspends: no. */
+TR_PUBLIC int tr_stream_shutdown(struct tr_stream *stream);
+
+/*
+ * Makes a reader or a writer in another task return (-EPIPE), leaving the stream to be closed by its owner.
+ * Thread: any. Suspends: no.
+ */
+TR_PUBLIC void tr_stream_abort(struct tr_stream *stream);
+
+/*
+ * Closes: no new operation, shutdown(2), operations in flight withdrawn and waited for, then close(2). Uncancellable
+ * and short. Frees the stream. Thread: task. Suspends: yes.
+ */
+TR_PUBLIC void tr_stream_close(struct tr_stream *stream);
+
+/* The file descriptor, for getsockopt and the like; it stays the stream's. */
+TR_PUBLIC int tr_stream_fd(const struct tr_stream *stream);
+
+/* "127.0.0.1:6379" into buffer, always terminated. Returns 0 or -errno. */
+TR_PUBLIC int tr_stream_peer(const struct tr_stream *stream, char *buffer, size_t bytes);
+
+TRI_END_DECLS
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.h: starting and ending the pool of workers that runs tasks.
+ *
+ * tr_run is the short form for a program that is all Troupe; tr_start and tr_stop put a runtime beside a program's own
+ * main loop. Several runtimes can live in one process.
+ */
+#ifndef TROUPE_RUNTIME_H
+#define TROUPE_RUNTIME_H
+
+#include <troupe/task.h>
+
+TRI_BEGIN_DECLS
+
+enum tr_backend {
+    TR_BACKEND_DEFAULT = 0, /* TR_BACKEND=uring|epoll in the environment, else io_uring, else epoll */
+    TR_BACKEND_URING,
+    TR_BACKEND_EPOLL,
+};
+
+struct tr_options {
+    unsigned workers;       /* default: TR_WORKERS, else CPUs allowed by affinity and cgroup quota */
+    enum tr_backend backend;
+    size_t stack_bytes;     /* default stack of a task: 64 KiB */
+    int64_t stop_ns;        /* shutdown, first phase: how long actors may drain; default 100 ms */
+    int64_t shutdown_ns;    /* shutdown, whole: after this the report names who still runs; default 5 s */
+    bool keep_signals;      /* tr_run only: leave SIGINT and SIGTERM alone */
+    bool migrate_always;    /* for tests: every wake moves the task to another worker */
+    bool no_caches;         /* for tests: every stack, record and slot goes through the shared lists */
+};
+
+/*
+ * Runs main(argument) as the first task of a new runtime and returns its result once the runtime has shut down. When
+ * main returns, the other actors are stopped and drain, then the tasks that are left are cancelled (see tr_shutdown).
+ * SIGINT and SIGTERM begin the same shutdown, with main cancelled.
+ * Thread: a foreign thread (not a task). Suspends: blocks the thread.
+ * Returns main's result, or before it ran: -ENOMEM, -EINVAL, -EAGAIN (no threads), -EDEADLK (called in a task).
+ */
+TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
+
+/* Starts a runtime and returns at once. Returns 0 or an error as tr_run. Thread: foreign. */
+TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);
+
+/*
+ * Shuts the runtime down by `deadline` and frees it. Every address and handle into it becomes stale and safe.
+ * At the deadline the log names every task that still runs, what it waits on and since when, and the call returns
+ * -ETIMEDOUT with the runtime still there: call again to wait on.
+ * Thread: foreign. Suspends: blocks the thread.
+ */
+TR_PUBLIC int tr_stop(struct tr_runtime *runtime, tr_time deadline);
+
+/* Begins the shutdown of the calling task's runtime, to be over by `deadline`. Returns at once. Thread: task. */
+TR_PUBLIC int tr_shutdown(tr_time deadline);
+
+/* Of the calling task's runtime; 0 or TR_BACKEND_DEFAULT outside one. Thread: any. */
+TR_PUBLIC unsigned tr_worker_count(void);
+TR_PUBLIC int tr_worker_index(void); /* the worker the task is on now; -1 outside */
+TR_PUBLIC enum tr_backend tr_backend_kind(void);
+
+/* What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams. */
+struct tr_census {
+    uint64_t tasks, stacks, slots, storages, streams, timers;
+};
+TR_PUBLIC void tr_census(struct tr_census *out);
+
+/* Counters of the calling task's runtime, summed over its workers. */
+struct tr_counters {
+    uint64_t switches, spawns, steals, sleeps, wakes, polls, enters, expired_requests;
+};
+TR_PUBLIC int tr_counters(struct tr_counters *out);
+
+enum tr_log_level { TR_LOG_ERROR, TR_LOG_WARNING, TR_LOG_INFO, TR_LOG_DEBUG };
+
+/*
+ * Where log lines go; NULL restores standard error. Levels above `most` are not made (default TR_LOG_INFO, or
+ * TR_LOG=error|warning|info|debug in the environment). Process-wide. Thread: any.
+ */
+TR_PUBLIC void tr_log_set(void (*sink)(enum tr_log_level level, const char *line, void *context), void *context,
+                          enum tr_log_level most);
+
+/* Writes one log line, as the runtime itself does. Thread: any. */
+TR_PUBLIC void tr_log(enum tr_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "0.1.0" */
+TR_PUBLIC const char *tr_version(void);
+
+TRI_END_DECLS
+#endif

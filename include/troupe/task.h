@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h: tasks, the light threads on which everything else runs.
+ *
+ * A task is a record {function, argument} until it first suspends; only then does it keep a stack. A body that returns
+ * without suspending costs neither a stack nor a switch.
+ *
+ * Inside a task: errno survives a suspension, the thread does not. After any call that can suspend, the task may be on
+ * another thread, so keep no pointer to thread-local storage, hold no pthread mutex, and do not change the floating-point mode.
+ */
+#ifndef TROUPE_TASK_H
+#define TROUPE_TASK_H
+
+#include <troupe/time.h>
+
+TRI_BEGIN_DECLS
+
+/* Names one task for ever: a stale handle gives -ESRCH, never a stranger. Copy it freely. All zero names no task. */
+struct tr_task {
+    void *tri_record;
+    uint64_t tri_generation;
+};
+
+#define TR_PIN_NONE   0            /* the default: any worker may run it */
+#define TR_PIN_HERE   (-1)         /* stay on the worker that spawns it */
+#define TR_PIN(index) ((index) + 1) /* stay on worker `index`, counted from 0 */
+
+struct tr_task_options {
+    const char *name;          /* copied; shown in logs and reports. Default: "task" */
+    size_t stack_bytes;        /* at least this much stack; default: the runtime's (64 KiB) */
+    int pin;                   /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
+    size_t argument_bytes;     /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
+    struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
+};
+
+/*
+ * Starts body(argument) as a task. With `out`, the task must later be joined or detached; with out == NULL it is
+ * detached from the start, and a negative result is logged as a failure that nobody joined.
+ * Thread: any (a foreign thread must name options->runtime). Suspends: no.
+ * Owns: the argument stays the caller's, or is copied (argument_bytes).
+ * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option), -ECANCELED (the runtime is shutting down).
+ */
+TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
+                            const struct tr_task_options *options);
+
+/*
+ * Waits for the end of `task` and takes its result (NULL: not wanted). A task is joined once; on success the handle is
+ * spent. The body has returned, and everything it did is visible.
+ * Thread: any. Suspends: yes.
+ * Returns 0, -ETIMEDOUT or -ECANCELED (the task goes on and can be joined again), -ESRCH (already joined or detached),
+ * -EDEADLK (a task joining itself), -EINVAL (somebody else is joining it).
+ */
+TR_PUBLIC int tr_task_join(struct tr_task task, int *result, tr_time deadline);
+
+/* Lets the task end on its own; its result goes to nobody. Returns 0 or -ESRCH. Thread: any. Suspends: no. */
+TR_PUBLIC int tr_task_detach(struct tr_task task);
+
+/*
+ * Asks the task to end: from now on each of its suspending calls returns -ECANCELED, until it takes note
+ * (tr_cancel_taken) or works inside a shield. Cooperative: nothing is torn down under live frames.
+ * A handler actor that is cancelled ends after the message in hand, with result -ECANCELED.
+ * Returns 0, or -ESRCH if it has ended. Thread: any. Suspends: no.
+ */
+TR_PUBLIC int tr_task_cancel(struct tr_task task);
+
+/* The calling task; all zero outside a task. Thread: any. Suspends: no. */
+TR_PUBLIC struct tr_task tr_task_self(void);
+
+/* The calling task's name, valid while it runs; "" outside a task. Thread: any. Suspends: no. */
+TR_PUBLIC const char *tr_task_name(void);
+
+/* True while a cancellation of the calling task is pending (also inside a shield). Thread: task. Suspends: no. */
+TR_PUBLIC bool tr_cancel_pending(void);
+
+/* Takes note of a pending cancellation: suspending calls work again. True if there was one. Thread: task. Suspends: no. */
+TR_PUBLIC bool tr_cancel_taken(void);
+
+/*
+ * A bounded shield for clean-up: until tr_shield_close, suspending calls ignore a pending cancellation, and every one
+ * of them has `deadline` as its latest deadline. Shields nest; the tighter deadline wins.
+ *
+ *     struct tr_shield shield;
+ *     tr_shield_open(&shield, tr_after(TR_SECOND));
+ *     ... say goodbye to the peer ...
+ *     tr_shield_close(&shield);
+ *
+ * Thread: task. Suspends: no.
+ */
+struct tr_shield {
+    tr_time tri_outer;
+    struct tr_shield *tri_above;
+};
+TR_PUBLIC void tr_shield_open(struct tr_shield *shield, tr_time deadline);
+TR_PUBLIC void tr_shield_close(struct tr_shield *shield);
+
+/* Lets every task that is ready now run first. Returns 0 or -ECANCELED. Thread: task. Suspends: yes. */
+TR_PUBLIC int tr_yield(void);
+
+TRI_END_DECLS
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend.h: what a reactor needs from the kernel: io_uring (uring.c) or epoll (epoll.c) behind the same five functions.
+ *
+ * Everything here is called on the owner's thread. A backend embeds struct tri_reactor as its first member. The
+ * wake-up, the cancel requests of other threads and the life of an operation are reactor.c's.
+ */
+#ifndef TRI_BACKEND_H
+#define TRI_BACKEND_H
+
+#include "io/op.h"
+
+#include <stdalign.h>
+
+struct tri_backend {
+    const char *name;
+    enum tr_backend kind;
+    /* Makes one; wake_fd is an eventfd whose readability must end a wait. `note` gets a few words for the log. */
+    int (*create)(struct tri_reactor **out, int wake_fd, char *note, size_t note_bytes);
+    void (*destroy)(struct tri_reactor *reactor);
+    /* Takes the operation. It may end it at once (tri_io_settle). */
+    void (*submit)(struct tri_reactor *reactor, struct tri_io_op *op);
+    /* Withdraws one that it has and that has not ended; it then ends soon, here or in a later poll. */
+    void (*cancel)(struct tri_reactor *reactor, struct tri_io_op *op);
+    /* Submits and reaps; waits until an event or `until`, unless something is there already. */
+    void (*poll)(struct tri_reactor *reactor, tr_time until);
+};
+
+struct tri_reactor {
+    /* The owner's. */
+    const struct tri_backend *backend;
+    int wake_fd;
+    unsigned in_flight;             /* operations taken and not ended */
+    uint64_t completions;           /* operations ended, ever */
+    TRI_ATOMIC(uint64_t) enters;    /* system calls, ever; written by the owner */
+
+    /* Everybody's. */
+    alignas(64) TRI_ATOMIC(unsigned) sleep; /* enum tri_sleep of reactor.c */
+    TRI_ATOMIC(struct tri_io_op *) cancels; /* requests of other threads */
+};
+
+extern const struct tri_backend tri_backend_uring, tri_backend_epoll;
+
+/* The operation has ended: the record is its task's from here on, and the task is woken. */
+void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int result);
+
+/* The same inside submit, where the task itself is the caller and needs no wake. */
+void tri_io_settle(struct tri_reactor *reactor, struct tri_io_op *op, int result);
+
+/* One more system call. */
+static inline void tri_reactor_count_enter(struct tri_reactor *reactor)
+{
+    uint64_t enters = tri_load(&reactor->enters, TRI_RELAXED); /* one writer: no read-modify-write needed */
+    tri_store(&reactor->enters, enters + 1, TRI_RELAXED);
+}
+
+#endif

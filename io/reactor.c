@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reactor.c: what is the same for every backend: choosing one, waking a worker that waits, taking cancel requests from
+ * other threads, and ending an operation.
+ *
+ * Happens-before edges:
+ *   [I1] the end of an operation: its result -> release of op->state by the owner (ENDED set, or POSTED cleared)
+ *        -> acquire load of op->state by the task -> the task reads the result and leaves the frame.
+ *   [I2] a cancel request: the task's fields of the record -> release push on reactor->cancels -> acquire exchange by
+ *        the owner. POSTED is set before the push, so an owner that completes the operation leaves the record alone.
+ *   [I3] waking: what the waker published -> read-modify-write of reactor->sleep (WAKE) -> read-modify-write of
+ *        reactor->sleep by the owner, before it waits or after it has waited -> the owner looks at its queues.
+ *        Both sides use a read-modify-write of one word, so one of them comes first: either the owner finds WAKE and does
+ *        not wait, or the waker finds ASLEEP and writes to the eventfd. Only a waker that found ASLEEP makes a system call.
+ *
+ *              owner: poll that waits
+ *        AWAKE ----------------------> ASLEEP
+ *        ^ |                             |
+ *        | | wake: no system call        | wake: writes the eventfd
+ *        | v                             |
+ *        WAKE <--------------------------+
+ *          owner: consumed before or after a wait -> AWAKE
+ */
+#include "io/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum tri_sleep { AWAKE, ASLEEP, WAKE };
+
+/* ---- Choosing a backend ---- */
+
+/* What has been logged already: each choice is said once in a process, later workers say it at debug level. */
+enum { SAID_URING = 1, SAID_EPOLL = 2, SAID_FALLBACK = 4 };
+static TRI_ATOMIC(unsigned) said;
+
+static enum tr_log_level once(unsigned what, enum tr_log_level level)
+{
+    return tri_fetch_or(&said, what, TRI_RELAXED) & what ? TR_LOG_DEBUG : level;
+}
+
+/* What keeps io_uring from working, and what to do about it. */
+static const char *explain(int error)
+{
+    switch (-error) {
+    case EPERM:
+    case EACCES:
+        return "it is denied: allow the io_uring_setup, io_uring_enter and io_uring_register system calls in the "
+               "container's seccomp profile, and see sysctl kernel.io_uring_disabled";
+    case ENOSYS:
+        return "this kernel has none, or a seccomp profile hides it: Linux 6.1 or newer is wanted";
+    case EINVAL:
+    case EOPNOTSUPP:
+        return "this kernel's is too old: Linux 6.1 or newer is wanted";
+    case ENOMEM:
+        return "there is no memory for a ring: see RLIMIT_MEMLOCK and the memory limit of the cgroup";
+    default:
+        return "a ring could not be made";
+    }
+}
+
+static int make(const struct tri_backend *backend, struct tri_reactor **out, char *note, size_t note_bytes)
+{
+    int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd < 0)
+        return -errno;
+    int rc = backend->create(out, wake_fd, note, note_bytes);
+    if (rc < 0) {
+        close(wake_fd);
+        return rc;
+    }
+    struct tri_reactor *reactor = *out;
+    reactor->backend = backend;
+    reactor->wake_fd = wake_fd;
+    return 0;
+}
+
+/* The backend that was asked for, and in *by who asked; NULL: nobody did. */
+static int asked(enum tr_backend kind, const struct tri_backend **backend, const char **by)
+{
+    *by = "asked for by the program";
+    *backend = NULL;
+    switch (kind) {
+    case TR_BACKEND_URING:
+        *backend = &tri_backend_uring;
+        return 0;
+    case TR_BACKEND_EPOLL:
+        *backend = &tri_backend_epoll;
+        return 0;
+    case TR_BACKEND_DEFAULT:
+        break;
+    }
+    const char *name = getenv("TR_BACKEND");
+    if (!name || !*name)
+        return 0;
+    *by = "asked for by TR_BACKEND";
+    if (!strcmp(name, tri_backend_uring.name) || !strcmp(name, "io_uring"))
+        *backend = &tri_backend_uring;
+    else if (!strcmp(name, tri_backend_epoll.name))
+        *backend = &tri_backend_epoll;
+    if (*backend)
+        return 0;
+    tr_log(TR_LOG_ERROR, "I/O backend: TR_BACKEND=%s is unknown; it can be uring or epoll", name);
+    return -EINVAL;
+}
+
+static int create_asked(struct tri_reactor **out, const struct tri_backend *backend, const char *by)
+{
+    char note[128] = "";
+    int rc = make(backend, out, note, sizeof note);
+    bool uring = backend == &tri_backend_uring;
+    if (rc == 0)
+        tr_log(once(uring ? SAID_URING : SAID_EPOLL, TR_LOG_INFO), "I/O backend: %s (%s%s)", backend->name, by, note);
+    else
+        tr_log(TR_LOG_ERROR, "I/O backend: %s, %s, cannot be had: %s%s%s", backend->name, by, strerror(-rc),
+               uring ? "; " : "", uring ? explain(rc) : "");
+    return rc;
+}
+
+static int create_best(struct tri_reactor **out)
+{
+    char note[128] = "";
+    int rc = make(&tri_backend_uring, out, note, sizeof note);
+    if (rc == 0) {
+        tr_log(once(SAID_URING, TR_LOG_INFO), "I/O backend: uring%s", *note ? note + 1 : note);
+        return 0;
+    }
+    int error = rc;
+    rc = make(&tri_backend_epoll, out, note, sizeof note);
+    if (rc == 0)
+        tr_log(once(SAID_FALLBACK, TR_LOG_WARNING),
+               "I/O backend: epoll takes over, for io_uring cannot be used (%s): %s. TR_BACKEND=epoll makes this "
+               "the choice and silences the warning",
+               strerror(-error), explain(error));
+    else
+        tr_log(TR_LOG_ERROR, "I/O backend: neither io_uring (%s: %s) nor epoll (%s) can be used", strerror(-error),
+               explain(error), strerror(-rc));
+    return rc;
+}
+
+int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind)
+{
+    const struct tri_backend *backend;
+    const char *by;
+    int rc = asked(*kind, &backend, &by);
+    if (rc == 0)
+        rc = backend ? create_asked(out, backend, by) : create_best(out);
+    if (rc == 0)
+        *kind = (*out)->backend->kind;
+    return rc;
+}
+
+void tri_reactor_destroy(struct tri_reactor *reactor)
+{
+    assert(reactor->in_flight == 0);
+    assert(!tri_load(&reactor->cancels, TRI_ACQUIRE));
+    int wake_fd = reactor->wake_fd;
+    reactor->backend->destroy(reactor);
+    close(wake_fd);
+}
+
+/* ---- Waking ---- */
+
+void tri_reactor_wake(struct tri_reactor *reactor)
+{
+    if (tri_exchange(&reactor->sleep, WAKE, TRI_SEQ_CST) != ASLEEP) /* [I3] publishes what the caller did before */
+        return;
+    uint64_t one = 1;
+    ssize_t written;
+    do
+        written = write(reactor->wake_fd, &one, sizeof one);
+    while (written < 0 && errno == EINTR);
+    assert(written == sizeof one);
+}
+
+/* True if the owner may wait: nobody has woken it since its last wait. */
+static bool fall_asleep(struct tri_reactor *reactor)
+{
+    unsigned found = AWAKE;
+    if (tri_cas(&reactor->sleep, &found, ASLEEP, TRI_SEQ_CST, TRI_SEQ_CST)) /* [I3] */
+        return true;
+    assert(found == WAKE);
+    tri_exchange(&reactor->sleep, AWAKE, TRI_SEQ_CST); /* [I3] takes the wake, and what came before it */
+    return false;
+}
+
+static void wake_up(struct tri_reactor *reactor)
+{
+    tri_exchange(&reactor->sleep, AWAKE, TRI_SEQ_CST); /* [I3] takes a wake, if that is what ended the wait */
+}
+
+/* ---- The life of an operation ---- */
+
+void tri_io_start(struct tri_io_op *op, struct tri_reactor *reactor, struct tri_task *task)
+{
+    op->task = task;
+    op->reactor = reactor;
+    op->phase = 0;
+    op->pending = 0;
+    tri_store(&op->state, TRI_IO_STARTED, TRI_RELAXED); /* the task's own until it is submitted */
+    reactor->in_flight++;
+    reactor->backend->submit(reactor, op);
+}
+
+bool tri_io_ended(const struct tri_io_op *op)
+{
+    return tri_load(&op->state, TRI_ACQUIRE) == TRI_IO_ENDED; /* [I1] */
+}
+
+static void end(struct tri_reactor *reactor, struct tri_io_op *op, int result)
+{
+    assert(reactor->in_flight > 0);
+    reactor->in_flight--;
+    reactor->completions++;
+    op->result = result;
+}
+
+void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int result)
+{
+    end(reactor, op, result);
+    struct tri_task *task = op->task; /* the record is the task's, and may be gone, once the next line is done */
+    if (!(tri_fetch_or(&op->state, TRI_IO_ENDED, TRI_ACQ_REL) & TRI_IO_POSTED)) /* [I1] publishes result */
+        tri_wake(task);
+}
+
+void tri_io_settle(struct tri_reactor *reactor, struct tri_io_op *op, int result)
+{
+    end(reactor, op, result);
+    tri_store(&op->state, TRI_IO_ENDED, TRI_RELAXED); /* read by the same thread */
+}
+
+void tri_io_cancel(struct tri_io_op *op)
+{
+    struct tri_reactor *reactor = op->reactor;
+    if (reactor == tri_reactor_here()) {
+        if (!tri_io_ended(op))
+            reactor->backend->cancel(reactor, op);
+        return;
+    }
+    unsigned state = TRI_IO_STARTED;
+    if (!tri_cas(&op->state, &state, TRI_IO_POSTED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [I1] it has ended */
+        return;
+    struct tri_io_op *head = tri_load(&reactor->cancels, TRI_RELAXED);
+    do
+        op->cancel_next = head;
+    while (!tri_cas(&reactor->cancels, &head, op, TRI_RELEASE, TRI_RELAXED)); /* [I2] publishes cancel_next */
+    tri_reactor_wake(reactor);
+}
+
+/* Carries out what other threads asked for. */
+static void take_cancels(struct tri_reactor *reactor)
+{
+    if (!tri_load(&reactor->cancels, TRI_RELAXED))
+        return;
+    struct tri_io_op *op = tri_exchange(&reactor->cancels, NULL, TRI_ACQUIRE); /* [I2] */
+    while (op) {
+        struct tri_io_op *next = op->cancel_next;
+        struct tri_task *task = op->task;
+        unsigned state = tri_fetch_and(&op->state, ~(unsigned)TRI_IO_POSTED, TRI_ACQ_REL); /* [I1] publishes result */
+        if (state & TRI_IO_ENDED)
+            tri_wake(task);
+        else
+            reactor->backend->cancel(reactor, op);
+        op = next;
+    }
+}
+
+/* ---- Polling ---- */
+
+unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until)
+{
+    uint64_t before = reactor->completions;
+    take_cancels(reactor);
+    if (reactor->completions != before)
+        until = TR_NOW;
+    bool asleep = until > TR_NOW && fall_asleep(reactor);
+    reactor->backend->poll(reactor, asleep ? until : TR_NOW);
+    if (asleep)
+        wake_up(reactor);
+    return (unsigned)(reactor->completions - before);
+}
+
+bool tri_reactor_busy(const struct tri_reactor *reactor)
+{
+    return reactor->in_flight > 0 || tri_load(&reactor->cancels, TRI_RELAXED) != NULL;
+}
+
+uint64_t tri_reactor_enters(const struct tri_reactor *reactor)
+{
+    return tri_load(&reactor->enters, TRI_RELAXED);
+}

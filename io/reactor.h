@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reactor.h: one worker's I/O: a backend (io_uring or epoll), the operations in flight on it, and the means to wake its
+ * worker.
+ *
+ * An operation belongs to the reactor it was started on until its final completion, which makes its task runnable on
+ * the worker that reaped it. Only that worker touches the backend; others post a cancel request and wake it.
+ *
+ *   task                reactor of worker A                kernel
+ *    | tri_io_run(op) ---> submit (queued, no system call)
+ *    | parks               poll: one enter submits all ------>
+ *    |                     reaps completions <---------------
+ *    | <--- wake           op->result, op->done
+ */
+#ifndef TRI_REACTOR_H
+#define TRI_REACTOR_H
+
+#include "mailbox/atomic.h"
+#include "mailbox/waiter.h"
+#include <troupe/runtime.h>
+
+struct tri_reactor;
+
+/* Made on the worker's own thread. `kind` DEFAULT: see enum tr_backend; *kind tells what was chosen. Returns 0 or -errno. */
+int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind);
+/* On the worker's own thread, with nothing in flight. */
+void tri_reactor_destroy(struct tri_reactor *reactor);
+
+/*
+ * Submits what is queued, carries out cancel requests, and completes what has finished, waking the tasks. Waits until
+ * something completes, somebody calls tri_reactor_wake, or `until` (TR_NOW: does not wait, and makes no system call when
+ * there is nothing to submit or reap). Returns the number of completions. Owner only.
+ */
+unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until);
+
+/* True if a poll could find or submit something: operations queued or in flight. Owner only; cheap. */
+bool tri_reactor_busy(const struct tri_reactor *reactor);
+
+/* Makes a poll that waits, or the next one, return. Thread: any. */
+void tri_reactor_wake(struct tri_reactor *reactor);
+
+/* System calls made to submit or reap, for the counters. */
+uint64_t tri_reactor_enters(const struct tri_reactor *reactor);
+
+/* The reactor of the worker that runs the caller; NULL on a foreign thread. Defined by actor/. Opaque to the compiler:
+ * call it again after every suspension. */
+struct tri_reactor *tri_reactor_here(void);
+
+#endif

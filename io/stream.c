@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream.c: a connected socket: reading, writing, shutting down, aborting, closing.
+ *
+ * A stream is a gate (who is using the descriptor) and a hint. It holds no buffer and no operation: those lie on the
+ * stacks of the tasks inside, so an idle connection costs its 32 bytes here.
+ *
+ * Every write goes through the ring, where it joins whatever else the worker submits in that pass. Trying send(2) first
+ * was measured: see send_some.
+ */
+#include "io/stream.h"
+#include "io/op.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct tr_stream {
+    struct tri_gate gate;
+    bool drained; /* the reader's: the last read left nothing behind, so the next has to wait */
+};
+
+/* More than the kernel moves in one system call, and than a submission entry can say. */
+#define MOST_BYTES ((size_t)0x7ffff000)
+
+static TRI_ATOMIC(uint64_t) stream_count;
+
+uint64_t tri_stream_count(void)
+{
+    return tri_load(&stream_count, TRI_RELAXED);
+}
+
+/* ---- Making and freeing ---- */
+
+struct tr_stream *tri_stream_alloc(void)
+{
+    struct tr_stream *stream = malloc(sizeof *stream);
+    if (stream)
+        tri_fetch_add(&stream_count, 1, TRI_RELAXED);
+    return stream;
+}
+
+void tri_stream_attach(struct tr_stream *stream, int fd)
+{
+    tri_gate_init(&stream->gate, fd);
+    stream->drained = false;
+}
+
+void tri_stream_free(struct tr_stream *stream)
+{
+    free(stream);
+    tri_fetch_sub(&stream_count, 1, TRI_RELAXED);
+}
+
+int tri_stream_make(struct tr_stream **out, int fd)
+{
+    struct tr_stream *stream = tri_stream_alloc();
+    if (!stream)
+        return -ENOMEM;
+    tri_stream_attach(stream, fd);
+    *out = stream;
+    return 0;
+}
+
+int tr_stream_open(struct tr_stream **out, int fd)
+{
+    int type;
+    socklen_t bytes = sizeof type;
+    if (!out || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 || type != SOCK_STREAM)
+        return -EINVAL;
+    return tri_stream_make(out, fd);
+}
+
+/* ---- Reading ---- */
+
+ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline)
+{
+    if (bytes == 0) /* a count of 0 would read as the end of the stream */
+        return -EINVAL;
+    int rc = tri_gate_enter(&stream->gate, TRI_GATE_READER);
+    if (rc < 0)
+        return rc;
+    struct tri_io_op op = {
+        .kind = TRI_IO_RECEIVE,
+        .fd = stream->gate.fd,
+        .wait_first = stream->drained,
+        .buffer = {buffer, bytes < MOST_BYTES ? bytes : MOST_BYTES},
+    };
+    rc = tri_io_run(&op, deadline);
+    stream->drained = rc > 0 && (size_t)rc < bytes;
+    if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
+        rc = -EPIPE;
+    tri_gate_leave(&stream->gate, TRI_GATE_READER);
+    return rc;
+}
+
+/* ---- Writing ---- */
+
+/* Where a write of several pieces has got to. */
+struct cursor {
+    const struct iovec *piece, *end;
+    size_t offset; /* into *piece */
+};
+
+static void skip_empty(struct cursor *cursor)
+{
+    while (cursor->piece < cursor->end && cursor->piece->iov_len == cursor->offset) {
+        cursor->piece++;
+        cursor->offset = 0;
+    }
+}
+
+static void advance(struct cursor *cursor, size_t bytes)
+{
+    while (bytes > 0) {
+        size_t left = cursor->piece->iov_len - cursor->offset;
+        size_t step = bytes < left ? bytes : left;
+        cursor->offset += step;
+        bytes -= step;
+        skip_empty(cursor);
+    }
+}
+
+static int send_one(int fd, const struct cursor *cursor, tr_time deadline)
+{
+    size_t left = cursor->piece->iov_len - cursor->offset;
+    struct tri_io_op op = {
+        .kind = TRI_IO_SEND,
+        .fd = fd,
+        .flags = MSG_NOSIGNAL,
+        .buffer = {(char *)cursor->piece->iov_base + cursor->offset, left < MOST_BYTES ? left : MOST_BYTES},
+    };
+    return tri_io_run(&op, deadline);
+}
+
+static int send_many(int fd, const struct cursor *cursor, tr_time deadline)
+{
+    size_t count = (size_t)(cursor->end - cursor->piece);
+    const struct msghdr message = {
+        .msg_iov = (struct iovec *)cursor->piece, /* only read */
+        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+    };
+    struct tri_io_op op = {.kind = TRI_IO_SEND_MSG, .fd = fd, .flags = MSG_NOSIGNAL, .message = &message};
+    return tri_io_run(&op, deadline);
+}
+
+/*
+ * One operation. The caller's pieces go out as they are, so nothing is copied; what is left of a piece that was sent in
+ * part goes out alone first.
+ */
+static int send_some(int fd, const struct cursor *cursor, tr_time deadline)
+{
+    if (cursor->offset > 0 || cursor->end - cursor->piece == 1)
+        return send_one(fd, cursor, deadline);
+    return send_many(fd, cursor, deadline);
+}
+
+int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written, tr_time deadline)
+{
+    size_t total = 0;
+    if (written)
+        *written = 0;
+    if (count < 0)
+        return -EINVAL;
+    int rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
+    if (rc < 0)
+        return rc;
+    struct cursor cursor = {pieces, pieces + count, 0};
+    skip_empty(&cursor);
+    while (cursor.piece < cursor.end) {
+        rc = send_some(stream->gate.fd, &cursor, deadline);
+        if (rc < 0)
+            break;
+        advance(&cursor, (size_t)rc);
+        total += (size_t)rc;
+        rc = 0;
+    }
+    if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
+        rc = -EPIPE;
+    tri_gate_leave(&stream->gate, TRI_GATE_WRITER);
+    if (written)
+        *written = total;
+    return rc;
+}
+
+int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline)
+{
+    struct iovec piece = {(void *)buffer, bytes}; /* only read */
+    return tr_write_v(stream, &piece, 1, NULL, deadline);
+}
+
+/* ---- Ending ---- */
+
+int tr_stream_shutdown(struct tr_stream *stream)
+{
+    return shutdown(stream->gate.fd, SHUT_WR) < 0 ? -ENOTCONN : 0;
+}
+
+void tr_stream_abort(struct tr_stream *stream)
+{
+    tri_gate_shut(&stream->gate);
+}
+
+void tr_stream_close(struct tr_stream *stream)
+{
+    if (!stream)
+        return;
+    tri_gate_close(&stream->gate);
+    tri_stream_free(stream);
+}
+
+/* ---- Asking ---- */
+
+int tr_stream_fd(const struct tr_stream *stream)
+{
+    return stream->gate.fd;
+}
+
+int tr_stream_peer(const struct tr_stream *stream, char *buffer, size_t bytes)
+{
+    if (bytes == 0)
+        return -EINVAL;
+    *buffer = '\0';
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage space;
+    } peer;
+    socklen_t length = sizeof peer;
+    if (getpeername(stream->gate.fd, &peer.any, &length) < 0)
+        return -errno;
+    char host[INET6_ADDRSTRLEN];
+    int used;
+    switch (peer.any.sa_family) {
+    case AF_INET:
+        inet_ntop(AF_INET, &peer.v4.sin_addr, host, sizeof host);
+        used = snprintf(buffer, bytes, "%s:%u", host, ntohs(peer.v4.sin_port));
+        break;
+    case AF_INET6:
+        inet_ntop(AF_INET6, &peer.v6.sin6_addr, host, sizeof host);
+        used = snprintf(buffer, bytes, "[%s]:%u", host, ntohs(peer.v6.sin6_port));
+        break;
+    default:
+        used = snprintf(buffer, bytes, "unix");
+        break;
+    }
+    return used < 0 || (size_t)used >= bytes ? -EINVAL : 0;
+}

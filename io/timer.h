@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.h: a hierarchical timing wheel (Varghese and Lauck, 1987): insertion, removal and expiry in constant time.
+ * One per worker, touched by its owner only; no kernel operation per timer.
+ */
+#ifndef TRI_TIMER_H
+#define TRI_TIMER_H
+
+#include <troupe/time.h>
+
+#define TRI_WHEEL_BITS   6
+#define TRI_WHEEL_SLOTS  (1u << TRI_WHEEL_BITS)
+#define TRI_WHEEL_LEVELS 8
+
+/* Embedded in what the timer is for. Zero-initialised: not in a wheel. */
+struct tri_timer {
+    struct tri_timer *next, **link; /* link: the pointer that points to us; NULL when not in a wheel */
+    tr_time when;
+    uint16_t level, slot;
+};
+
+struct tri_wheel {
+    uint64_t tick;                          /* everything due at or before this tick has been fired */
+    uint64_t occupied[TRI_WHEEL_LEVELS];    /* a bit for each slot that holds timers */
+    uint64_t count;
+    struct tri_timer *slots[TRI_WHEEL_LEVELS][TRI_WHEEL_SLOTS];
+};
+
+void tri_wheel_init(struct tri_wheel *wheel, tr_time now);
+/* timer must not be in a wheel. Due at the first tick at or after timer->when (never early). */
+void tri_wheel_insert(struct tri_wheel *wheel, struct tri_timer *timer, tr_time when);
+/* Harmless if the timer is not in a wheel. */
+void tri_wheel_remove(struct tri_wheel *wheel, struct tri_timer *timer);
+/* Takes out every timer due by `now` and calls fire for each; fire may insert and remove timers. Returns how many. */
+unsigned tri_wheel_advance(struct tri_wheel *wheel, tr_time now, void (*fire)(struct tri_timer *timer, void *context),
+                           void *context);
+/* A time by which tri_wheel_advance should be called again: never later than the earliest timer's tick, at times
+ * earlier (a cascade). TR_FOREVER when empty. Constant time. */
+tr_time tri_wheel_next(const struct tri_wheel *wheel);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uring.c: the io_uring backend.
+ *
+ * Operations are put into the submission queue as they come and reach the kernel together, at the next poll: one
+ * system call submits all and runs what has completed (the ring is made with DEFER_TASKRUN, so nothing completes, and
+ * nothing interrupts the worker, at any other time). A poll that need not wait looks at shared memory first and enters the
+ * kernel only if there is something to submit, or the kernel says that it has work to run.
+ *
+ * Each operation ends with its completion. A cancel request is an entry of its own with a completion of its own, which
+ * may come before or after that of its target; the operation is over when both are in. So no completion can name a
+ * record that is gone, and a cancel cannot hit a later operation at the same address.
+ *
+ * When the submission queue is full even after a submission, operations wait in a backlog.
+ *
+ * Kept to what liburing 2.3 has.
+ */
+#include "io/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SUBMISSIONS 256u
+#define COMPLETIONS 8192u /* more than fit are kept by the kernel, but slowly */
+
+/* What a completion belongs to: in the low bits of user_data, above the operation's address. */
+enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_MASK = 3 };
+
+/* op->phase */
+enum {
+    SUBMITTED = 1,     /* has been put into the submission queue */
+    CANCEL_WANTED = 2, /* to be withdrawn */
+    BACKLOG = 4,       /* waits for room in the submission queue */
+    RETURNED = 8,      /* its own completion is in, op->result holds it */
+};
+
+struct uring {
+    struct tri_reactor reactor;
+    struct io_uring ring;
+    bool wake_armed;
+    struct tri_io_op *backlog, **backlog_end;
+};
+
+static struct uring *uring_of(struct tri_reactor *reactor)
+{
+    return (struct uring *)reactor;
+}
+
+/* ---- The submission queue ---- */
+
+/* An entry to fill, or NULL if the queue is full and the kernel takes nothing more at present. */
+static struct io_uring_sqe *next_entry(struct uring *uring)
+{
+    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
+    if (entry)
+        return entry;
+    tri_reactor_count_enter(&uring->reactor);
+    io_uring_submit(&uring->ring); /* an error leaves the queue full: the backlog's case, and the next poll's */
+    return io_uring_get_sqe(&uring->ring);
+}
+
+static void fill(struct io_uring_sqe *entry, struct tri_io_op *op)
+{
+    switch (op->kind) {
+    case TRI_IO_ACCEPT:
+        io_uring_prep_accept(entry, op->fd, NULL, NULL, op->flags);
+        break;
+    case TRI_IO_CONNECT:
+        io_uring_prep_connect(entry, op->fd, op->address.name, op->address.bytes);
+        break;
+    case TRI_IO_RECEIVE:
+        io_uring_prep_recv(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags);
+        if (op->wait_first)
+            entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+        break;
+    case TRI_IO_SEND:
+        io_uring_prep_send(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags);
+        break;
+    case TRI_IO_SEND_MSG:
+        io_uring_prep_sendmsg(entry, op->fd, op->message, (unsigned)op->flags);
+        break;
+    case TRI_IO_POLL:
+        io_uring_prep_poll_add(entry, op->fd, op->events);
+        break;
+    }
+    io_uring_sqe_set_data64(entry, (uintptr_t)op | TAG_OPERATION);
+    op->phase |= SUBMITTED;
+    op->pending++;
+}
+
+static void fill_cancel(struct io_uring_sqe *entry, struct tri_io_op *op)
+{
+    io_uring_prep_cancel64(entry, (uintptr_t)op | TAG_OPERATION, 0);
+    io_uring_sqe_set_data64(entry, (uintptr_t)op | TAG_CANCEL);
+    op->pending++;
+}
+
+static void join_backlog(struct uring *uring, struct tri_io_op *op)
+{
+    assert(!(op->phase & BACKLOG));
+    op->phase |= BACKLOG;
+    op->next = NULL;
+    *uring->backlog_end = op;
+    uring->backlog_end = &op->next;
+}
+
+static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
+{
+    struct uring *uring = uring_of(reactor);
+    struct io_uring_sqe *entry = uring->backlog ? NULL : next_entry(uring);
+    if (!entry) {
+        join_backlog(uring, op);
+        return;
+    }
+    fill(entry, op);
+}
+
+static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
+{
+    struct uring *uring = uring_of(reactor);
+    op->phase |= CANCEL_WANTED;
+    if (op->phase & (BACKLOG | RETURNED))
+        return; /* the backlog sees to it, or there is nothing left to withdraw */
+    struct io_uring_sqe *entry = uring->backlog ? NULL : next_entry(uring);
+    if (entry)
+        fill_cancel(entry, op);
+    else
+        join_backlog(uring, op);
+}
+
+/* The operation has ended once nothing in the kernel or in the backlog speaks of it any more. */
+static void complete_if_over(struct uring *uring, struct tri_io_op *op)
+{
+    if (op->pending == 0 && op->phase & RETURNED && !(op->phase & BACKLOG))
+        tri_io_complete(&uring->reactor, op, op->result);
+}
+
+static void drain_backlog(struct uring *uring)
+{
+    while (uring->backlog) {
+        struct io_uring_sqe *entry = next_entry(uring);
+        if (!entry)
+            return;
+        struct tri_io_op *op = uring->backlog;
+        uring->backlog = op->next;
+        if (!uring->backlog)
+            uring->backlog_end = &uring->backlog;
+        op->phase &= (uint8_t)~BACKLOG;
+        io_uring_prep_nop(entry); /* an entry that was taken goes out: harmless if nothing below needs it */
+        io_uring_sqe_set_data64(entry, TAG_CANCEL);
+        if (op->phase & RETURNED) {
+            complete_if_over(uring, op);
+        } else if (op->phase & SUBMITTED) {
+            fill_cancel(entry, op);
+        } else if (op->phase & CANCEL_WANTED) {
+            tri_io_complete(&uring->reactor, op, -ECANCELED);
+        } else {
+            fill(entry, op);
+        }
+    }
+}
+
+/* ---- The wake-up ---- */
+
+/* A poll on the eventfd that stays armed. The kernel can end it (completion queue full), then it is armed again. */
+static void arm_wake(struct uring *uring)
+{
+    if (uring->wake_armed)
+        return;
+    struct io_uring_sqe *entry = next_entry(uring);
+    if (!entry)
+        return; /* tried again at the next poll */
+    io_uring_prep_poll_multishot(entry, uring->reactor.wake_fd, POLLIN);
+    io_uring_sqe_set_data64(entry, TAG_WAKE);
+    uring->wake_armed = true;
+}
+
+static void take_wake(struct uring *uring, const struct io_uring_cqe *completion)
+{
+    uint64_t count;
+    ssize_t ignored = read(uring->reactor.wake_fd, &count, sizeof count); /* -EAGAIN: an earlier one took it */
+    (void)ignored;
+    if (!(completion->flags & IORING_CQE_F_MORE))
+        uring->wake_armed = false;
+}
+
+/* ---- The completion queue ---- */
+
+static void take_operation(struct uring *uring, struct tri_io_op *op, int result)
+{
+    op->result = result;
+    op->phase |= RETURNED;
+    op->pending--;
+    complete_if_over(uring, op);
+}
+
+static void take_cancel(struct uring *uring, struct tri_io_op *op, int result)
+{
+    if (!op)
+        return;
+    op->pending--;
+    /* Not found, yet not completed: it was on its way through the kernel, and may wait there again. Ask again. */
+    if (result == -ENOENT && !(op->phase & RETURNED))
+        join_backlog(uring, op);
+    complete_if_over(uring, op);
+}
+
+static void take(struct uring *uring, const struct io_uring_cqe *completion)
+{
+    uint64_t data = completion->user_data;
+    struct tri_io_op *op = (struct tri_io_op *)(uintptr_t)(data & ~(uint64_t)TAG_MASK);
+    switch ((enum tag)(data & TAG_MASK)) {
+    case TAG_OPERATION:
+        take_operation(uring, op, completion->res);
+        break;
+    case TAG_CANCEL:
+        take_cancel(uring, op, completion->res);
+        break;
+    case TAG_WAKE:
+        take_wake(uring, completion);
+        break;
+    case TAG_MASK:
+        break;
+    }
+}
+
+static unsigned flags_of(const struct uring *uring)
+{
+    return IO_URING_READ_ONCE(*uring->ring.sq.kflags);
+}
+
+static void reap(struct uring *uring)
+{
+    unsigned head, count = 0;
+    struct io_uring_cqe *completion;
+    io_uring_for_each_cqe(&uring->ring, head, completion)
+    {
+        take(uring, completion);
+        count++;
+    }
+    io_uring_cq_advance(&uring->ring, count);
+}
+
+/* ---- Entering the kernel ---- */
+
+/* What an enter can fail with, apart from mistakes of ours: all of it passes by itself once completions are reaped. */
+static void check_enter(int rc)
+{
+    if (rc >= 0)
+        return;
+    assert(rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM);
+}
+
+static void enter(struct uring *uring)
+{
+    tri_reactor_count_enter(&uring->reactor);
+    check_enter(io_uring_submit_and_get_events(&uring->ring));
+}
+
+/* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
+static void enter_and_wait(struct uring *uring, tr_time until)
+{
+    int rc;
+    do {
+        struct __kernel_timespec span, *limit = NULL;
+        if (until != TR_FOREVER) {
+            tr_time left = until - tr_clock();
+            if (left <= 0) {
+                enter(uring);
+                return;
+            }
+            span.tv_sec = left / TR_SECOND;
+            span.tv_nsec = left % TR_SECOND;
+            limit = &span;
+        }
+        struct io_uring_cqe *first;
+        tri_reactor_count_enter(&uring->reactor);
+        rc = io_uring_submit_and_wait_timeout(&uring->ring, &first, 1, limit, NULL);
+    } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
+    check_enter(rc);
+}
+
+static void poll_ring(struct tri_reactor *reactor, tr_time until)
+{
+    struct uring *uring = uring_of(reactor);
+    uint64_t before = reactor->completions;
+    drain_backlog(uring);
+    arm_wake(uring);
+    if (reactor->completions != before || uring->backlog || io_uring_cq_ready(&uring->ring))
+        until = TR_NOW; /* there is something to report, or the kernel has no room */
+    if (until > TR_NOW)
+        enter_and_wait(uring, until);
+    else if (io_uring_sq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
+        enter(uring);
+    reap(uring);
+    /* Completions that the kernel kept aside for want of room come now that there is some. */
+    for (int i = 0; i < 8 && flags_of(uring) & IORING_SQ_CQ_OVERFLOW; i++) {
+        enter(uring);
+        reap(uring);
+    }
+}
+
+/* ---- Making a ring ---- */
+
+/* Each step leaves out the newest flags of the step before. */
+static const struct {
+    unsigned flags;
+    const char *names;
+} steps[] = {
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
+         IORING_SETUP_DEFER_TASKRUN,
+     "single issuer, deferred task work"},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
+     "single issuer, cooperative task work; Linux 6.1 would defer it"},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+     "cooperative task work; Linux 6.1 would defer it"},
+    {IORING_SETUP_SUBMIT_ALL, "no cooperative task work; Linux 6.1 has it"},
+    {0, "plain ring; Linux 6.1 has better"},
+};
+
+/* Multishot poll has no feature bit of its own; resource tags came with the same kernel, 5.13. */
+#define FEATURES_NEEDED                                                                                                \
+    (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG |                    \
+     IORING_FEAT_RSRC_TAGS)
+
+static int make_ring(struct io_uring *ring, const char **names)
+{
+    int rc = -EINVAL;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && rc == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = steps[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = COMPLETIONS,
+        };
+        rc = io_uring_queue_init_params(SUBMISSIONS, ring, &params);
+        *names = steps[i].names;
+    }
+    if (rc < 0)
+        return rc;
+    if ((ring->features & FEATURES_NEEDED) == FEATURES_NEEDED)
+        return 0;
+    io_uring_queue_exit(ring);
+    return -EOPNOTSUPP;
+}
+
+static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note_bytes)
+{
+    struct uring *uring = aligned_alloc(alignof(struct uring), sizeof *uring);
+    if (!uring)
+        return -ENOMEM;
+    memset(uring, 0, sizeof *uring);
+    const char *names;
+    int rc = make_ring(&uring->ring, &names);
+    if (rc < 0) {
+        free(uring);
+        return rc;
+    }
+    /* Both save or guard something, and neither is needed. */
+    io_uring_register_ring_fd(&uring->ring);
+    io_uring_ring_dontfork(&uring->ring);
+    uring->backlog_end = &uring->backlog;
+    uring->reactor.wake_fd = wake_fd;
+    arm_wake(uring);
+    snprintf(note, note_bytes, "; %s", names);
+    *out = &uring->reactor;
+    return 0;
+}
+
+static void destroy(struct tri_reactor *reactor)
+{
+    struct uring *uring = uring_of(reactor);
+    io_uring_queue_exit(&uring->ring);
+    free(uring);
+}
+
+const struct tri_backend tri_backend_uring = {
+    .name = "uring",
+    .kind = TR_BACKEND_URING,
+    .create = create,
+    .destroy = destroy,
+    .submit = submit,
+    .cancel = cancel,
+    .poll = poll_ring,
+};

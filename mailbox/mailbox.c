@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mailbox.c: see mailbox.h for the picture. Here are the edges that make it sound.
+ *
+ *   [M1] stamp release (publish)  -> stamp acquire (take):      the message and the token's generation are there.
+ *   [M2] head release (take)      -> head acquire (full test):  the consumer has read the place and zeroed its stamp,
+ *                                    before a producer may write it again. The copy of the head in the producers'
+ *                                    line passes the edge on: it is stored with release after an acquire of the head.
+ *   [M3] tail CAS acq_rel chain:     every change of the tail is a read-modify-write, but for init, whose release store
+ *                                    publishes the new tenant's shape and generation to whoever reads the tail with
+ *                                    acquire. A sender that read an older tail fails its CAS.
+ *   [M4] idle CAS release -> claim CAS acquire: what the consumer did before it went idle is seen by the one who
+ *                                    schedules it, and through the run queue by whoever runs it next.
+ *   [M5] waiting := 1; fence; head   against   head := h+1; waiting (take) or fence-after-rmw; waiting (park):
+ *                                    either the registering sender sees the room, or the consumer sees the sender at
+ *                                    the latest when it suspends. An idle CAS fails while WAIT is set.
+ *   [M6] lock:                       the list of waiting senders, and their fields.
+ *   [M7] sender.done release -> acquire: the result.
+ */
+#include "mailbox/mailbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define PLACE_UNIT 16u
+
+static uint64_t position_of(uint64_t tail)
+{
+    return tail >> TRI_TAIL_POSITION_SHIFT;
+}
+
+static uint32_t storage_of(uint64_t tail)
+{
+    return (uint32_t)((tail & TRI_TAIL_STORAGE_MASK) >> TRI_TAIL_STORAGE_SHIFT);
+}
+
+/* Places between two positions; positions wrap with the tail. */
+static uint64_t distance(uint64_t from, uint64_t to)
+{
+    return (to - from) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
+}
+
+static uint32_t places_for(uint32_t capacity)
+{
+    return capacity <= 1 ? 1 : 1u << (32 - __builtin_clz(capacity - 1));
+}
+
+void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    tri_store(&mailbox->tail, TRI_TAIL_CLOSED, TRI_RELAXED);
+    tri_store(&consumer->head, UINT64_C(0), TRI_RELAXED);
+}
+
+void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, uint32_t capacity,
+                      uint32_t bytes, bool idle)
+{
+    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
+    assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT) && !mailbox->last);
+    uint32_t units = (uint32_t)(sizeof(struct tri_place) + bytes + PLACE_UNIT - 1) / PLACE_UNIT;
+    tri_store(&mailbox->capacity, capacity, TRI_RELAXED);
+    tri_store(&mailbox->bytes, (uint16_t)bytes, TRI_RELAXED);
+    tri_store(&mailbox->place_units, (uint16_t)units, TRI_RELAXED);
+    /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
+    uint64_t position = (position_of(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
+    tri_store(&consumer->head, position, TRI_RELAXED);
+    tri_store(&consumer->waiting, 0u, TRI_RELAXED);
+    consumer->storage = NULL;
+    consumer->keep = !idle;
+    tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0),
+              TRI_RELEASE); /* [M3] */
+}
+
+/* True if `position` is beyond the capacity; false full tests of a stale tail are sorted out by the caller. */
+static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uint64_t position, uint32_t capacity)
+{
+    if (distance(tri_load(&mailbox->head_copy, TRI_ACQUIRE), position) < capacity) /* [M2] */
+        return false;
+    uint64_t fresh = tri_load(head, TRI_ACQUIRE);            /* [M2] */
+    tri_store(&mailbox->head_copy, fresh, TRI_RELEASE);      /* [M2], passed on */
+    return distance(fresh, position) >= capacity;
+}
+
+/*
+ * Claims the next place by the CAS on the tail. `granting`: on behalf of the first waiting sender, under the lock.
+ * Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
+ */
+static int claim(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache, bool granting, uint64_t *claimed)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    struct tri_storage *fresh = NULL;
+    int result;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    for (;;) {
+        if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED)) {
+            result = -ESRCH;
+            break;
+        }
+        uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
+        bool wait = (tail & TRI_TAIL_WAIT) && !granting;
+        if (wait || is_full(mailbox, &ref->consumer->head, position_of(tail), capacity)) {
+            uint64_t again = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] a stale tail looks full: confirm it */
+            if (again == tail) {
+                result = -EAGAIN;
+                break;
+            }
+            tail = again;
+            continue;
+        }
+        uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
+        if (storage_of(tail) == 0) {
+            uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
+            if (!fresh && !(fresh = tri_storage_take(cache, place_bytes, places_for(capacity)))) {
+                result = -ENOMEM;
+                break;
+            }
+            next |= (uint64_t)fresh->index << TRI_TAIL_STORAGE_SHIFT;
+        }
+        if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M3] [M4] */
+            *claimed = (tail & ~TRI_TAIL_STORAGE_MASK) | (next & TRI_TAIL_STORAGE_MASK);
+            if (storage_of(tail) == 0)
+                fresh = NULL;
+            result = 0;
+            break;
+        }
+        if (fresh && storage_of(tail) != 0) { /* somebody else's was installed; the shape of ours may be a stranger's */
+            tri_storage_give(cache, fresh);
+            fresh = NULL;
+        }
+    }
+    if (fresh)
+        tri_storage_give(cache, fresh);
+    return result;
+}
+
+/* Fills the claimed place and publishes it. The shape is stable: the tenant cannot end while a place is claimed. */
+static void publish(struct tri_mailbox *mailbox, uint64_t claimed, const struct tri_letter *letter)
+{
+    uint32_t mask = places_for(tri_load(&mailbox->capacity, TRI_RELAXED)) - 1;
+    uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
+    struct tri_storage *storage = tri_storage_at(storage_of(claimed));
+    struct tri_place *place = tri_storage_place(storage, place_bytes, (uint32_t)position_of(claimed) & mask);
+    memcpy(place->message, letter->message, letter->bytes);
+    if (letter->debt.slot) {
+        memcpy(place->message + letter->token_offset, &letter->debt, sizeof letter->debt);
+        place->generation = letter->debt.generation;
+    }
+    tri_store(&place->stamp, (uintptr_t)letter->debt.slot | 1, TRI_RELEASE); /* [M1] */
+}
+
+int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                     const struct tri_letter *letter, bool *schedule)
+{
+    uint64_t claimed;
+    *schedule = false;
+    if (tri_load(&ref->mailbox->bytes, TRI_RELAXED) != letter->bytes) {
+        bool stale = tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation ||
+                     (tri_load(&ref->mailbox->tail, TRI_RELAXED) & TRI_TAIL_CLOSED);
+        return stale ? -ESRCH : -EINVAL;
+    }
+    int rc = claim(ref, cache, false, &claimed);
+    if (rc < 0)
+        return rc;
+    publish(ref->mailbox, claimed, letter);
+    *schedule = claimed & TRI_TAIL_IDLE;
+    return 0;
+}
+
+/* ---- senders that wait for room: all under the lock [M6] ---------------------------------------------------- */
+
+static struct tri_sender *pop_sender(struct tri_mailbox *mailbox)
+{
+    struct tri_sender *last = mailbox->last;
+    if (!last)
+        return NULL;
+    struct tri_sender *first = last->next;
+    if (first == last)
+        mailbox->last = NULL;
+    else
+        last->next = first->next;
+    return first;
+}
+
+static void push_sender(struct tri_mailbox *mailbox, struct tri_sender *sender)
+{
+    struct tri_sender *last = mailbox->last;
+    sender->next = last ? last->next : sender;
+    if (last)
+        last->next = sender;
+    mailbox->last = sender;
+}
+
+static bool remove_sender(struct tri_mailbox *mailbox, struct tri_sender *sender)
+{
+    struct tri_sender *last = mailbox->last;
+    if (!last)
+        return false;
+    struct tri_sender *before = last;
+    while (before->next != sender) {
+        before = before->next;
+        if (before == last)
+            return false;
+    }
+    before->next = sender->next;
+    if (before == sender)
+        mailbox->last = NULL;
+    else if (last == sender)
+        mailbox->last = before;
+    return true;
+}
+
+/* The sender may leave its frame as soon as done is set: read the task first. */
+static void serve_sender(struct tri_sender *sender, int result)
+{
+    struct tri_task *task = sender->task;
+    sender->result = result;
+    tri_store(&sender->done, 1u, TRI_RELEASE); /* [M7] */
+    tri_wake(task);
+}
+
+static void clear_wait(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    tri_store(&consumer->waiting, 0u, TRI_RELAXED);
+    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_WAIT, TRI_ACQ_REL); /* [M3] */
+}
+
+/* Hands room to waiting senders in order. Returns whether the consumer must be scheduled. */
+static bool grant_locked(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    bool schedule = false;
+    if (!mailbox->last)
+        return false;
+    while (mailbox->last) {
+        uint64_t claimed;
+        int rc = claim(ref, cache, true, &claimed);
+        if (rc == -EAGAIN)
+            return schedule;
+        struct tri_sender *sender = pop_sender(mailbox);
+        if (rc == 0) {
+            publish(mailbox, claimed, sender->letter);
+            schedule |= (claimed & TRI_TAIL_IDLE) != 0;
+        }
+        serve_sender(sender, rc);
+    }
+    clear_wait(mailbox, ref->consumer);
+    return schedule;
+}
+
+/* Sets WAIT, provided that the mailbox is full and lives. Returns 0, -EAGAIN (room after all), -ESRCH. */
+static int set_wait(const struct tri_mailbox_ref *ref)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    for (;;) {
+        if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
+            return -ESRCH;
+        if (tail & TRI_TAIL_WAIT)
+            return 0;
+        if (!is_full(mailbox, &ref->consumer->head, position_of(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
+            return -EAGAIN;
+        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQ_REL, TRI_ACQUIRE)) /* [M3] */
+            return 0;
+    }
+}
+
+int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                          struct tri_sender *sender, bool *schedule)
+{
+    *schedule = false;
+    tri_store(&sender->done, 0u, TRI_RELAXED);
+    tri_lock(&ref->mailbox->lock);
+    int rc = set_wait(ref);
+    if (rc == 0) {
+        push_sender(ref->mailbox, sender);
+        tri_store(&ref->consumer->waiting, 1u, TRI_RELAXED);
+        tri_fence(TRI_SEQ_CST); /* [M5] before the full test inside */
+        *schedule = grant_locked(ref, cache);
+    }
+    tri_unlock(&ref->mailbox->lock);
+    return rc;
+}
+
+bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sender *sender)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    tri_lock(&mailbox->lock);
+    bool waited = remove_sender(mailbox, sender);
+    if (waited && !mailbox->last)
+        clear_wait(mailbox, ref->consumer);
+    tri_unlock(&mailbox->lock);
+    return waited;
+}
+
+void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                       struct tri_storage_cache *cache)
+{
+    /* Not the consumer's generation but whichever lives: those who wait here were validated when they queued. */
+    TRI_ATOMIC(uint64_t) life;
+    tri_store(&life, UINT64_C(0), TRI_RELAXED);
+    struct tri_mailbox_ref ref = { mailbox, consumer, &life, 0 };
+    tri_lock(&mailbox->lock);
+    grant_locked(&ref, cache); /* nothing to schedule: the mailbox cannot be idle while WAIT is set */
+    tri_unlock(&mailbox->lock);
+}
+
+int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    uint64_t next;
+    *schedule = false;
+    do {
+        if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
+            return -ESRCH;
+        next = (tail | TRI_TAIL_CLOSED) & ~TRI_TAIL_IDLE;
+    } while (!tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)); /* [M3] [M4] */
+    *schedule = tail & TRI_TAIL_IDLE;
+    if (tail & TRI_TAIL_WAIT) {
+        tri_lock(&mailbox->lock);
+        grant_locked(ref, NULL); /* closed: each gets -ESRCH */
+        tri_unlock(&mailbox->lock);
+    }
+    return 0;
+}
+
+/* ---- the consumer ------------------------------------------------------------------------------------------- */
+
+enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache, void *message, struct tri_debt *debt)
+{
+    if (!consumer->storage) {
+        uint32_t index = storage_of(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
+        if (index == 0)
+            return TRI_TAKE_EMPTY;
+        consumer->storage = tri_storage_at(index);
+    }
+    uint32_t mask = places_for(tri_load(&mailbox->capacity, TRI_RELAXED)) - 1;
+    uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
+    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
+    struct tri_place *place = tri_storage_place(consumer->storage, place_bytes, (uint32_t)head & mask);
+    uintptr_t stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
+    if (stamp == 0)
+        return TRI_TAKE_EMPTY;
+    memcpy(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
+    debt->slot = (struct tri_slot *)(stamp & ~(uintptr_t)1);
+    if (debt->slot)
+        debt->generation = place->generation;
+    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
+    tri_store(&consumer->head, (head + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT), TRI_RELEASE); /* [M2] */
+    if (tri_load(&consumer->waiting, TRI_RELAXED)) /* [M5], its cheap half */
+        tri_mailbox_grant(mailbox, consumer, cache);
+    return TRI_TAKE_MESSAGE;
+}
+
+enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache)
+{
+    struct tri_storage *storage = consumer->storage;
+    bool keep = consumer->keep;
+    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
+    uint64_t index = storage ? (uint64_t)storage->index << TRI_TAIL_STORAGE_SHIFT : 0;
+    uint64_t tail = head << TRI_TAIL_POSITION_SHIFT | index; /* exactly: empty, open, nobody waits */
+    uint64_t next = (head << TRI_TAIL_POSITION_SHIFT) | (keep ? index : 0) | TRI_TAIL_IDLE;
+    if (!keep)
+        consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
+    if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M4] */
+        if (!keep && storage)
+            tri_storage_give(cache, storage);
+        return TRI_IDLE_DONE;
+    }
+    consumer->storage = storage;
+    if (tail & TRI_TAIL_IDLE) /* a loop actor, woken without a message: the mark is still there */
+        return TRI_IDLE_DONE;
+    if (tail & TRI_TAIL_WAIT)
+        tri_mailbox_grant(mailbox, consumer, cache);
+    else if ((tail & TRI_TAIL_CLOSED) && position_of(tail) == head)
+        return TRI_IDLE_DRAINED;
+    return TRI_IDLE_RETRY;
+}
+
+void tri_mailbox_unidle(struct tri_mailbox *mailbox)
+{
+    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_IDLE, TRI_ACQ_REL); /* [M3] */
+}
+
+bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
+    return (tail & TRI_TAIL_CLOSED) && position_of(tail) == tri_load(&consumer->head, TRI_RELAXED);
+}
+
+void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                        struct tri_storage_cache *cache)
+{
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
+    assert(position_of(tail) == tri_load(&consumer->head, TRI_RELAXED));
+    if (storage_of(tail) != 0)
+        tri_storage_give(cache, tri_storage_at(storage_of(tail)));
+    consumer->storage = NULL;
+}
+
+uint32_t tri_mailbox_length(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
+    uint64_t length = distance(head, position_of(tri_load(&mailbox->tail, TRI_RELAXED)));
+    uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
+    return length < capacity ? (uint32_t)length : capacity;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mailbox.h: the bounded multi-producer, single-consumer mailbox, as a state machine that never suspends.
+ *
+ * One word, the tail, is validation, reservation and scheduling decision in one:
+ *
+ *    63                25 24                3   2     1       0
+ *   +--------------------+-------------------+----+--------+------+
+ *   | position (39 bits) | storage (22 bits) |WAIT| CLOSED | IDLE |
+ *   +--------------------+-------------------+----+--------+------+
+ *
+ *   position  the next place to be claimed; monotonic over all tenants of the record, and moved at each respawn
+ *   storage   the ring in use, 0 for none: installed by the same compare-and-swap that claims the first place
+ *   WAIT      senders wait for room: newcomers queue behind them
+ *   CLOSED    nothing more is taken
+ *   IDLE      the consumer has found the mailbox empty and must be scheduled by whoever clears the bit
+ *
+ *            claim (schedules)                     CLOSED set (schedules, if idle)
+ *   IDLE ----------------------> busy -------------------------------------------> closed, drains, ends
+ *        <----------------------      busy <-> busy + WAIT (full)
+ *        consumer, at position == head
+ *
+ * A sender reads the tail, checks the record's generation, then claims by compare-and-swap on that same tail: since the
+ * word never repeats within 2^39 messages of one record, validation and reservation are one atomic act. Then it fills
+ * the place and publishes it by the place's stamp. The consumer takes places in order; a place that is claimed but not
+ * yet published makes it come back later, never spin.
+ *
+ * The full test uses a copy of the consumer's head that lies in the tail's cache line (variant f of the measurements in
+ * docs/decisions.md), and is confirmed against the head itself and a second look at the tail.
+ *
+ * Senders that wait for room are served by hand-over: whoever holds the lock and finds room claims it for the first
+ * waiter, copies the message, and wakes the waiter with the work done. That is strictly FIFO and needs no second try.
+ *
+ * Happens-before edges are listed in mailbox.c.
+ */
+#ifndef TRI_MAILBOX_H
+#define TRI_MAILBOX_H
+
+#include "mailbox/atomic.h"
+#include "mailbox/storage.h"
+#include "mailbox/waiter.h"
+
+#define TRI_TAIL_IDLE   UINT64_C(1)
+#define TRI_TAIL_CLOSED UINT64_C(2)
+#define TRI_TAIL_WAIT   UINT64_C(4)
+
+#define TRI_TAIL_STORAGE_SHIFT  3
+#define TRI_TAIL_STORAGE_MASK   (((UINT64_C(1) << TRI_STORAGE_BITS) - 1) << TRI_TAIL_STORAGE_SHIFT)
+#define TRI_TAIL_POSITION_SHIFT (TRI_TAIL_STORAGE_SHIFT + TRI_STORAGE_BITS)
+#define TRI_TAIL_PLACE          (UINT64_C(1) << TRI_TAIL_POSITION_SHIFT)
+
+struct tri_slot;
+
+/* The reply token of a request, as it rides beside the message; slot NULL: none. */
+struct tri_debt {
+    struct tri_slot *slot;
+    uint64_t generation;
+};
+
+/* What is sent. With a debt, the token is written into the mailbox's copy of the message, at its offset. */
+struct tri_letter {
+    const void *message;
+    uint32_t bytes, token_offset;
+    struct tri_debt debt;
+};
+
+/* A sender that waits for room; on its own stack. Fields but `done` are guarded by the mailbox's lock. */
+struct tri_sender {
+    struct tri_sender *next;
+    struct tri_task *task;
+    const struct tri_letter *letter;
+    int result;
+    TRI_ATOMIC(uint32_t) done;
+};
+
+/* Lies inside a task record; the two halves are one cache line each. */
+struct tri_mailbox {
+    /* producers */
+    TRI_ATOMIC(uint64_t) tail;
+    TRI_ATOMIC(uint64_t) head_copy;
+    TRI_ATOMIC(uint32_t) capacity;   /* these three: written at init only, read by senders before they own a place, */
+    TRI_ATOMIC(uint16_t) bytes;      /* so a stale sender may read a stranger's: its claim then fails */
+    TRI_ATOMIC(uint16_t) place_units; /* of 16 bytes */
+    struct tri_lock lock;
+    uint32_t spare;
+    struct tri_sender *last; /* circular list of waiting senders; last->next is the first */
+};
+
+struct tri_mailbox_consumer {
+    TRI_ATOMIC(uint64_t) head;
+    struct tri_storage *storage; /* the consumer's own note; NULL: ask the tail */
+    TRI_ATOMIC(uint32_t) waiting; /* senders wait: set and cleared under the lock, looked at after every take */
+    bool keep;                    /* the storage stays through idle times (loop actors) */
+};
+
+/* The two halves of one mailbox and the generation that senders must match. */
+struct tri_mailbox_ref {
+    struct tri_mailbox *mailbox;
+    struct tri_mailbox_consumer *consumer;
+    TRI_ATOMIC(uint64_t) *life; /* generation << TRI_LIFE_SHIFT | flags */
+    uint64_t generation;
+};
+
+#define TRI_LIFE_SHIFT 2
+
+#define TRI_MESSAGE_LIMIT  8192u
+#define TRI_CAPACITY_LIMIT 65536u
+
+/* Results beside 0: mailbox.c never suspends, so these are all. */
+enum tri_take {
+    TRI_TAKE_MESSAGE,
+    TRI_TAKE_EMPTY, /* nothing published at the head: go idle, or come back */
+};
+
+enum tri_idle {
+    TRI_IDLE_DONE,    /* idle: for a handler actor the record may already run elsewhere, touch nothing */
+    TRI_IDLE_RETRY,   /* something was claimed or waits: look again */
+    TRI_IDLE_DRAINED, /* closed and empty */
+};
+
+/* A record's first use: closed, position 0. */
+void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+
+/*
+ * A new tenant, after tri_mailbox_finish or construct, once life holds the new generation. `idle`: starts idle (handler),
+ * else the consumer runs first. Sizes are checked by the caller.
+ */
+void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, uint32_t capacity,
+                      uint32_t bytes, bool idle);
+
+/*
+ * Sends a copy of the message. Returns 0, -ESRCH, -EAGAIN (full, or others wait), -ENOMEM, -EINVAL (size). *schedule: the
+ * consumer was idle and the caller must make it run. Thread: any.
+ */
+int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                     const struct tri_letter *letter, bool *schedule);
+
+/*
+ * After -EAGAIN: queues `sender` (task and letter set) for room. Returns 0 (queued, or already served: look at
+ * sender->done), -EAGAIN (room and no queue: send again), -ESRCH. *schedule as above.
+ */
+int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                          struct tri_sender *sender, bool *schedule);
+/* Takes the sender out again. True if it was still waiting; false if it has been served: sender->result holds. */
+bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sender *sender);
+
+/*
+ * Closes: nothing more is taken, waiting senders get -ESRCH. Returns 0 or -ESRCH (stale or already closed). *schedule as
+ * above. Thread: any.
+ */
+int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule);
+
+/* The consumer's side. Thread: the consumer only. */
+enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache, void *message, struct tri_debt *debt);
+/* After TRI_TAKE_EMPTY. */
+enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache);
+/* A loop actor that was woken without a message: takes the idle mark back, if it is still there. */
+void tri_mailbox_unidle(struct tri_mailbox *mailbox);
+/* True when closed and empty. */
+bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+/* Serves waiting senders as far as there is room. Called when consumer->waiting is seen. Thread: any. */
+void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                       struct tri_storage_cache *cache);
+/* After closing, once take has returned EMPTY and idle DRAINED: gives the storage back. The record may be freed. */
+void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                        struct tri_storage_cache *cache);
+/* Messages claimed and not taken; a snapshot. Thread: any. */
+uint32_t tri_mailbox_length(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reply.h: reply slots, the oneshots behind tr_call, and the list of answers that an actor owes.
+ *
+ * A slot lies in type-stable memory and is taken for each call. Its word holds generation and state; a token is
+ * {slot, generation}, copied freely, and only the first reply gets through.
+ *
+ *              open                claim (replier)            finish
+ *   FREE ----------------> WAITING ----------------> FILLING ----------> DONE ----> FREE (caller takes the result)
+ *                           |   ^ link, unlink
+ *                           |   v (debtor)
+ *                           |  MOVING                      claim (late replier, or the debtor)
+ *                           +----------------> ABANDONED -----------------------------> FREE (replier's side)
+ *                            give up (caller)
+ *
+ * LINKED says that the slot is in its debtor's owed list. A request that is still queued, or in the hand of its
+ * receiver, is not linked: the mailbox or the hand is what will resolve it. So exactly one of these holds every open
+ * slot, and each resolves what it holds at its end: a caller never hangs on the dead.
+ *
+ * The answer is copied straight to where the caller wants it. That is its stack, which it cannot leave: a caller that
+ * finds FILLING waits for DONE.
+ */
+#ifndef TRI_REPLY_H
+#define TRI_REPLY_H
+
+#include "mailbox/atomic.h"
+#include "mailbox/mailbox.h"
+#include "mailbox/pool.h"
+#include "mailbox/waiter.h"
+
+enum tri_slot_state {
+    TRI_SLOT_FREE,
+    TRI_SLOT_WAITING,
+    TRI_SLOT_MOVING, /* for a few instructions, while the debtor links or unlinks it */
+    TRI_SLOT_FILLING,
+    TRI_SLOT_DONE,
+    TRI_SLOT_ABANDONED,
+};
+
+#define TRI_SLOT_STATE_MASK UINT64_C(7)
+#define TRI_SLOT_LINKED     UINT64_C(8)
+#define TRI_SLOT_SHIFT      4
+
+/* What an actor owes: requests received, neither answered nor in hand. Lies in the task record. */
+struct tri_debts {
+    struct tri_slot *first;
+    struct tri_lock lock;
+    TRI_ATOMIC(uint32_t) count;
+};
+
+struct tri_slot {
+    TRI_ATOMIC(uint64_t) word; /* generation << TRI_SLOT_SHIFT | LINKED | state */
+    void *answer;
+    struct tri_task *caller;
+    TRI_ATOMIC(struct tri_debts *) debtor;
+    struct tri_slot *before, *after; /* in the debtor's list, under its lock; `after` also links free slots */
+    TRI_ATOMIC(uint32_t) answer_bytes;
+    int32_t result;
+    uint64_t spare;
+};
+
+extern struct tri_pool tri_slot_pool;
+
+/* Opens a slot for one call of `caller`. The debt is to be published by the mailbox that takes it. slot NULL: no memory. */
+struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri_task *caller, void *answer, uint32_t answer_bytes);
+/* The caller takes back a slot whose token nobody has got. */
+void tri_reply_withdraw(struct tri_cache *cache, struct tri_slot *slot);
+/* True when the answer is there. */
+bool tri_reply_done(struct tri_slot *slot);
+/* After DONE: the result, and the slot is free. */
+int tri_reply_take(struct tri_cache *cache, struct tri_slot *slot);
+/* The caller gives up. True: done, the slot is the replier's. False: an answer is being filled in or there: wait for DONE. */
+bool tri_reply_abandon(struct tri_slot *slot);
+
+/*
+ * Answers: copies `bytes` (0: none) and the result, wakes the caller unless it is `held`. Returns 0, -ESRCH (answered,
+ * or nobody waits), -EINVAL (another size than the caller's, nothing happened). Thread: any.
+ */
+int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes, const void *answer, int result,
+                   struct tri_task *held);
+/* True while the caller waits. Thread: any. */
+bool tri_reply_wanted(struct tri_debt debt);
+/* True once the caller has given up; false for an answered or recycled slot. Thread: any. */
+bool tri_reply_expired(struct tri_debt debt);
+
+/* Into the owed list; false if nobody waits any more (the slot has been freed if need be). Thread: the debtor. */
+bool tri_debts_link(struct tri_debts *debts, struct tri_cache *cache, struct tri_debt debt);
+/* Out of it, the caller still waiting; false if it was not there any more. Thread: the debtor. */
+bool tri_debts_unlink(struct tri_debts *debts, struct tri_debt debt);
+/* Resolves everything owed with `result`. Thread: the debtor, at its end. */
+void tri_debts_resolve(struct tri_debts *debts, struct tri_cache *cache, int result);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* storage.c: size classes, per-worker caches with a cap, shared lists, and the table from index to storage. */
+#include "mailbox/storage.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define STORAGE_LIMIT (1u << TRI_STORAGE_BITS)
+#define CACHE_CAP     16u
+
+TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
+
+static struct {
+    struct tri_lock lock;
+    struct tri_storage *head[TRI_STORAGE_CLASSES];
+    uint32_t *free_indices; /* of storages that were freed: only the large ones ever are */
+    uint32_t free_count, free_room;
+    uint32_t next_index;
+} shared = { .next_index = 1 };
+
+static TRI_ATOMIC(int64_t) live;
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+/* Address space only: a page of it is touched per 512 storages. */
+static void map_table(void)
+{
+    void *table = mmap(NULL, STORAGE_LIMIT * sizeof *tri_storage_table, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table != MAP_FAILED)
+        tri_storage_table = table;
+}
+
+static uint32_t class_of(size_t bytes)
+{
+    uint32_t size_class = 0;
+    while (size_class < TRI_STORAGE_CLASSES && ((size_t)TRI_STORAGE_MINIMUM << size_class) < bytes)
+        size_class++;
+    return size_class;
+}
+
+/* Under the lock. 0 when all indices are used. */
+static uint32_t take_index(void)
+{
+    if (shared.free_count > 0)
+        return shared.free_indices[--shared.free_count];
+    return shared.next_index < STORAGE_LIMIT ? shared.next_index++ : 0;
+}
+
+/* Under the lock. Losing an index for want of memory costs one of four million. */
+static void give_index(uint32_t index)
+{
+    if (shared.free_count == shared.free_room) {
+        uint32_t room = shared.free_room ? 2 * shared.free_room : 64;
+        uint32_t *indices = realloc(shared.free_indices, room * sizeof *indices);
+        if (!indices)
+            return;
+        shared.free_indices = indices;
+        shared.free_room = room;
+    }
+    shared.free_indices[shared.free_count++] = index;
+}
+
+static struct tri_storage *make(uint32_t size_class, size_t bytes)
+{
+    pthread_once(&table_once, map_table);
+    if (!tri_storage_table)
+        return NULL;
+    if (size_class < TRI_STORAGE_CLASSES)
+        bytes = (size_t)TRI_STORAGE_MINIMUM << size_class;
+    struct tri_storage *storage = aligned_alloc(64, (sizeof *storage + bytes + 63) / 64 * 64);
+    if (!storage)
+        return NULL;
+    *storage = (struct tri_storage){ .size_class = (uint16_t)size_class };
+    tri_lock(&shared.lock);
+    storage->index = take_index();
+    tri_unlock(&shared.lock);
+    if (storage->index == 0) {
+        free(storage);
+        return NULL;
+    }
+    tri_store(&tri_storage_table[storage->index], storage, TRI_RELAXED);
+    return storage;
+}
+
+static void clean(struct tri_storage *storage, uint32_t place_bytes, uint32_t places)
+{
+    if (storage->place_bytes == place_bytes && storage->places >= places)
+        return;
+    for (uint32_t i = 0; i < places; i++)
+        tri_store(&tri_storage_place(storage, place_bytes, i)->stamp, (uintptr_t)0, TRI_RELAXED);
+    storage->place_bytes = place_bytes;
+    storage->places = places;
+}
+
+static struct tri_storage *take_shared(uint32_t size_class)
+{
+    tri_lock(&shared.lock);
+    struct tri_storage *storage = shared.head[size_class];
+    if (storage)
+        shared.head[size_class] = storage->next;
+    tri_unlock(&shared.lock);
+    return storage;
+}
+
+static void count_cached(struct tri_storage_cache *cache, uint32_t size_class, int change)
+{
+    uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
+    tri_store(&cache->count[size_class], count + (uint32_t)change, TRI_RELAXED);
+}
+
+struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t place_bytes, uint32_t places)
+{
+    size_t bytes = (size_t)place_bytes * places;
+    uint32_t size_class = class_of(bytes);
+    struct tri_storage *storage = NULL;
+    if (size_class < TRI_STORAGE_CLASSES) {
+        if (cache && (storage = cache->head[size_class])) {
+            cache->head[size_class] = storage->next;
+            count_cached(cache, size_class, -1);
+            clean(storage, place_bytes, places);
+            return storage;
+        }
+        storage = take_shared(size_class);
+    }
+    if (!storage && !(storage = make(size_class, bytes)))
+        return NULL;
+    tri_fetch_add(&live, 1, TRI_RELAXED); /* live counts what the shared side has handed out; see tri_storage_live */
+    clean(storage, place_bytes, places);
+    return storage;
+}
+
+static void give_shared(struct tri_storage *storage)
+{
+    tri_fetch_sub(&live, 1, TRI_RELAXED);
+    tri_lock(&shared.lock);
+    if (storage->size_class < TRI_STORAGE_CLASSES) {
+        storage->next = shared.head[storage->size_class];
+        shared.head[storage->size_class] = storage;
+        storage = NULL;
+    } else {
+        give_index(storage->index);
+    }
+    tri_unlock(&shared.lock);
+    free(storage);
+}
+
+void tri_storage_give(struct tri_storage_cache *cache, struct tri_storage *storage)
+{
+    uint32_t size_class = storage->size_class;
+    if (!cache || size_class >= TRI_STORAGE_CLASSES ||
+        tri_load(&cache->count[size_class], TRI_RELAXED) >= CACHE_CAP) {
+        give_shared(storage);
+        return;
+    }
+    storage->next = cache->head[size_class];
+    cache->head[size_class] = storage;
+    count_cached(cache, size_class, 1);
+}
+
+void tri_storage_flush(struct tri_storage_cache *cache)
+{
+    for (uint32_t i = 0; i < TRI_STORAGE_CLASSES; i++) {
+        struct tri_storage *storage;
+        while ((storage = cache->head[i])) {
+            cache->head[i] = storage->next;
+            give_shared(storage);
+        }
+        tri_store(&cache->count[i], 0u, TRI_RELAXED);
+    }
+}
+
+uint64_t tri_storage_live(void)
+{
+    int64_t count = tri_load(&live, TRI_RELAXED);
+    return count > 0 ? (uint64_t)count : 0;
+}

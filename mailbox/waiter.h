@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * waiter.h: the seam between what tasks wait on and the tasks. mailbox/ and io/ only declare it; actor/ defines it,
+ * and tests link a fake.
+ *
+ * Waiting is a loop: register, look at the condition, park, look again.
+ *
+ *     register self where the waker will find it;
+ *     while (!condition) {
+ *         int rc = tri_park(deadline, TRI_WAIT_...);
+ *         if (rc < 0) { withdraw the registration; if the condition came true after all, it wins; return rc; }
+ *     }
+ *
+ * A wake is a token: one that comes between the look and the park makes the park return at once. Parks can return
+ * without cause (a waker that came late to an earlier wait), which is why waiting is a loop. Task records are
+ * type-stable, so a late wake touches valid memory, at worst of a stranger, whom it wakes without cause.
+ */
+#ifndef TRI_WAITER_H
+#define TRI_WAITER_H
+
+#include <troupe/time.h>
+
+struct tri_task;
+
+/* What a task is said to wait on in reports. */
+enum tri_wait {
+    TRI_WAIT_MESSAGE,
+    TRI_WAIT_ROOM,
+    TRI_WAIT_REPLY,
+    TRI_WAIT_JOIN,
+    TRI_WAIT_SLEEP,
+    TRI_WAIT_IO,
+    TRI_WAIT_CHANNEL,
+};
+
+/* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
+struct tri_task *tri_self(void);
+
+/* True if the caller is a task of a runtime, not a foreign thread. */
+bool tri_in_task(void);
+
+/*
+ * Suspends the caller until a wake. Returns 0 (woken, or without cause), -ECANCELED (a cancellation is pending and not
+ * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or the shield's, has passed).
+ */
+int tri_park(tr_time deadline, enum tri_wait on);
+
+/* As tri_park, deaf to cancellation and deadlines: for the tail of a wait that must end, such as an operation's last CQE. */
+void tri_park_tail(enum tri_wait on);
+
+/* Wakes `task`, or marks it so that its next park returns at once. Thread: any. */
+void tri_wake(struct tri_task *task);
+
+/*
+ * A fairness point: takes one unit of the budget and yields when it is used up. Every suspending call passes one, also
+ * when it need not suspend. Returns 0.
+ */
+int tri_budget(void);
+
+/* A pending, unshielded cancellation: -ECANCELED, else 0. Called before an operation takes effect. */
+int tri_cancel_check(void);
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* glob.h: the patterns of KEYS, PSUBSCRIBE and CONFIG GET: '*', '?', '[a-z]', '[^x]' and '\' to quote. */
+#ifndef MINI_REDIS_GLOB_H
+#define MINI_REDIS_GLOB_H
+
+#include "resp.h"
+
+bool glob_match(struct slice pattern, struct slice text, bool ignore_case);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reply.c: see reply.h. Integers and lengths are formatted here, by hand: they are a good part of the work of a small
+ * reply.
+ */
+#include "reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    FIRST_CAPACITY = 1024,
+    KEPT_CAPACITY = 64 * 1024, /* a buffer larger than this is not kept when it is empty */
+};
+
+void buffer_deinit(struct buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (struct buffer){ 0 };
+}
+
+bool buffer_grow(struct buffer *buffer, size_t bytes)
+{
+    if (buffer->failed)
+        return false;
+    size_t capacity = buffer->capacity ? buffer->capacity : FIRST_CAPACITY;
+    while (capacity - buffer->size < bytes)
+        capacity *= 2;
+    char *data = realloc(buffer->data, capacity);
+    if (data == NULL) {
+        buffer->failed = true;
+        return false;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+    if (buffer->capacity > KEPT_CAPACITY)
+        buffer_deinit(buffer);
+    buffer->size = 0;
+}
+
+static void append_formatted(struct buffer *buffer, const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int bytes = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (bytes > 0 && buffer_reserve(buffer, (size_t)bytes + 1)) {
+        vsnprintf(buffer->data + buffer->size, (size_t)bytes + 1, format, arguments);
+        buffer->size += (size_t)bytes;
+    }
+}
+
+void buffer_format(struct buffer *buffer, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    append_formatted(buffer, format, arguments);
+    va_end(arguments);
+}
+
+size_t format_integer(char *digits, int64_t value)
+{
+    char reversed[20];
+    size_t count = 0, sign = value < 0;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do
+        reversed[count++] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (sign)
+        digits[0] = '-';
+    for (size_t i = 0; i < count; i++)
+        digits[sign + i] = reversed[count - 1 - i];
+    return sign + count;
+}
+
+/* ":12\r\n" and its like, without checking for room. */
+static size_t put_line(char *at, char type, int64_t value)
+{
+    at[0] = type;
+    size_t end = 1 + format_integer(at + 1, value);
+    at[end] = '\r';
+    at[end + 1] = '\n';
+    return end + 2;
+}
+
+void reply_integer(struct buffer *out, int64_t value)
+{
+    if (buffer_reserve(out, 24))
+        out->size += put_line(out->data + out->size, ':', value);
+}
+
+void reply_array(struct buffer *out, size_t count)
+{
+    if (buffer_reserve(out, 24))
+        out->size += put_line(out->data + out->size, '*', (int64_t)count);
+}
+
+void reply_bulk(struct buffer *out, struct slice text)
+{
+    if (!buffer_reserve(out, text.size + 26))
+        return;
+    char *at = out->data + out->size;
+    at += put_line(at, '$', (int64_t)text.size);
+    memcpy(at, text.data, text.size);
+    at += text.size;
+    *at++ = '\r';
+    *at++ = '\n';
+    out->size = (size_t)(at - out->data);
+}
+
+void reply_error(struct buffer *out, const char *format, ...)
+{
+    REPLY(out, "-");
+    size_t begin = out->size;
+    va_list arguments;
+    va_start(arguments, format);
+    append_formatted(out, format, arguments);
+    va_end(arguments);
+    for (size_t i = begin; i < out->size; i++) {
+        if (out->data[i] == '\r' || out->data[i] == '\n')
+            out->data[i] = ' ';
+    }
+    REPLY(out, "\r\n");
+}

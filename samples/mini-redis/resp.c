@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resp.c: see resp.h. The limits and the words of the errors are those of Redis 7.0 (networking.c there): 64 KiB for a
+ * line, 2^31-1 arguments, proto-max-bulk-len for one argument, 10 arguments and 16 KiB before AUTH. Memory grows with
+ * what has really arrived, never with what a length claims.
+ *
+ * One difference: Redis searches the end of a line with strchr and so waits for ever on one that holds a NUL byte; here
+ * NUL is a byte like any other.
+ */
+#include "resp.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_LINE_BYTES = 64 * 1024,
+    MAX_BATCH = 1024,
+    MAX_ARGUMENTS_UNTRUSTED = 10,
+    MAX_BULK_UNTRUSTED = 16 * 1024,
+};
+
+/* What became of one step: it was taken, its end has not arrived, or it is wrong (error is set). */
+enum step { TAKEN, PARTIAL, WRONG, NO_MEMORY };
+
+void resp_init(struct resp_parser *parser, size_t max_bulk_bytes, bool trusted)
+{
+    *parser = (struct resp_parser){ .max_bulk_bytes = max_bulk_bytes, .trusted = trusted, .bulk = -1 };
+}
+
+void resp_deinit(struct resp_parser *parser)
+{
+    free(parser->arguments);
+    free(parser->requests);
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------------------- */
+
+bool resp_parse_integer(struct slice text, int64_t *value)
+{
+    const char *at = text.data, *end = at + text.size;
+    bool negative = text.size > 0 && *at == '-';
+    at += negative;
+    if (at == end || end - at > 19 || (*at == '0' && text.size > 1))
+        return false;
+    uint64_t sum = 0; /* 19 digits fit */
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        sum = sum * 10 + (uint64_t)(*at - '0');
+    }
+    if (sum > (uint64_t)INT64_MAX + negative)
+        return false;
+    *value = negative ? (int64_t)(0 - sum) : (int64_t)sum;
+    return true;
+}
+
+static enum step set_error(struct resp_parser *parser, const char *error)
+{
+    snprintf(parser->error, sizeof parser->error, "%s", error);
+    return WRONG;
+}
+
+/*
+ * Reads the number of a line "<type><number>\r\n". *at is the number's first byte; on success it is moved behind the
+ * line. As in Redis, the byte after the '\r' must be there but may be any.
+ */
+static enum step take_length(struct resp_parser *parser, const char **at, const char *end, int64_t *value,
+                             const char *bad, const char *long_line)
+{
+    const char *digit = *at;
+    int64_t sum = 0;
+    while (digit < end && (unsigned char)(*digit - '0') <= 9 && digit - *at < 18)
+        sum = sum * 10 + (*digit++ - '0');
+    /* The usual case: a few digits and the end of the line. A zero may only stand alone. */
+    if (end - digit >= 2 && *digit == '\r' && digit > *at && (**at != '0' || digit - *at == 1)) {
+        *value = sum;
+        *at = digit + 2;
+        return TAKEN;
+    }
+    const char *line_end = memchr(*at, '\r', (size_t)(end - *at));
+    if (line_end == NULL || line_end + 1 == end)
+        return line_end == NULL && end - *at >= MAX_LINE_BYTES ? set_error(parser, long_line) : PARTIAL;
+    if (!resp_parse_integer((struct slice){ { *at }, (size_t)(line_end - *at) }, value))
+        return set_error(parser, bad);
+    *at = line_end + 2;
+    return TAKEN;
+}
+
+/* ---- arguments ----------------------------------------------------------------------------------------------- */
+
+/* Room for twice as many items; NULL when out of memory, with the old ones left as they were. */
+static void *grow(void *items, size_t *capacity, size_t item_bytes)
+{
+    size_t more = *capacity ? *capacity * 2 : 16;
+    void *moved = realloc(items, more * item_bytes);
+    if (moved != NULL)
+        *capacity = more;
+    return moved;
+}
+
+static bool add_argument(struct resp_parser *parser, size_t offset, size_t size)
+{
+    if (parser->argument_count == parser->argument_capacity) {
+        void *moved = grow(parser->arguments, &parser->argument_capacity, sizeof *parser->arguments);
+        if (moved == NULL)
+            return false;
+        parser->arguments = moved;
+    }
+    parser->arguments[parser->argument_count++] = (struct slice){ .offset = offset, .size = size };
+    return true;
+}
+
+/* The request that begins at `data` is complete: its offsets become pointers. */
+static bool finish_request(struct resp_parser *parser, const char *data)
+{
+    if (parser->request_count == parser->request_capacity) {
+        void *moved = grow(parser->requests, &parser->request_capacity, sizeof *parser->requests);
+        if (moved == NULL)
+            return false;
+        parser->requests = moved;
+    }
+    for (size_t i = parser->first; i < parser->argument_count; i++)
+        parser->arguments[i].data = data + parser->arguments[i].offset;
+    parser->requests[parser->request_count++] = (struct resp_request){
+        .first = (uint32_t)parser->first,
+        .argc = (uint32_t)(parser->argument_count - parser->first),
+    };
+    parser->first = parser->argument_count;
+    return true;
+}
+
+/* ---- arrays of bulk strings ------------------------------------------------------------------------------------ */
+
+/* "*<count>\r\n". A count of zero or less is no request, only a line to skip. */
+static enum step take_array_line(struct resp_parser *parser, const char *data, const char *end)
+{
+    const char *at = data + 1;
+    int64_t count;
+    enum step step =
+        take_length(parser, &at, end, &count, "invalid multibulk length", "too big mbulk count string");
+    if (step != TAKEN)
+        return step;
+    if (count > INT_MAX)
+        return set_error(parser, "invalid multibulk length");
+    if (!parser->trusted && count > MAX_ARGUMENTS_UNTRUSTED)
+        return set_error(parser, "unauthenticated multibulk length");
+    parser->missing = count > 0 ? count : 0;
+    parser->at = (size_t)(at - data);
+    return TAKEN;
+}
+
+/* "$<size>\r\n" */
+static enum step take_bulk_line(struct resp_parser *parser, const char *data, const char *end)
+{
+    const char *at = data + parser->at;
+    if (at == end)
+        return PARTIAL;
+    if (*at != '$') {
+        if (memchr(at, '\r', (size_t)(end - at)) == NULL)
+            return end - at > MAX_LINE_BYTES ? set_error(parser, "too big bulk count string") : PARTIAL;
+        snprintf(parser->error, sizeof parser->error, "expected '$', got '%c'", *at);
+        return WRONG;
+    }
+    at++;
+    int64_t size;
+    enum step step = take_length(parser, &at, end, &size, "invalid bulk length", "too big bulk count string");
+    if (step != TAKEN)
+        return step;
+    if (size < 0 || (uint64_t)size > parser->max_bulk_bytes)
+        return set_error(parser, "invalid bulk length");
+    if (!parser->trusted && size > MAX_BULK_UNTRUSTED)
+        return set_error(parser, "unauthenticated bulk length");
+    parser->bulk = size;
+    parser->at = (size_t)(at - data);
+    return TAKEN;
+}
+
+/* The arguments of an array, as far as they have arrived; TAKEN when none is missing. */
+static enum step take_bulks(struct resp_parser *parser, const char *data, const char *end)
+{
+    while (parser->missing > 0) {
+        if (parser->bulk < 0) {
+            enum step step = take_bulk_line(parser, data, end);
+            if (step != TAKEN)
+                return step;
+        }
+        size_t bytes = (size_t)parser->bulk;
+        if ((size_t)(end - data) - parser->at < bytes + 2) /* as in Redis, the two bytes behind it may be any */
+            return PARTIAL;
+        if (!add_argument(parser, parser->at, bytes))
+            return NO_MEMORY;
+        parser->at += bytes + 2;
+        parser->bulk = -1;
+        parser->missing--;
+    }
+    return TAKEN;
+}
+
+/* ---- inline commands ------------------------------------------------------------------------------------------- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The escape sequence behind a backslash at *from (inside double quotes); moves *from behind it. */
+static char take_escape(char **from, const char *end)
+{
+    char *at = *from + 1;
+    if (end - at >= 3 && *at == 'x' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+        *from = at + 3;
+        return (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+    }
+    *from = at + 1;
+    switch (*at) {
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    case 'b':
+        return '\b';
+    case 'a':
+        return '\a';
+    default:
+        return *at;
+    }
+}
+
+/* A quoted part that begins at *from is written to *to. False: no closing quote, or something sticks to it. */
+static bool take_quoted(char **from, char **to, const char *end)
+{
+    char quote = *(*from)++;
+    while (*from < end && **from != quote) {
+        if (quote == '"' && **from == '\\' && end - *from > 1) {
+            *(*to)++ = take_escape(from, end);
+        } else {
+            bool escaped = quote == '\'' && **from == '\\' && end - *from > 1 && (*from)[1] == '\'';
+            *from += escaped;
+            *(*to)++ = *(*from)++;
+        }
+    }
+    if (*from == end)
+        return false;
+    (*from)++;
+    return *from == end || is_space(**from);
+}
+
+/* Splits one line into words, in place: a word never grows by losing its quotes. */
+static enum step split_words(struct resp_parser *parser, char *data, char *end)
+{
+    char *from = data;
+    for (;;) {
+        while (from < end && is_space(*from))
+            from++;
+        if (from == end)
+            return TAKEN;
+        char *word = from, *to = from;
+        while (from < end && !is_space(*from)) {
+            if (*from != '"' && *from != '\'') {
+                *to++ = *from++;
+            } else if (!take_quoted(&from, &to, end)) {
+                return set_error(parser, "unbalanced quotes in request");
+            }
+        }
+        if (!add_argument(parser, (size_t)(word - data), (size_t)(to - word)))
+            return NO_MEMORY;
+    }
+}
+
+static enum step take_inline(struct resp_parser *parser, char *data, char *end)
+{
+    /* What was searched before is not searched again. */
+    char *newline = memchr(data + parser->at, '\n', (size_t)(end - data) - parser->at);
+    if (newline == NULL) {
+        parser->at = (size_t)(end - data);
+        return parser->at > MAX_LINE_BYTES ? set_error(parser, "too big inline request") : PARTIAL;
+    }
+    parser->at = (size_t)(newline + 1 - data);
+    char *line_end = newline > data && newline[-1] == '\r' ? newline - 1 : newline;
+    return split_words(parser, data, line_end);
+}
+
+/* ---- batches --------------------------------------------------------------------------------------------------- */
+
+/* One request, or a line that is none. */
+static enum step take_request(struct resp_parser *parser, char *data, char *end)
+{
+    if (*data != '*')
+        return take_inline(parser, data, end);
+    if (parser->at == 0) {
+        enum step step = take_array_line(parser, data, end);
+        if (step != TAKEN)
+            return step;
+    }
+    return take_bulks(parser, data, end);
+}
+
+enum resp_status resp_parse(struct resp_parser *parser, char *data, size_t size, size_t *used)
+{
+    char *end = data + size;
+    char *begin = data;
+    enum step step = TAKEN;
+    size_t most = parser->trusted ? MAX_BATCH : 1;
+    while (begin < end && parser->request_count < most) {
+        step = take_request(parser, begin, end);
+        if (step == TAKEN && parser->argument_count > parser->first && !finish_request(parser, begin))
+            step = NO_MEMORY;
+        if (step != TAKEN)
+            break;
+        begin += parser->at;
+        parser->at = 0;
+    }
+    *used = (size_t)(begin - data);
+    assert(*used <= size);
+    switch (step) {
+    case WRONG:
+        return RESP_BROKEN;
+    case NO_MEMORY:
+        return RESP_NO_MEMORY;
+    case TAKEN:
+    case PARTIAL:
+        break;
+    }
+    return parser->request_count >= most ? RESP_FULL : RESP_NEED_MORE;
+}
+
+void resp_clear(struct resp_parser *parser)
+{
+    size_t unfinished = parser->argument_count - parser->first;
+    if (unfinished > 0 && parser->first > 0)
+        memmove(parser->arguments, parser->arguments + parser->first, unfinished * sizeof *parser->arguments);
+    parser->argument_count = unfinished;
+    parser->first = 0;
+    parser->request_count = 0;
+}
+
+size_t resp_expected(const struct resp_parser *parser)
+{
+    return parser->bulk < 0 ? 0 : parser->at + (size_t)parser->bulk + 2;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* strings.c: the commands on values: GET, SET and their kin. Each is a function of its arguments and the keyspace. */
+#include "command.h"
+
+#include <stdlib.h>
+
+static void reply_no_memory(struct buffer *out)
+{
+    REPLY(out, "-ERR out of memory\r\n");
+}
+
+static void reply_value(struct buffer *out, const struct entry *entry)
+{
+    if (entry == NULL)
+        REPLY(out, "$-1\r\n");
+    else
+        reply_bulk(out, entry_value(entry));
+}
+
+void command_get(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    reply_value(context->out, keyspace_read(context->keyspace, argv[1]));
+}
+
+void command_getdel(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    command_get(context, argv, argc);
+    keyspace_remove(context->keyspace, argv[1]);
+}
+
+void command_mget(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    reply_array(context->out, argc - 1);
+    for (uint32_t i = 1; i < argc; i++)
+        reply_value(context->out, keyspace_read(context->keyspace, argv[i]));
+}
+
+void command_strlen(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    const struct entry *entry = keyspace_read(context->keyspace, argv[1]);
+    reply_integer(context->out, entry ? entry->value_size : 0);
+}
+
+/* ---- SET --------------------------------------------------------------------------------------------------------- */
+
+struct set_options {
+    bool if_missing, if_present, get, keep_ttl;
+    int64_t unit_ms;           /* 0: no time given; 1 or 1000 */
+    bool absolute;             /* EXAT, PXAT */
+    const struct slice *time;
+};
+
+/* EX, PX, EXAT, PXAT: they exclude each other, and KEEPTTL. */
+static bool parse_time_option(struct set_options *options, struct slice word, const struct slice *next)
+{
+    bool seconds = slice_is(word, "ex") || slice_is(word, "exat");
+    if (!seconds && !slice_is(word, "px") && !slice_is(word, "pxat"))
+        return false;
+    if (next == NULL || options->unit_ms != 0 || options->keep_ttl)
+        return false;
+    options->unit_ms = seconds ? 1000 : 1;
+    options->absolute = word.size == 4;
+    options->time = next;
+    return true;
+}
+
+static bool parse_set_options(struct set_options *options, const struct slice *argv, uint32_t argc)
+{
+    for (uint32_t i = 3; i < argc; i++) {
+        if (slice_is(argv[i], "nx") && !options->if_present)
+            options->if_missing = true;
+        else if (slice_is(argv[i], "xx") && !options->if_missing)
+            options->if_present = true;
+        else if (slice_is(argv[i], "get"))
+            options->get = true;
+        else if (slice_is(argv[i], "keepttl") && options->unit_ms == 0)
+            options->keep_ttl = true;
+        else if (parse_time_option(options, argv[i], i + 1 < argc ? &argv[i + 1] : NULL))
+            i++;
+        else
+            return false;
+    }
+    return true;
+}
+
+/* The time to live that SET was given, as an absolute time. False: an error has been written. */
+static bool read_expiry(struct context *context, const struct set_options *options, int64_t *expires_ms)
+{
+    int64_t time, now = context->keyspace->now_ms;
+    if (!resp_parse_integer(*options->time, &time)) {
+        REPLY(context->out, "-ERR value is not an integer or out of range\r\n");
+        return false;
+    }
+    if (time > 0 && time <= INT64_MAX / options->unit_ms) {
+        time *= options->unit_ms;
+        if (options->absolute || time <= INT64_MAX - now) {
+            time += options->absolute ? 0 : now;
+            *expires_ms = time < NEVER ? time : NEVER - 1;
+            return true;
+        }
+    }
+    REPLY(context->out, "-ERR invalid expire time in 'set' command\r\n");
+    return false;
+}
+
+static void set_with_options(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    struct set_options options = { 0 };
+    int64_t expires_ms = NEVER;
+    if (!parse_set_options(&options, argv, argc)) {
+        REPLY(context->out, "-ERR syntax error\r\n");
+        return;
+    }
+    if (options.unit_ms != 0 && !read_expiry(context, &options, &expires_ms))
+        return;
+    const struct entry *old = keyspace_find(context->keyspace, argv[1]);
+    if (options.get)
+        reply_value(context->out, old);
+    if (old != NULL ? options.if_missing : options.if_present) {
+        if (!options.get)
+            REPLY(context->out, "$-1\r\n");
+        return;
+    }
+    if (options.keep_ttl && old != NULL)
+        expires_ms = old->expires_ms;
+    bool done = keyspace_set(context->keyspace, argv[1], argv[2], expires_ms);
+    if (!options.get && done)
+        REPLY(context->out, "+OK\r\n");
+    else if (!options.get)
+        reply_no_memory(context->out);
+}
+
+void command_set(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    if (argc > 3)
+        set_with_options(context, argv, argc);
+    else if (keyspace_set(context->keyspace, argv[1], argv[2], NEVER))
+        REPLY(context->out, "+OK\r\n");
+    else
+        reply_no_memory(context->out);
+}
+
+void command_mset(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    if (argc % 2 == 0) {
+        reply_wrong_arity(context->out, "mset");
+        return;
+    }
+    for (uint32_t i = 1; i < argc; i += 2) {
+        if (!keyspace_set(context->keyspace, argv[i], argv[i + 1], NEVER)) {
+            reply_no_memory(context->out);
+            return;
+        }
+    }
+    REPLY(context->out, "+OK\r\n");
+}
+
+void command_append(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    struct entry *entry = keyspace_find(context->keyspace, argv[1]);
+    size_t before = entry ? entry->value_size : 0;
+    size_t after = before + argv[2].size;
+    if (after > context->keyspace->max_value_bytes) {
+        REPLY(context->out, "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
+        return;
+    }
+    char *value = keyspace_resize(context->keyspace, argv[1], after, &entry);
+    if (value == NULL) {
+        reply_no_memory(context->out);
+        return;
+    }
+    memcpy(value + before, argv[2].data, argv[2].size);
+    reply_integer(context->out, (int64_t)after);
+}
+
+/* ---- INCR -------------------------------------------------------------------------------------------------------- */
+
+static void add(struct context *context, struct slice key, int64_t amount)
+{
+    struct entry *entry = keyspace_find(context->keyspace, key);
+    int64_t value = 0;
+    if (entry != NULL && !resp_parse_integer(entry_value(entry), &value)) {
+        REPLY(context->out, "-ERR value is not an integer or out of range\r\n");
+        return;
+    }
+    if (__builtin_add_overflow(value, amount, &value)) {
+        REPLY(context->out, "-ERR increment or decrement would overflow\r\n");
+        return;
+    }
+    char digits[20];
+    size_t size = format_integer(digits, value);
+    /* The usual INCR finds room for its result in the old one's place. */
+    char *bytes = entry != NULL && size <= entry->value_capacity ? entry->bytes + key.size
+                                                                  : keyspace_resize(context->keyspace, key, size, &entry);
+    if (bytes == NULL) {
+        reply_no_memory(context->out);
+        return;
+    }
+    memcpy(bytes, digits, size);
+    entry->value_size = (uint32_t)size;
+    reply_integer(context->out, value);
+}
+
+void command_incr(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    add(context, argv[1], 1);
+}
+
+void command_decr(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    add(context, argv[1], -1);
+}
+
+void command_incrby(struct context *context, const struct slice *argv, uint32_t argc)
+{
+    (void)argc;
+    int64_t amount;
+    if (resp_parse_integer(argv[2], &amount))
+        add(context, argv[1], amount);
+    else
+        REPLY(context->out, "-ERR value is not an integer or out of range\r\n");
+}

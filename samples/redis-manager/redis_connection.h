@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_connection.h: what redis.c (the face: the pool, the callers) and redis_connection.c (the actors of one connection)
+ * share. Not for users.
+ */
+#ifndef REDIS_CONNECTION_H
+#define REDIS_CONNECTION_H
+
+#include "redis.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define REQUEST_INLINE 160
+
+struct request;
+struct pending;
+TR_ADDRESS_TYPE(writer_address, struct request);
+TR_ADDRESS_TYPE(reader_address, struct pending);
+TR_REPLY_TYPE(reply_token, struct redis_reply);
+
+/* To the writer. Its bytes ride along, because its caller may leave at its deadline while the request is queued. */
+struct request {
+    struct reply_token reply;
+    enum { REQUEST_BYTES, REQUEST_LOAN, REQUEST_WAKE } kind; /* WAKE: from the reader: look at `lost` */
+    uint32_t length;
+    union {
+        char bytes[REQUEST_INLINE];
+        struct loan_name {
+            uint32_t index;
+            uint64_t generation;
+        } loan;
+    };
+};
+
+/* To the reader: a caller whose request is about to go out as number `number` on this line. */
+struct pending {
+    struct reply_token reply;
+    uint64_t number;
+};
+
+/* ---- loans: requests that are too long to ride along ------------------------------------------------------------- */
+
+/* The bytes belong to the caller, who takes them back when its call ends; the writer keeps them while it writes. */
+struct lent_bytes {
+    unsigned references;
+    size_t length;
+    char bytes[];
+};
+
+/* Every change is made under the lock, which nobody holds over a suspension. */
+struct loans {
+    pthread_mutex_t lock;
+    uint32_t count, free; /* free: index + 1 of the first free one */
+    struct loan {
+        uint64_t generation; /* moves when the loan is taken back: an old name then finds nothing */
+        struct lent_bytes *lent;
+        uint32_t next_free;
+    } *loans;
+};
+
+/* The bytes behind the name, to be given back with redis_loan_unref; NULL if the loan was taken back. */
+struct lent_bytes *redis_loan_borrow(struct loans *loans, const struct loan_name *name);
+void redis_loan_unref(struct loans *loans, struct lent_bytes *lent);
+
+/* ---- a connection ------------------------------------------------------------------------------------------------ */
+
+/* Each counter is written by one actor of the connection and read from anywhere. */
+struct counters {
+    _Atomic uint64_t requests, writes, replies, reads, bytes_out, bytes_in, losses, connects, not_sent, unknown, late;
+};
+
+struct connection {
+    struct redis *redis;
+    struct writer_address writer;
+    struct tr_task writer_task;
+
+    /* The line, shared by writer and reader, who are pinned to one worker and take turns. */
+    struct tr_stream *stream; /* NULL: not connected */
+    struct reader_address reader;
+    struct tr_task reader_task;
+    int lost;                 /* why the line is over; 0: it is not */
+    bool draining;            /* the reader is to end once nothing is in flight */
+    uint64_t forwarded;       /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
+    uint64_t written;         /* so many of them went out completely */
+    uint64_t answered;
+
+    /* The writer's. */
+    bool stopped;             /* no request will come any more */
+    bool holding;             /* `held` was received but not forwarded: it waits for the next line */
+    struct request held;
+    char *out;                /* a batch of requests */
+    uint32_t out_length, out_count;
+    uint32_t *ends;           /* where each of them ends */
+    uint64_t jitter;
+
+    /* The reader's. */
+    char *in;
+    size_t in_start, in_end, in_capacity;
+    struct redis_parser parser;
+
+    struct counters counters;
+    _Alignas(64) atomic_uint load; /* the callers': calls under way */
+};
+
+struct redis {
+    struct redis_options options; /* no zero left */
+    struct redis_url url;
+    struct loans loans;
+    unsigned count;               /* connections whose actor was started */
+    struct connection connections[];
+};
+
+/*
+ * One attempt to connect, with AUTH and SELECT. On failure `why` (of at least 256 bytes) says what went wrong. Returns 0,
+ * -EAGAIN (worth another attempt), or an error that will not go away: -EACCES, -EHOSTUNREACH, -EINVAL, -ECANCELED, -ENOMEM.
+ */
+int redis_connection_dial(struct connection *connection, tr_time deadline, char why[static 256]);
+
+/* Allocates the buffers, then starts the writer, pinned to a worker; the stream is connected or NULL. */
+int redis_connection_start(struct connection *connection, int pin);
+
+/* After the writer has ended, or when it was never started. */
+void redis_connection_deinit(struct connection *connection);
+
+#endif

@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# build.sh: building a directory, and running what it holds. Source it, after tally.sh for the test_ functions.
+#
+#   build_dir DIR [OPTIONS]    configures (again, if the options have changed) and builds; quiet unless it fails
+#   backend_works NAME         whether this kernel lets us use uring (epoll always works)
+#   sanitizer_environment      what the sanitizers' run-time libraries are told
+#   test_suites PREFIX DIR     the check suites of DIR: on each backend, and those that need none
+#   test_models BOUND [core]   the models (all, or the four core ones) at that preemption bound
+#   test_e2e PREFIX DIR        the end-to-end scripts on the programs of DIR, on each backend
+
+# Runs quietly into build/log/NAME.log; on failure shows the end of it and returns non-zero.
+build_quietly()
+{
+    local log=$ROOT/build/log/$1.log
+    shift
+    mkdir -p "${log%/*}"
+    "$@" >"$log" 2>&1 </dev/null || {
+        tail -n 60 "$log" >&2
+        echo "run: failed: $* (the whole output is in ${log#"$ROOT"/})" >&2
+        return 1
+    }
+}
+
+build_dir()
+{
+    local dir=$1 name=${1//\//-} reconfigure=() stamp
+    shift
+    stamp="$ROOT ${CC:-} $*"
+    echo "   building $dir"
+    if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/.options" 2>/dev/null)" != "$stamp" ]; then
+        [ ! -f "$dir/build.ninja" ] || reconfigure=(--wipe)
+        if [ "$dir" = build ] && [ "${#reconfigure[@]}" -gt 0 ]; then
+            reconfigure=(--reconfigure) # other builds lie inside this one
+        fi
+        build_quietly "setup-$name" meson setup "${reconfigure[@]+"${reconfigure[@]}"}" "$dir" "$@" || return 1
+        echo "$stamp" >"$dir/.options"
+    fi
+    build_quietly "build-$name" ninja -C "$dir" ${JOBS:+-j "$JOBS"}
+}
+
+backend_works()
+{
+    [ "$1" = epoll ] || python3 tests/lib/uring_probe.py
+}
+
+sanitizer_environment()
+{
+    export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=0:abort_on_error=0
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+}
+
+# test_suites PREFIX DIR [WRAPPER...]
+test_suites()
+{
+    local prefix=$1 dir=$2 backend wrapper=()
+    shift 2
+    [ $# -eq 0 ] || wrapper=(--wrapper "$*")
+    tally_meson "${prefix}suites that need no runtime" "$dir" "${wrapper[@]+"${wrapper[@]}"}" --suite alone
+    for backend in uring epoll; do
+        if backend_works "$backend"; then
+            tally_meson "${prefix}suites on $backend" "$dir" "${wrapper[@]+"${wrapper[@]}"}" --suite "$backend"
+        else
+            tally_skip "${prefix}suites on $backend" "this kernel or container denies io_uring"
+        fi
+    done
+}
+
+test_e2e()
+{
+    local prefix=$1 dir=$2 script name backend
+    for script in tests/e2e_*.sh; do
+        [ -e "$script" ] || continue
+        name=${script#tests/e2e_}
+        for backend in uring epoll; do
+            if backend_works "$backend"; then
+                tally "${prefix}e2e ${name%.sh} on $backend" env "BUILD=$ROOT/$dir" "TR_BACKEND=$backend" \
+                    timeout -k 20 900 bash "$script"
+            fi
+        done
+    done
+}
+
+test_models()
+{
+    local bound=$1 which=${2:-all}
+    tally_skip "models ($which) at bound $bound" "not wired yet"
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Prints 'PASSED FAILED' for a log of `meson test` (JSON lines).
+
+A check suite counts with each of its checks, as its own summary tells; any other program counts as one.
+"""
+import json
+import re
+import sys
+
+SUMMARY = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
+
+
+def count(entry):
+    good = entry["result"] in ("OK", "EXPECTEDFAIL")
+    found = SUMMARY.findall(entry.get("stdout") or "")
+    if not found:
+        return int(good), int(not good)
+    total = sum(int(checks) for checks, _, _ in found)
+    bad = sum(int(failures) + int(errors) for _, failures, errors in found)
+    # A suite that ended badly although its checks passed (a leak report at exit) has failed once more.
+    return total - bad, bad if bad or good else 1
+
+
+def main(path):
+    passed = failed = 0
+    with open(path, encoding="utf-8") as log:
+        for line in log:
+            entry = json.loads(line)
+            if entry["result"] == "SKIP":
+                continue
+            more_passed, more_failed = count(entry)
+            passed += more_passed
+            failed += more_failed
+    print(passed, failed)
+
+
+main(sys.argv[1])

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# lint.sh: what ./run lint checks. Sourced by run, after packages.sh, build.sh and tally.sh.
+
+# The C files of the project, one a line: all of them, or those of the folders named.
+lint_files()
+{
+    local folders=("$@")
+    [ $# -gt 0 ] || folders=(include mailbox io actor samples tests bench)
+    find "${folders[@]}" \( -name '*.[ch]' -o -name '*.hpp' \) -type f | LC_ALL=C sort
+}
+
+# The style file is written for version 14; others differ in details.
+lint_format()
+{
+    local version
+    version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
+    if [ "$version" != 14 ]; then
+        echo "clang-format 14 is needed (Debian 12 has it), not $version"
+        return 77
+    fi
+    lint_files | xargs clang-format --dry-run --Werror
+}
+
+# The compile commands come from a directory that is configured and never built.
+lint_tidy()
+{
+    local version
+    version=$(clang-tidy --version | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1)
+    if [ "$version" != 14 ]; then
+        echo "clang-tidy 14 is needed (Debian 12 has it), not $version"
+        return 77
+    fi
+    if [ ! -f build/tidy/build.ninja ]; then
+        meson setup build/tidy -Dtests=enabled || return 1
+    else
+        meson setup --reconfigure build/tidy || return 1
+    fi
+    python3 tests/lint/compiled.py build/tidy/compile_commands.json |
+        xargs -P "$(nproc)" -n 2 clang-tidy --quiet -p build/tidy
+}
+
+lint_shell()
+{
+    {
+        echo run
+        find .ci tests bench -type f \( -name '*.sh' -o -path '.ci/run' -o -path 'bench/run' \)
+    } | xargs shellcheck -x
+}
+
+lint_python()
+{
+    find tests bench -name '*.py' -type f -print0 | xargs -0 python3 -m py_compile
+}
+
+lint_all()
+{
+    echo "== lint"
+    tally "lint: house rules" python3 tests/lint/house.py
+    tally "lint: formatting" lint_format
+    tally "lint: shell scripts" lint_shell
+    tally "lint: headers alone, in C and C++" bash tests/lint/headers.sh
+    build_dir build
+    tally "lint: install, pkg-config, symbols" bash tests/lint/install.sh
+    tally "lint: README" python3 tests/lint/readme.py
+    tally "lint: clang-tidy" lint_tidy
+}

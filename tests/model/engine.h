@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine.h: what the parts of the explorer share. One execution at a time, all of it in one struct.
+ *
+ *   explore.c   model threads as coroutines, the depth-first search over choices, the table of states seen
+ *   memory.c    store histories, happens-before, what an operation may read, where a store may go
+ *   order.c     the order S of the sequentially consistent operations, as constraints that must stay acyclic
+ *   shadow.c    plain memory: races, use after free, and the library calls that the protocols make
+ *   report.c    failures and the printed interleaving
+ *   explorer.c  the command line and the mutants
+ */
+#ifndef MODEL_ENGINE_H
+#define MODEL_ENGINE_H
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include "model.h"
+
+enum {
+    THREADS = MODEL_THREADS + 1, /* 0 runs setup and check */
+    STACK_BYTES = 64 << 10,
+    ARENA_BYTES = 1 << 20,
+    STEP_LIMIT = 2000,
+    READS_LIMIT = 24,
+    SITE_LIMIT = 512,
+    UNBOUNDED = 7,
+};
+
+/* clock.at[t]: the steps of thread t that happened before. */
+struct clock {
+    uint16_t at[THREADS];
+};
+
+/* A set of sequentially consistent events of one execution. */
+#define SC_LIMIT 128
+typedef unsigned __int128 sc_set;
+
+struct store {
+    uint64_t value;
+    const struct model_site *site; /* NULL: a plain write or the first value */
+    struct clock message;          /* what an acquire of it learns */
+    uint64_t key;
+    uint16_t thread, epoch;
+    uint16_t from;                 /* index of the store that this read-modify-write read; itself otherwise */
+    bool rmw;
+};
+
+/* One read or write of a location, for coherence and for S. */
+struct access {
+    sc_set before, after; /* SC events that S puts before what follows it in coherence, and after it */
+    uint16_t thread, epoch, store;
+    bool writes;
+};
+
+struct location {
+    const volatile void *address;
+    unsigned bytes;
+    uint16_t *order;      /* the modification order: indices of stores */
+    struct access *accesses;
+    uint32_t stores, store_room, access_count, access_room;
+    bool plain_write;     /* memory holds the plain write of this thread and epoch, not yet in the history */
+    uint16_t plain_thread, plain_epoch;
+};
+
+enum thread_state { THREAD_NONE, THREAD_READY, THREAD_BLOCKED, THREAD_SPINS, THREAD_DONE };
+
+/* What a thread has read since its last turn of a spin. */
+struct read {
+    uint16_t location, store;
+};
+
+struct thread {
+    const char *name;
+    void (*body)(void);
+    bool daemon;
+    enum thread_state state;
+    struct clock now, released, acquirable; /* released: at the last release fence; acquirable: for an acquire fence */
+    bool (*ready)(const void *argument);
+    const void *argument;
+    struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
+    uint16_t read_count, last_read_count;
+    bool impure;                            /* has done more than read since the last turn */
+    bool fresh;                             /* was just chosen: its next step needs no choice */
+    bool has_base;
+    jmp_buf base, here;
+};
+
+struct choice {
+    uint8_t taken, count;
+};
+
+struct options {
+    unsigned bound;
+    uint64_t most_executions;
+    double most_seconds;
+    bool no_cache, verbose, mutants, quiet;
+};
+
+/* What one search found. */
+struct outcome {
+    uint64_t executions, pruned, steps, failures, states;
+    unsigned threads, most_operations, bound, preemptions;
+    double seconds;
+    bool exhausted;
+    char reason[240];
+};
+
+struct engine {
+    const struct model *model;
+    const struct model_case *test;
+    struct options options;
+    struct outcome outcome;
+    /* the search */
+    struct choice *choices;
+    uint32_t depth, prefix, choice_room;
+    uint32_t run; /* number of the execution: stamps what is stale from earlier ones */
+    unsigned bound;
+    bool tracing;
+    jmp_buf leave;
+    /* the execution */
+    struct thread threads[THREADS];
+    unsigned current, thread_count, preemptions;
+    bool alone;   /* setup or check: nobody else runs */
+    bool peeking; /* outside of the model: plain accesses do not count */
+    uint64_t hash;
+    uint32_t steps, operations, stamps;
+    struct store stores[STEP_LIMIT * 2];
+    uint32_t store_count;
+    struct location *locations;
+    uint32_t location_count, location_room;
+    /* sites, by index */
+    uint8_t order[SITE_LIMIT], failure[SITE_LIMIT];
+    bool removed[SITE_LIMIT], reached[SITE_LIMIT];
+};
+
+extern struct engine engine;
+
+/* Runs a case as far as the options say; engine.outcome holds what was found. */
+void tri_explore(const struct model *model, const struct model_case *test, const struct options *options);
+
+static inline struct thread *tri_engine_thread(void)
+{
+    return &engine.threads[engine.current];
+}
+
+static inline uint64_t tri_engine_mix(uint64_t a, uint64_t b)
+{
+    uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + UINT64_C(0xd1b54a32d192ed03));
+    x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    x = (x ^ x >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    return x ^ x >> 32;
+}
+
+/* A clock knows an event if the event happened before it. */
+static inline bool tri_clock_knows(const struct clock *clock, unsigned thread, unsigned epoch)
+{
+    return clock->at[thread] >= epoch;
+}
+
+static inline void tri_clock_join(struct clock *into, const struct clock *from)
+{
+    for (unsigned i = 0; i < THREADS; i++)
+        if (from->at[i] > into->at[i])
+            into->at[i] = from->at[i];
+}
+
+/* explore.c */
+unsigned tri_explore_choose(unsigned count);
+void tri_explore_point(void); /* before a visible step: another thread may run first */
+void tri_explore_spin(void);
+_Noreturn void tri_explore_leave(int why);
+enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
+
+/* memory.c */
+void tri_memory_reset(void);
+bool tri_memory_is_newest(unsigned location, unsigned store);
+void tri_memory_check_plain(unsigned location, bool writes, const void *pc, const volatile void *address);
+
+/* order.c */
+void tri_order_reset(void);
+bool tri_order_any(void);
+/* The new access of the current thread at `rank` of the location: may it be there? `sc`: it is itself in S. */
+bool tri_order_allows(const struct location *location, unsigned rank, bool writes, bool sc,
+                      const struct clock *before);
+void tri_order_add(struct location *location, struct access *access, unsigned rank, bool sc, const struct clock *before);
+void tri_order_fence(const struct clock *before);
+unsigned tri_order_rank(const struct location *location, const struct access *access);
+
+/* shadow.c */
+void tri_shadow_open(const void *module_address);
+void tri_shadow_close(void);
+void tri_shadow_reset(void);
+void *tri_shadow_stack(unsigned thread);
+/* The location at an address, made on first use; checks races with plain accesses. */
+unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool writes);
+
+/* report.c */
+void tri_report_step(const struct model_site *site, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *tri_report_order(unsigned order);
+void tri_report_place(char *text, size_t bytes, const void *pc);
+const char *tri_report_file(const char *path);
+_Noreturn void tri_report_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explore.c: every execution of a case, one after the other.
+ *
+ * The threads of a model are coroutines on one thread of the system. Wherever more than one thing can happen (which
+ * thread steps next, which store a load reads, where a store goes) the search makes a choice and writes it down; an
+ * execution is the list of its choices. Depth first: the next execution repeats the list up to the last choice that
+ * has an untried alternative, and takes that.
+ *
+ * Bound: going to another thread although the current one could go on is a preemption. All executions with 0, then 1,
+ * ... up to the bound are run (iterative context bounding), so that the failure found first has the fewest.
+ *
+ * States: what can follow depends on the execution graph so far (each thread's steps, what they read, the modification
+ * orders), not on the interleaving that made it. The hash of that graph, with the thread that is running, is looked up
+ * before each choice of a thread: if it was searched before with as many preemptions left, the execution is dropped.
+ * Only atomic accesses are points where another thread may run first; fences and plain accesses act through them.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+
+struct engine engine;
+
+/* ---- states seen: open addressing, the low three bits of an entry hold the preemptions left --------------------- */
+
+static struct {
+    uint64_t *entries;
+    uint64_t room, used;
+} seen;
+
+static void forget_states(void)
+{
+    if (seen.room != 1 << 12) {
+        free(seen.entries);
+        seen.room = 1 << 12;
+        seen.entries = malloc(seen.room * sizeof *seen.entries);
+    }
+    memset(seen.entries, 0, seen.room * sizeof *seen.entries);
+    seen.used = 0;
+}
+
+static uint64_t *find_state(uint64_t key)
+{
+    uint64_t at = (key >> 3) & (seen.room - 1);
+    while (seen.entries[at] && (seen.entries[at] ^ key) > 7)
+        at = (at + 1) & (seen.room - 1);
+    return &seen.entries[at];
+}
+
+static void grow_states(void)
+{
+    uint64_t *old = seen.entries, room = seen.room;
+    seen.room *= 2;
+    seen.entries = calloc(seen.room, sizeof *seen.entries);
+    if (!seen.entries) {
+        fprintf(stderr, "explorer: out of memory for %llu states\n", (unsigned long long)seen.used);
+        exit(2);
+    }
+    for (uint64_t i = 0; i < room; i++)
+        if (old[i])
+            *find_state(old[i]) = old[i];
+    free(old);
+}
+
+/* True if the state was searched before with at least as many preemptions left; remembers it otherwise. */
+static bool was_seen(uint64_t state, unsigned left)
+{
+    uint64_t key = (state | UINT64_C(1) << 63) & ~UINT64_C(7);
+    uint64_t *entry = find_state(key);
+    if (*entry && (*entry & 7) >= left)
+        return true;
+    if (!*entry) {
+        seen.used++;
+        engine.outcome.states++;
+    }
+    *entry = key | left;
+    if (seen.used * 2 > seen.room)
+        grow_states();
+    return false;
+}
+
+/* ---- choices ------------------------------------------------------------------------------------------------ */
+
+unsigned tri_explore_choose(unsigned count)
+{
+    if (count <= 1)
+        return 0;
+    if (engine.depth == engine.choice_room) {
+        engine.choice_room = engine.choice_room ? 2 * engine.choice_room : 1024;
+        engine.choices = realloc(engine.choices, engine.choice_room * sizeof *engine.choices);
+    }
+    struct choice *choice = &engine.choices[engine.depth];
+    if (engine.depth >= engine.prefix) {
+        *choice = (struct choice){ 0, (uint8_t)count };
+    } else if (choice->count != count) {
+        fprintf(stderr, "explorer: %s does not repeat itself: it depends on more than its choices\n",
+                engine.test->name);
+        exit(2);
+    }
+    engine.depth++;
+    return choice->taken;
+}
+
+/* The next list of choices; false when there is none. */
+static bool backtrack(void)
+{
+    while (engine.depth > 0) {
+        struct choice *choice = &engine.choices[engine.depth - 1];
+        if (choice->taken + 1 < choice->count) {
+            choice->taken++;
+            engine.prefix = engine.depth;
+            return true;
+        }
+        engine.depth--;
+    }
+    return false;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------ */
+
+static ucontext_t creator;
+
+static void run_alone(void);
+static void schedule(void);
+
+/* The base of every coroutine: an execution begins by a jump to it, wherever the last one left the stack. */
+static void run_thread(void)
+{
+    if (_setjmp(engine.threads[engine.current].base) == 0)
+        setcontext(&creator);
+    if (engine.current == 0)
+        run_alone();
+    struct thread *thread = tri_engine_thread();
+    thread->state = THREAD_READY;
+    thread->fresh = true;
+    thread->body();
+    thread->state = THREAD_DONE;
+    schedule();
+}
+
+static void make_base(unsigned index)
+{
+    ucontext_t context;
+    if (engine.threads[index].has_base)
+        return;
+    getcontext(&context);
+    context.uc_stack.ss_sp = tri_shadow_stack(index);
+    context.uc_stack.ss_size = STACK_BYTES;
+    context.uc_link = NULL;
+    makecontext(&context, run_thread, 0);
+    engine.current = index;
+    swapcontext(&creator, &context);
+    engine.threads[index].has_base = true;
+}
+
+static void switch_to(unsigned next)
+{
+    struct thread *from = tri_engine_thread();
+    engine.current = next;
+    if (_setjmp(from->here) == 0)
+        _longjmp(tri_engine_thread()->here, 1);
+}
+
+static bool is_enabled(const struct thread *thread)
+{
+    switch (thread->state) {
+    case THREAD_READY:
+        return true;
+    case THREAD_BLOCKED: {
+        engine.peeking = true;
+        bool ready = thread->ready(thread->argument);
+        engine.peeking = false;
+        return ready;
+    }
+    case THREAD_SPINS:
+        for (unsigned i = 0; i < thread->last_read_count; i++)
+            if (!tri_memory_is_newest(thread->last_reads[i].location, thread->last_reads[i].store))
+                return true;
+        return thread->last_read_count == 0;
+    case THREAD_NONE:
+    case THREAD_DONE:
+        break;
+    }
+    return false;
+}
+
+/* Nobody can go on: either the end, or a deadlock. */
+static void end_threads(void)
+{
+    char who[160] = "";
+    for (unsigned i = 1; i < engine.thread_count; i++) {
+        const struct thread *thread = &engine.threads[i];
+        if (thread->state != THREAD_DONE && !thread->daemon)
+            snprintf(who + strlen(who), sizeof who - strlen(who), " %s (%s)", thread->name,
+                     thread->state == THREAD_SPINS ? "spins" : "blocked");
+    }
+    if (*who)
+        tri_report_fail("deadlock:%s", who);
+    if (engine.current != 0)
+        switch_to(0);
+}
+
+/* Which thread goes on. Returns when it is the caller again. */
+static void schedule(void)
+{
+    unsigned self = engine.current, options[THREADS], count = 0;
+    struct thread *thread = tri_engine_thread();
+    bool can_stay = thread->state == THREAD_READY;
+    if (can_stay)
+        options[count++] = self;
+    if (!can_stay || engine.bound == UNBOUNDED || engine.preemptions < engine.bound)
+        for (unsigned i = 1; i < engine.thread_count; i++)
+            if (i != self && is_enabled(&engine.threads[i]))
+                options[count++] = i;
+    if (!can_stay && self != 0 && is_enabled(thread))
+        options[count++] = self;
+    if (count == 0) {
+        end_threads();
+        return;
+    }
+    unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
+    if (count > 1 && !engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
+        was_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left))
+        tri_explore_leave(LEAVE_PRUNED);
+    unsigned next = options[tri_explore_choose(count)];
+    if (next == self)
+        return;
+    if (can_stay)
+        engine.preemptions++;
+    switch_to(next);
+}
+
+/* Thread 0 of every execution. */
+static void run_alone(void)
+{
+    struct thread *thread = tri_engine_thread();
+    const struct model_case *test = engine.test;
+    engine.alone = true;
+    if (test->setup)
+        test->setup();
+    thread->now.at[0]++;
+    for (unsigned i = 0; i < MODEL_THREADS && test->threads[i].body; i++) {
+        struct thread *other = &engine.threads[i + 1];
+        other->name = test->threads[i].name;
+        other->body = test->threads[i].body;
+        other->daemon = test->threads[i].daemon;
+        other->state = THREAD_READY;
+        other->now = thread->now;
+        other->now.at[i + 1] = 1;
+        memcpy(&other->here, &other->base, sizeof other->here);
+        engine.thread_count++;
+    }
+    thread->now.at[0]++;
+    engine.alone = false;
+    thread->state = THREAD_NONE;
+    schedule();
+    engine.alone = true;
+    thread->state = THREAD_READY;
+    for (unsigned i = 1; i < engine.thread_count; i++)
+        tri_clock_join(&thread->now, &engine.threads[i].now);
+    if (test->check)
+        test->check();
+    tri_explore_leave(LEAVE_DONE);
+}
+
+void tri_explore_point(void)
+{
+    struct thread *thread = tri_engine_thread();
+    if (engine.alone)
+        return;
+    if (!thread->fresh)
+        schedule();
+    thread->fresh = false;
+}
+
+static void wait_as(enum thread_state state)
+{
+    struct thread *thread = tri_engine_thread();
+    thread->state = state;
+    schedule();
+    thread->state = THREAD_READY;
+    thread->fresh = true;
+}
+
+/*
+ * A turn of a spin that read the very same stores as the turn before, and did nothing else, leads nowhere: the execution
+ * in which the thread waited a while longer is searched anyway.
+ */
+void tri_explore_spin(void)
+{
+    struct thread *thread = tri_engine_thread();
+    if (engine.alone)
+        tri_report_fail("%s spins although nobody else runs", engine.threads[0].name);
+    if (!thread->impure && thread->read_count > 0 && thread->read_count == thread->last_read_count &&
+        memcmp(thread->reads, thread->last_reads, thread->read_count * sizeof *thread->reads) == 0)
+        tri_explore_leave(LEAVE_PRUNED);
+    memcpy(thread->last_reads, thread->reads, sizeof thread->reads);
+    thread->last_read_count = thread->read_count;
+    thread->read_count = 0;
+    thread->impure = false;
+    wait_as(THREAD_SPINS);
+}
+
+void model_block(bool (*ready)(const void *argument), const void *argument)
+{
+    struct thread *thread = tri_engine_thread();
+    thread->ready = ready;
+    thread->argument = argument;
+    thread->impure = true;
+    thread->state = THREAD_BLOCKED;
+    bool at_once = is_enabled(thread);
+    thread->state = THREAD_READY;
+    if (at_once)
+        return;
+    if (engine.alone)
+        tri_report_fail("%s blocks although nobody else runs", engine.threads[0].name);
+    tri_report_step(NULL, "blocks");
+    wait_as(THREAD_BLOCKED);
+    tri_report_step(NULL, "goes on");
+}
+
+/* A step that is no access: only its place among the thread's steps, and its value, count. */
+static void count_step(uint64_t value)
+{
+    struct thread *thread = tri_engine_thread();
+    thread->impure = true;
+    thread->now.at[engine.current] += 2;
+    uint64_t event = (uint64_t)engine.current << 32 | thread->now.at[engine.current];
+    engine.hash += tri_engine_mix(tri_engine_mix(event, 3), value);
+}
+
+unsigned model_choose(unsigned count)
+{
+    unsigned taken = tri_explore_choose(count);
+    count_step(taken);
+    tri_report_step(NULL, "chooses %u of %u", taken, count);
+    return taken;
+}
+
+unsigned model_stamp(void)
+{
+    tri_explore_point();
+    count_step(++engine.stamps);
+    return engine.stamps;
+}
+
+int model_self(void)
+{
+    return engine.alone ? -1 : (int)engine.current - 1;
+}
+
+uint64_t model_peek_at(const volatile void *object, unsigned bytes)
+{
+    uint64_t value = 0;
+    memcpy(&value, (const void *)(uintptr_t)object, bytes);
+    return value;
+}
+
+/* ---- the search --------------------------------------------------------------------------------------------- */
+
+void tri_explore_leave(int why)
+{
+    _longjmp(engine.leave, why);
+}
+
+static int run_execution(void)
+{
+    engine.run++;
+    engine.depth = 0;
+    engine.preemptions = 0;
+    engine.hash = 0;
+    engine.steps = engine.operations = engine.stamps = 0;
+    engine.thread_count = 1;
+    engine.current = 0;
+    engine.peeking = false;
+    tri_memory_reset();
+    tri_shadow_reset();
+    for (unsigned i = 0; i < THREADS; i++) {
+        struct thread *thread = &engine.threads[i];
+        thread->now = thread->released = thread->acquirable = (struct clock){ 0 };
+        thread->read_count = thread->last_read_count = 0;
+        thread->impure = thread->fresh = false;
+        thread->state = THREAD_NONE;
+    }
+    engine.threads[0].name = "main";
+    engine.threads[0].now.at[0] = 1;
+    engine.threads[0].state = THREAD_READY;
+    int why = _setjmp(engine.leave);
+    if (why == 0)
+        _longjmp(engine.threads[0].base, 1);
+    return why;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* All executions within engine.bound. Returns false to stop: a failure, or a cap. */
+static bool search(double start)
+{
+    struct outcome *outcome = &engine.outcome;
+    engine.prefix = 0;
+    do {
+        int why = run_execution();
+        outcome->steps += engine.operations;
+        if (engine.thread_count > outcome->threads + 1)
+            outcome->threads = engine.thread_count - 1;
+        if (engine.operations > outcome->most_operations)
+            outcome->most_operations = engine.operations;
+        if (why == LEAVE_FAILED) {
+            outcome->failures++;
+            outcome->preemptions = engine.preemptions;
+            outcome->executions++;
+            return false;
+        }
+        outcome->executions += why == LEAVE_DONE;
+        outcome->pruned += why == LEAVE_PRUNED;
+        uint64_t runs = outcome->executions + outcome->pruned;
+        if (runs >= engine.options.most_executions)
+            return false;
+        if (runs % 256 == 0 && seconds_now() - start > engine.options.most_seconds)
+            return false;
+    } while (backtrack());
+    return true;
+}
+
+/* The failing execution once more, printed. */
+static void show_failure(void)
+{
+    printf("    %s, the interleaving:\n", engine.test->name);
+    engine.prefix = engine.depth;
+    engine.tracing = true;
+    run_execution();
+    engine.tracing = false;
+    fflush(stdout);
+}
+
+void tri_explore(const struct model *model, const struct model_case *test, const struct options *options)
+{
+    double start = seconds_now();
+    engine.model = model;
+    engine.test = test;
+    engine.options = *options;
+    engine.outcome = (struct outcome){ 0 };
+    for (unsigned i = 0; i < THREADS; i++)
+        make_base(i);
+    forget_states();
+    unsigned first = options->bound == UNBOUNDED ? UNBOUNDED : 0;
+    engine.outcome.exhausted = true;
+    for (engine.bound = first; engine.bound <= options->bound; engine.bound++) {
+        engine.outcome.bound = engine.bound;
+        if (search(start))
+            continue;
+        engine.outcome.exhausted = false;
+        break;
+    }
+    engine.outcome.seconds = seconds_now() - start;
+    if (engine.outcome.failures && !options->quiet && (!test->fails || options->verbose))
+        show_failure();
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explorer.c: the command line. Runs the cases of the models named, each to the end of the search or to a cap that is
+ * said loudly, and then, if asked, once more for every memory order weakened by one step.
+ *
+ * A mutant is an order of one site, one step weaker. It is caught if some case of some model given fails under it. One
+ * that survives says that the models are too weak, or the order too strong: the exit status is 1 until one is mended.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MUTANTS_LIMIT = 1024, CASES_LIMIT = 64 };
+
+struct mutant {
+    char name[200];
+    char by[80];  /* the case that caught it */
+    bool reached, caught, capped;
+};
+
+static struct mutant mutants[MUTANTS_LIMIT];
+static unsigned mutant_count;
+static char directory[4000];
+static struct options options = { .bound = 2, .most_executions = UINT64_MAX, .most_seconds = 1e18 };
+static unsigned wrong, capped;
+
+static void set_orders(const struct model *model)
+{
+    unsigned count = (unsigned)(model->sites_end - model->sites);
+    if (count > SITE_LIMIT) {
+        fprintf(stderr, "explorer: %u sites, more than %d\n", count, SITE_LIMIT);
+        exit(2);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        engine.order[i] = model->sites[i].order;
+        engine.failure[i] = model->sites[i].failure;
+        engine.removed[i] = false;
+    }
+}
+
+static void print_count(uint64_t count)
+{
+    if (count >= 1000000)
+        printf("%llu,%03llu,%03llu", (unsigned long long)count / 1000000, (unsigned long long)count / 1000 % 1000,
+               (unsigned long long)count % 1000);
+    else if (count >= 1000)
+        printf("%llu,%03llu", (unsigned long long)count / 1000, (unsigned long long)count % 1000);
+    else
+        printf("%llu", (unsigned long long)count);
+}
+
+/* One line per case. Returns whether the case did what it should. */
+static bool report_case(const struct model_case *test)
+{
+    const struct outcome *outcome = &engine.outcome;
+    bool failed = outcome->failures > 0;
+    bool good = failed == test->fails && (failed || outcome->exhausted);
+    printf("  %-44s %u threads, up to %u operations, ", test->name, outcome->threads, outcome->most_operations);
+    print_count(outcome->executions);
+    printf(" executions (");
+    print_count(outcome->states);
+    printf(" states, ");
+    print_count(outcome->pruned);
+    printf(" cut), %.2f s, ", outcome->seconds);
+    if (failed)
+        printf("%s with %u preemptions: %s\n", test->fails ? "outcome found, as it should be," : "FAILS",
+               outcome->preemptions, outcome->reason);
+    else if (!outcome->exhausted)
+        printf("*** NOT EXHAUSTED: stopped by a cap at bound %u ***\n", outcome->bound);
+    else if (options.bound == UNBOUNDED)
+        printf("exhausted without bound%s\n", test->fails ? ": FAILS, the outcome was not found" : "");
+    else
+        printf("exhausted at bound %u%s\n", outcome->bound, test->fails ? ": FAILS, the outcome was not found" : "");
+    if (!failed && !outcome->exhausted)
+        capped++;
+    else if (!good)
+        wrong++;
+    fflush(stdout);
+    return good;
+}
+
+/* ---- mutants ------------------------------------------------------------------------------------------------ */
+
+/* The orders one step weaker than `order` for an operation of this kind. Returns how many. */
+static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned weaker[2])
+{
+    switch (order) {
+    case TRI_SEQ_CST:
+        weaker[0] = kind == MODEL_LOAD || failure ? TRI_ACQUIRE : kind == MODEL_STORE ? TRI_RELEASE : TRI_ACQ_REL;
+        return 1;
+    case TRI_ACQ_REL:
+        weaker[0] = TRI_ACQUIRE;
+        weaker[1] = TRI_RELEASE;
+        return 2;
+    case TRI_ACQUIRE:
+    case TRI_RELEASE:
+        weaker[0] = TRI_RELAXED;
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static struct mutant *find_mutant(const char *name)
+{
+    for (unsigned i = 0; i < mutant_count; i++)
+        if (strcmp(mutants[i].name, name) == 0)
+            return &mutants[i];
+    if (mutant_count == MUTANTS_LIMIT)
+        abort();
+    struct mutant *mutant = &mutants[mutant_count++];
+    snprintf(mutant->name, sizeof mutant->name, "%s", name);
+    return mutant;
+}
+
+static bool is_own(const struct model_site *site)
+{
+    const char *file = tri_report_file(site->file);
+    return strncmp(file, "model_", 6) == 0 || strncmp(file, "fake_", 5) == 0;
+}
+
+/* Several sites can stand on one line. */
+static unsigned place_on_line(const struct model *model, const struct model_site *site)
+{
+    unsigned place = 1;
+    for (const struct model_site *other = model->sites; other < model->sites_end; other++)
+        place += other < site && other->line == site->line && strcmp(other->file, site->file) == 0;
+    return place;
+}
+
+static void run_mutant(const struct model *model, struct mutant *mutant, unsigned site, const bool *reached,
+                       const char *only)
+{
+    for (unsigned c = 0; model->cases[c].name && !mutant->caught; c++) {
+        const struct model_case *test = &model->cases[c];
+        if (!reached[c * SITE_LIMIT + site] || test->fails || test->skip_mutants)
+            continue;
+        if (only && strcmp(only, test->name) != 0)
+            continue;
+        struct options quiet = options;
+        quiet.quiet = true;
+        mutant->reached = true;
+        tri_explore(model, test, &quiet);
+        mutant->capped |= !engine.outcome.exhausted && !engine.outcome.failures;
+        if (!engine.outcome.failures)
+            continue;
+        mutant->caught = true;
+        snprintf(mutant->by, sizeof mutant->by, "%s", test->name);
+        if (options.verbose)
+            printf("    caught    %s by %s: %s\n", mutant->name, test->name, engine.outcome.reason);
+        fflush(stdout);
+    }
+}
+
+static void run_mutants(const struct model *model, const bool *reached, const char *only)
+{
+    bool own = false;
+    for (unsigned c = 0; model->cases[c].name; c++)
+        own |= model->cases[c].mutate_own;
+    for (const struct model_site *site = model->sites; site < model->sites_end; site++) {
+        unsigned index = (unsigned)(site - model->sites);
+        if (is_own(site) && !own)
+            continue;
+        for (unsigned failure = 0; failure <= (site->kind == MODEL_CAS); failure++) {
+            unsigned weaker[2], order = failure ? site->failure : site->order;
+            unsigned count = weaken(site->kind, failure, order, weaker);
+            for (unsigned i = 0; i < count; i++) {
+                char name[sizeof mutants[0].name];
+                bool removed = site->kind == MODEL_FENCE && weaker[i] == TRI_RELAXED;
+                snprintf(name, sizeof name, "%s:%u %s #%u %s%s -> %s", tri_report_file(site->file), site->line,
+                         site->text, place_on_line(model, site), failure ? "on failure " : "", tri_report_order(order),
+                         removed ? "removed" : tri_report_order(weaker[i]));
+                set_orders(model);
+                *(failure ? &engine.failure[index] : &engine.order[index]) = (uint8_t)weaker[i];
+                engine.removed[index] = removed;
+                struct mutant *mutant = find_mutant(name);
+                if (!mutant->caught)
+                    run_mutant(model, mutant, index, reached, only);
+            }
+        }
+    }
+    set_orders(model);
+}
+
+static void report_mutants(void)
+{
+    unsigned caught = 0, survived = 0, unreached = 0;
+    for (unsigned i = 0; i < mutant_count; i++) {
+        const struct mutant *mutant = &mutants[i];
+        caught += mutant->caught;
+        survived += mutant->reached && !mutant->caught;
+        unreached += !mutant->reached;
+        if (mutant->caught)
+            continue;
+        printf("  %s  %s%s\n", mutant->reached ? "SURVIVED   " : "not reached", mutant->name,
+               mutant->capped ? " (NOT EXHAUSTED)" : "");
+    }
+    printf("mutants: %u caught, %u SURVIVED, %u at sites that no case reaches\n", caught, survived, unreached);
+    wrong += survived;
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------- */
+
+static void run_model(const char *argument)
+{
+    char path[4400], name[200];
+    snprintf(name, sizeof name, "%s", argument);
+    char *only = strchr(name, ':');
+    if (only)
+        *only++ = 0;
+    snprintf(path, sizeof path, "%s/model_%s.so", directory, name);
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const struct model *model = handle ? dlsym(handle, "tri_model") : NULL;
+    if (!model) {
+        fprintf(stderr, "explorer: %s\n", dlerror());
+        exit(2);
+    }
+    printf("%s\n", name);
+    tri_shadow_open((const void *)(uintptr_t)model->cases);
+    set_orders(model);
+    bool *reached = calloc((size_t)CASES_LIMIT * SITE_LIMIT, sizeof *reached);
+    bool good = true, ran = false;
+    for (unsigned c = 0; model->cases[c].name && c < CASES_LIMIT; c++) {
+        if (only && strcmp(only, model->cases[c].name) != 0)
+            continue;
+        ran = true;
+        memset(engine.reached, 0, sizeof engine.reached);
+        tri_explore(model, &model->cases[c], &options);
+        good &= report_case(&model->cases[c]);
+        memcpy(reached + (size_t)c * SITE_LIMIT, engine.reached, sizeof engine.reached);
+    }
+    if (!ran) {
+        fprintf(stderr, "explorer: %s has no case \"%s\"\n", name, only);
+        exit(2);
+    }
+    if (options.mutants && good)
+        run_mutants(model, reached, only);
+    else if (options.mutants)
+        printf("  no mutants are run: the model itself must pass first\n");
+    free(reached);
+    tri_shadow_close();
+    dlclose(handle);
+}
+
+static void list_models(void)
+{
+    DIR *entries = opendir(directory);
+    struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        size_t length = strlen(entry->d_name);
+        if (strncmp(entry->d_name, "model_", 6) == 0 && length > 9 && strcmp(entry->d_name + length - 3, ".so") == 0)
+            printf("%.*s\n", (int)length - 9, entry->d_name + 6);
+    }
+    if (entries)
+        closedir(entries);
+}
+
+static void print_help(void)
+{
+    puts("usage: explorer [OPTION...] MODEL[:CASE]...\n"
+         "Runs every execution of each case on the C11 memory model.\n"
+         "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
+         "  --mutants            then again for every memory order weakened by one step\n"
+         "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
+         "  --max-seconds S      stop a search after so long (likewise)\n"
+         "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
+         "  --verbose            print also expected failures, and which case catches each mutant\n"
+         "  --list               print the models there are\n"
+         "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
+}
+
+static unsigned parse_bound(const char *text)
+{
+    char *end;
+    if (strcmp(text, "none") == 0)
+        return UNBOUNDED;
+    unsigned long bound = strtoul(text, &end, 10);
+    if (*end || end == text || bound >= UNBOUNDED) {
+        fprintf(stderr, "explorer: --bound takes 0 to %d, or none\n", UNBOUNDED - 1);
+        exit(2);
+    }
+    return (unsigned)bound;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        { "bound", required_argument, NULL, 'b' },          { "mutants", no_argument, NULL, 'm' },
+        { "max-executions", required_argument, NULL, 'e' }, { "max-seconds", required_argument, NULL, 's' },
+        { "no-states", no_argument, NULL, 'n' },            { "verbose", no_argument, NULL, 'v' },
+        { "list", no_argument, NULL, 'l' },                 { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
+    directory[length > 0 ? length : 0] = 0;
+    *strrchr(directory, '/') = 0;
+    for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        switch (option) {
+        case 'b':
+            options.bound = parse_bound(optarg);
+            break;
+        case 'm':
+            options.mutants = true;
+            break;
+        case 'e':
+            options.most_executions = strtoull(optarg, NULL, 10);
+            break;
+        case 's':
+            options.most_seconds = strtod(optarg, NULL);
+            break;
+        case 'n':
+            options.no_cache = true;
+            break;
+        case 'v':
+            options.verbose = true;
+            break;
+        case 'l':
+            list_models();
+            return 0;
+        case 'h':
+            print_help();
+            return 0;
+        default:
+            print_help();
+            return 2;
+        }
+    }
+    if (optind == argc) {
+        print_help();
+        return 2;
+    }
+    for (int i = optind; i < argc; i++)
+        run_model(argv[i]);
+    if (options.mutants)
+        report_mutants();
+    return wrong ? 1 : capped ? 3 : 0;
+}

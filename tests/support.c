@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * support.c: expectations, the census at both ends of a test, and runtimes of the variant under test (see support.h).
+ */
+#include "support.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdarg.h>
+
+/* ---- expectations --------------------------------------------------------------------------------------------- */
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s:%d: %s\n", file, line, text);
+    const char *fork_mode = getenv("CK_FORK");
+    if (fork_mode && strcmp(fork_mode, "no") == 0)
+        abort(); /* under a debugger: a jump out of a worker's thread would hide the cause */
+    _exit(99);
+}
+
+void test_wait_turn(const char *file, int line, const char *text, int turn)
+{
+    if (turn >= 60000)
+        test_fail(file, line, "never came true: %s", text);
+    int rc = tr_sleep(TR_MILLISECOND);
+    if (rc != 0)
+        test_fail(file, line, "sleep failed (%d) while waiting for: %s", rc, text);
+}
+
+/* ---- memory of a test ----------------------------------------------------------------------------------------- */
+
+/* Memory of the running test, freed by the census at its end. */
+struct test_block {
+    struct test_block *next;
+    _Alignas(max_align_t) unsigned char bytes[];
+};
+
+static pthread_mutex_t blocks_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct test_block *blocks;
+
+void *test_new(size_t bytes)
+{
+    struct test_block *block = calloc(1, sizeof *block + bytes);
+    if (!block)
+        abort();
+    pthread_mutex_lock(&blocks_lock);
+    block->next = blocks;
+    blocks = block;
+    pthread_mutex_unlock(&blocks_lock);
+    return block->bytes;
+}
+
+static void free_blocks(void)
+{
+    while (blocks) {
+        struct test_block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
+}
+
+/* ---- census --------------------------------------------------------------------------------------------------- */
+
+static struct tr_census census_before;
+static int descriptors_before;
+
+static int open_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    if (!directory)
+        return -1;
+    int count = 0;
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static bool census_is_back(struct tr_census *now)
+{
+    tr_census(now);
+    return memcmp(now, &census_before, sizeof *now) == 0;
+}
+
+void test_census_begin(void)
+{
+    tr_census(&census_before);
+    descriptors_before = open_descriptors();
+}
+
+void test_census_end(void)
+{
+    struct tr_census now;
+    free_blocks();
+    /* Foreign threads give their records back as they end, which pthread_join may precede by a moment. */
+    for (int turn = 0; !census_is_back(&now) && turn < 2000; turn++)
+        usleep(1000);
+    expect_int((int64_t)now.tasks, (int64_t)census_before.tasks);
+    expect_int((int64_t)now.stacks, (int64_t)census_before.stacks);
+    expect_int((int64_t)now.slots, (int64_t)census_before.slots);
+    expect_int((int64_t)now.storages, (int64_t)census_before.storages);
+    expect_int((int64_t)now.streams, (int64_t)census_before.streams);
+    expect_int((int64_t)now.timers, (int64_t)census_before.timers);
+    expect_int(open_descriptors(), descriptors_before);
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------- */
+
+static bool environment_flag(const char *name)
+{
+    const char *value = getenv(name);
+    return value && strcmp(value, "1") == 0;
+}
+
+struct tr_options test_options(unsigned workers)
+{
+    return (struct tr_options){
+        .workers = workers,
+        .shutdown_ns = LONG_TIME,
+        .migrate_always = environment_flag("TR_TEST_MIGRATE"),
+        .no_caches = environment_flag("TR_TEST_NO_CACHES"),
+    };
+}
+
+struct run {
+    void (*body)(void);
+};
+
+static int run_main(void *argument)
+{
+    struct run *run = argument;
+    run->body();
+    return 0;
+}
+
+void test_run_with(const struct tr_options *options, void (*body)(void))
+{
+    struct run run = { body };
+    expect_int(tr_run(options, run_main, &run), 0);
+}
+
+void test_run(unsigned workers, void (*body)(void))
+{
+    struct tr_options options = test_options(workers);
+    test_run_with(&options, body);
+}
+
+void test_settle(void)
+{
+    for (int turn = 0; turn < 32; turn++)
+        expect_int(tr_yield(), 0);
+}
+
+static double test_seconds(void)
+{
+    const char *value = getenv("TR_TEST_TIMEOUT");
+    return value && atof(value) > 0 ? atof(value) : 120;
+}
+
+int test_main(const char *suite_name, const TTest *const *tests)
+{
+    Suite *suite = suite_create(suite_name);
+    TCase *tests_of_suite = tcase_create(suite_name);
+    tcase_set_timeout(tests_of_suite, test_seconds());
+    tcase_add_checked_fixture(tests_of_suite, test_census_begin, test_census_end);
+    for (; *tests; tests++)
+        tcase_add_test(tests_of_suite, *tests);
+    suite_add_tcase(suite, tests_of_suite);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+unsigned test_stress(void)
+{
+    const char *value = getenv("TR_STRESS");
+    long times = value ? strtol(value, NULL, 10) : 1;
+    return times < 1 ? 1 : (unsigned)times;
+}
+
+/* ---- logs ----------------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_text[65536];
+static size_t log_length;
+
+static void log_to_memory(enum tr_log_level level, const char *line, void *context)
+{
+    (void)level;
+    (void)context;
+    pthread_mutex_lock(&log_lock);
+    size_t room = sizeof log_text - log_length;
+    int n = snprintf(log_text + log_length, room, "%s\n", line);
+    if (n > 0)
+        log_length += (size_t)n < room ? (size_t)n : room - 1;
+    pthread_mutex_unlock(&log_lock);
+}
+
+void test_log_capture(enum tr_log_level most)
+{
+    pthread_mutex_lock(&log_lock);
+    log_length = 0;
+    log_text[0] = 0;
+    pthread_mutex_unlock(&log_lock);
+    tr_log_set(log_to_memory, NULL, most);
+}
+
+bool test_log_has(const char *text)
+{
+    pthread_mutex_lock(&log_lock);
+    bool found = strstr(log_text, text) != NULL;
+    pthread_mutex_unlock(&log_lock);
+    return found;
+}
+
+void test_log_release(void)
+{
+    tr_log_set(NULL, NULL, TR_LOG_INFO);
+}
+
+/* ---- errno ---------------------------------------------------------------------------------------------------- */
+
+__attribute__((noinline)) int test_errno(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return errno;
+}
+
+__attribute__((noinline)) void test_errno_set(int value)
+{
+    __asm__ volatile("" ::: "memory");
+    errno = value;
+}
+
+/* ---- actors --------------------------------------------------------------------------------------------------- */
+
+int64_t test_ask(struct number_address address, int64_t kind, int64_t value)
+{
+    int64_t answer = INT64_MIN;
+    expect_int(tr_call(address, &answer, tr_after(LONG_TIME), &(struct number){ .kind = kind, .value = value }), 0);
+    return answer;
+}
+
+struct number_address test_loop(int (*body)(void *argument), void *argument, uint32_t capacity, struct tr_task *task)
+{
+    struct number_address address;
+    expect_int(tr_spawn(&address, body, argument,
+                        (&(struct tr_actor_options){ .name = "loop", .capacity = capacity, .task = task })),
+               0);
+    return address;
+}
+
+struct number_address test_handler(int (*on_message)(void *state, void *message), void *state, uint32_t capacity,
+                                   struct tr_task *task)
+{
+    struct number_address address;
+    expect_int(tr_spawn_handler(&address, on_message, state,
+                                (&(struct tr_actor_options){ .name = "handler", .capacity = capacity, .task = task })),
+               0);
+    return address;
+}
+
+struct tr_task test_task(int (*body)(void *argument), void *argument)
+{
+    struct tr_task task;
+    expect_int(tr_task_spawn(&task, body, argument, NULL), 0);
+    return task;
+}
+
+int test_join(struct tr_task task)
+{
+    int result = INT32_MIN;
+    expect_int(tr_task_join(task, &result, tr_after(LONG_TIME)), 0);
+    return result;
+}
+
+unsigned test_queued(struct number_address address)
+{
+    struct tr_actor_info info;
+    expect_int(tr_actor_info(address, &info), 0);
+    return info.queued;
+}
+
+unsigned test_owed(struct number_address address)
+{
+    struct tr_actor_info info;
+    expect_int(tr_actor_info(address, &info), 0);
+    return info.owed;
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_mailbox.c: sending and receiving by the promises of troupe/actor.h: copies, capacity, FIFO order of waiting
+ * senders, what a failed send or receive leaves behind, batches, counted senders and undelivered messages.
+ *
+ * Tests that must know that a task is waiting run on one worker: there, after test_settle, it is.
+ */
+#include "tests/support.h"
+
+/* A loop actor that does nothing until `open`, then notes what it receives, until it is stopped. */
+struct gate {
+    atomic_int open, received, end;
+    int64_t values[256];
+};
+
+static int note_values(void *argument)
+{
+    struct gate *gate = argument;
+    struct number message;
+    int rc;
+    wait_until(atomic_load(&gate->open));
+    while ((rc = tr_receive(&message, TR_FOREVER)) == 0) {
+        int n = atomic_load(&gate->received);
+        gate->values[n % 256] = message.value;
+        atomic_store(&gate->received, n + 1);
+        tr_reply(message.reply, &message.value);
+    }
+    return rc;
+}
+
+static void fill(struct number_address actor, int count)
+{
+    for (int i = 0; i < count; i++)
+        expect_int(tr_try_send(actor, &(struct number){ .value = i }), 0);
+    expect_int(tr_try_send(actor, &(struct number){ .value = count }), -EAGAIN);
+}
+
+struct sender {
+    struct number_address to;
+    int64_t value, span; /* span: how long it is ready to wait, 0 for ever */
+};
+
+static int send_one(void *argument)
+{
+    struct sender *sender = argument;
+    tr_time deadline = sender->span ? tr_after(sender->span) : TR_FOREVER;
+    return tr_send(sender->to, deadline, &(struct number){ .value = sender->value });
+}
+
+static struct tr_task start_sender(struct number_address to, int64_t value, int64_t span)
+{
+    struct tr_task task;
+    struct sender sender = { to, value, span };
+    expect_int(tr_task_spawn(&task, send_one, &sender,
+                             &(struct tr_task_options){ .name = "sender", .argument_bytes = sizeof sender }),
+               0);
+    return task;
+}
+
+/* ---- capacity and order --------------------------------------------------------------------------------------- */
+
+TASK_TEST_ON(1, send_full_waits_fifo)
+{
+    static struct gate gate;
+    struct tr_task actor_task, tasks[40];
+    struct number_address actor = test_loop(note_values, &gate, 3, &actor_task);
+    fill(actor, 3);
+    for (int i = 0; i < 40; i++) {
+        tasks[i] = start_sender(actor, 3 + i, 0);
+        test_settle();
+    }
+    expect_int(test_queued(actor), 3);
+    atomic_store(&gate.open, 1);
+    for (int i = 0; i < 40; i++)
+        expect_int(test_join(tasks[i]), 0);
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(actor_task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 43);
+    for (int i = 0; i < 43; i++)
+        expect_int(gate.values[i], i);
+}
+
+static int receive_one_then_try(void *argument)
+{
+    struct gate *gate = argument;
+    struct number_address self;
+    struct number message;
+    expect_int(tr_self(&self), 0);
+    wait_until(atomic_load(&gate->open));
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    expect_int(tr_try_send(self, &(struct number){ .value = 99 }), -EAGAIN);
+    int64_t sum = message.value;
+    for (int i = 0; i < 3; i++) {
+        expect_int(tr_receive(&message, tr_after(LONG_TIME)), 0);
+        sum = sum * 10 + message.value;
+    }
+    return (int)sum;
+}
+
+TASK_TEST_ON(1, try_send_eagain_while_other_senders_wait)
+{
+    static struct gate gate;
+    struct tr_task actor_task;
+    struct number_address actor = test_loop(receive_one_then_try, &gate, 2, &actor_task);
+    expect_int(tr_try_send(actor, &(struct number){ .value = 1 }), 0);
+    expect_int(tr_try_send(actor, &(struct number){ .value = 2 }), 0);
+    struct tr_task a = start_sender(actor, 3, 0);
+    test_settle();
+    struct tr_task b = start_sender(actor, 4, 0);
+    test_settle();
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(actor_task), 1234);
+    expect_int(test_join(a), 0);
+    expect_int(test_join(b), 0);
+}
+
+static void check_capacity(uint32_t capacity)
+{
+    static struct gate gate;
+    struct tr_task task;
+    atomic_store(&gate.received, 0);
+    atomic_store(&gate.open, 0);
+    struct number_address actor = test_loop(note_values, &gate, capacity, &task);
+    fill(actor, (int)capacity);
+    expect_int(test_queued(actor), capacity);
+    atomic_store(&gate.open, 1);
+    wait_until(atomic_load(&gate.received) == (int)capacity);
+    expect_int(gate.values[(capacity - 1) % 256], capacity - 1);
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(task), -EPIPE);
+}
+
+TASK_TEST(capacity_is_exact)
+{
+    static const uint32_t capacities[] = { 1, 2, 3, 5, 64, 100, 1000, 65535, 65536 };
+    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++)
+        check_capacity(capacities[i]);
+}
+
+TASK_TEST(capacity_1_many_senders_all_arrive)
+{
+    static struct gate gate = { .open = 1 };
+    struct tr_task actor_task, tasks[200];
+    struct number_address actor = test_loop(note_values, &gate, 1, &actor_task);
+    for (int i = 0; i < 200; i++)
+        tasks[i] = start_sender(actor, i, 0);
+    for (int i = 0; i < 200; i++)
+        expect_int(test_join(tasks[i]), 0);
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(actor_task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 200);
+}
+
+/* ---- failed sends --------------------------------------------------------------------------------------------- */
+
+TASK_TEST(send_timeout_has_not_sent)
+{
+    static struct gate gate;
+    struct tr_task task;
+    struct number_address actor = test_loop(note_values, &gate, 2, &task);
+    fill(actor, 2);
+    expect_int(tr_send(actor, TR_NOW, &(struct number){ .value = 50 }), -ETIMEDOUT);
+    expect_int(tr_send(actor, tr_after(3 * TR_MILLISECOND), &(struct number){ .value = 51 }), -ETIMEDOUT);
+    expect_int(test_join(start_sender(actor, 52, TR_MILLISECOND)), -ETIMEDOUT);
+    atomic_store(&gate.open, 1);
+    wait_until(atomic_load(&gate.received) == 2);
+    expect_int(tr_send(actor, TR_NOW, &(struct number){ .value = 2 }), 0); /* there is room now */
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 3);
+    expect_int(gate.values[2], 2);
+}
+
+TASK_TEST_ON(1, cancelled_send_has_not_sent)
+{
+    static struct gate gate;
+    struct tr_task task, senders[5];
+    struct number_address actor = test_loop(note_values, &gate, 2, &task);
+    fill(actor, 2);
+    for (int i = 0; i < 5; i++) {
+        senders[i] = start_sender(actor, 2 + i, 0);
+        test_settle();
+    }
+    expect_int(tr_task_cancel(senders[0]), 0); /* the head, the middle and the tail of the queue */
+    expect_int(tr_task_cancel(senders[2]), 0);
+    expect_int(tr_task_cancel(senders[4]), 0);
+    for (int i = 0; i < 5; i += 2)
+        expect_int(test_join(senders[i]), -ECANCELED);
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(senders[1]), 0);
+    expect_int(test_join(senders[3]), 0);
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 4);
+    expect_int(gate.values[2], 3);
+    expect_int(gate.values[3], 5);
+}
+
+static int send_to_self_when_full(void *argument)
+{
+    struct number_address self;
+    struct number message;
+    expect_int(tr_self(&self), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_send(self, TR_FOREVER, &(struct number){ .value = i }), 0);
+    expect_int(tr_send(self, TR_FOREVER, &(struct number){ .value = 2 }), -EDEADLK);
+    expect_int(tr_send(self, tr_after(LONG_TIME), &(struct number){ .value = 2 }), -EDEADLK);
+    for (int i = 0; i < 2; i++) {
+        expect_int(tr_receive(&message, TR_FOREVER), 0);
+        expect_int(message.value, i);
+    }
+    expect_int(tr_receive(&message, TR_NOW), -ETIMEDOUT);
+    return (int)(intptr_t)argument;
+}
+
+static int handler_fills_itself(void *state, void *message)
+{
+    struct number *number = message;
+    struct number_address self;
+    (void)state;
+    if (number->kind == 0)
+        return 0;
+    expect_int(tr_self(&self), 0);
+    int64_t sent = 0, rc;
+    while ((rc = tr_send(self, TR_FOREVER, &(struct number){ .value = 1 })) == 0)
+        sent++;
+    expect_int(rc, -EDEADLK);
+    tr_reply(number->reply, &sent);
+    return 0;
+}
+
+TASK_TEST(send_to_own_full_mailbox_edeadlk)
+{
+    struct tr_task task;
+    test_loop(send_to_self_when_full, (void *)6, 2, &task);
+    expect_int(test_join(task), 6);
+    struct number_address handler = test_handler(handler_fills_itself, NULL, 5, NULL);
+    int64_t sent = test_ask(handler, 1, 0);
+    expect(sent >= 4 && sent <= 5); /* the place of the message in hand may or may not be free by now */
+}
+
+static int wait_then_return(void *argument)
+{
+    wait_until(atomic_load((atomic_int *)argument));
+    return 0;
+}
+
+TASK_TEST_ON(1, sender_waiting_when_the_actor_ends_esrch)
+{
+    static atomic_int end;
+    struct tr_task task, senders[10];
+    struct number_address actor = test_loop(wait_then_return, &end, 1, &task);
+    fill(actor, 1);
+    for (int i = 0; i < 10; i++)
+        senders[i] = start_sender(actor, i, 0);
+    test_settle();
+    atomic_store(&end, 1);
+    for (int i = 0; i < 10; i++)
+        expect_int(test_join(senders[i]), -ESRCH);
+    expect_int(test_join(task), 0);
+}
+
+TASK_TEST_ON(1, sender_waiting_when_the_actor_is_stopped_esrch)
+{
+    static struct gate gate;
+    struct tr_task task;
+    struct number_address actor = test_loop(note_values, &gate, 2, &task);
+    fill(actor, 2);
+    struct tr_task sender = start_sender(actor, 7, 0);
+    test_settle();
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(sender), -ESRCH);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 8 }), -ESRCH);
+    expect_int(tr_try_send(actor, &(struct number){ .value = 8 }), -ESRCH);
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 2);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------ */
+
+static int drain_to_epipe(void *argument)
+{
+    struct gate *gate = argument;
+    struct number message;
+    wait_until(atomic_load(&gate->open));
+    for (int i = 0; i < 5; i++) {
+        expect_int(i % 2 ? tr_try_receive(&message) : tr_receive(&message, TR_FOREVER), 0);
+        expect_int(message.value, i);
+    }
+    for (int i = 0; i < 3; i++) {
+        expect_int(tr_receive(&message, TR_FOREVER), -EPIPE);
+        expect_int(tr_receive(&message, TR_NOW), -EPIPE);
+        expect_int(tr_try_receive(&message), -EPIPE);
+        expect_int(tr_receive_many(&message, 1, TR_FOREVER), -EPIPE);
+        expect_int(tr_sleep(TR_MILLISECOND), 0); /* stopped is not cancelled */
+    }
+    return 3;
+}
+
+TASK_TEST(receive_after_stop_drains_then_epipe)
+{
+    static struct gate gate;
+    struct tr_task task;
+    struct number_address actor = test_loop(drain_to_epipe, &gate, 8, &task);
+    for (int i = 0; i < 5; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+    expect_int(tr_actor_stop(actor), 0);
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(task), 3);
+}
+
+static int receive_with_deadlines(void *argument)
+{
+    atomic_int *step = argument;
+    struct number message = { .value = 1234 };
+    expect_int(tr_try_receive(&message), -EAGAIN);
+    expect_int(tr_receive(&message, TR_NOW), -ETIMEDOUT);
+    tr_time begin = tr_clock();
+    expect_int(tr_receive(&message, tr_clock() + 5 * TR_MILLISECOND), -ETIMEDOUT);
+    expect(tr_clock() - begin >= 5 * TR_MILLISECOND);
+    expect_int(tr_receive_many(&message, 1, TR_NOW), -ETIMEDOUT);
+    expect_int(message.value, 1234);
+    atomic_store(step, 1);
+    expect_int(tr_receive(&message, tr_after(LONG_TIME)), 0);
+    expect_int(message.value, 1);
+    atomic_store(step, 2);
+    wait_until(atomic_load(step) == 3);
+    expect_int(tr_receive(&message, TR_NOW), 0); /* it is there: the deadline does not matter */
+    expect_int(message.value, 2);
+    return 0;
+}
+
+TASK_TEST(timeout_receive_takes_nothing)
+{
+    static atomic_int step;
+    struct tr_task task;
+    struct number_address actor = test_loop(receive_with_deadlines, &step, 8, &task);
+    wait_until(atomic_load(&step) == 1);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), 0);
+    wait_until(atomic_load(&step) == 2);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 2 }), 0);
+    atomic_store(&step, 3);
+    expect_int(test_join(task), 0);
+}
+
+static int receive_cancelled(void *argument)
+{
+    (void)argument;
+    struct number message = { 0 };
+    while (!tr_cancel_pending())
+        tr_yield();
+    expect_int(tr_receive(&message, TR_FOREVER), -ECANCELED);
+    expect_int(tr_receive_many(&message, 1, TR_FOREVER), -ECANCELED);
+    expect_int(message.value, 0);
+    expect(tr_cancel_taken());
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    return (int)message.value;
+}
+
+TASK_TEST(cancelled_receive_takes_nothing)
+{
+    struct tr_task task;
+    struct number_address actor = test_loop(receive_cancelled, NULL, 8, &task);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 31 }), 0);
+    expect_int(tr_task_cancel(task), 0);
+    expect_int(test_join(task), 31);
+}
+
+static int receive_batches(void *argument)
+{
+    struct gate *gate = argument;
+    struct number batch[16];
+    wait_until(atomic_load(&gate->open));
+    expect_int(tr_receive_many(batch, 4, TR_FOREVER), 4);
+    for (int i = 0; i < 4; i++)
+        expect_int(batch[i].value, i);
+    expect_int(tr_receive_many(batch, 1, TR_FOREVER), 1);
+    expect_int(batch[0].value, 4);
+    expect_int(tr_receive_many(batch, 16, TR_FOREVER), 5);
+    for (int i = 0; i < 5; i++)
+        expect_int(batch[i].value, 5 + i);
+    atomic_store(&gate->open, 2);
+    int n = tr_receive_many(batch, 16, tr_after(LONG_TIME)); /* waits for one */
+    expect(n >= 1);
+    expect_int(tr_receive_many(batch, 16, tr_after(2 * TR_MILLISECOND)), -ETIMEDOUT);
+    return n;
+}
+
+TASK_TEST(receive_many_takes_at_most_count)
+{
+    static struct gate gate;
+    struct tr_task task;
+    struct number_address actor = test_loop(receive_batches, &gate, 16, &task);
+    for (int i = 0; i < 10; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+    atomic_store(&gate.open, 1);
+    wait_until(atomic_load(&gate.open) == 2);
+    expect_int(tr_sleep(2 * TR_MILLISECOND), 0);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), 0);
+    expect_int(test_join(task), 1);
+}
+
+static int batch_with_waiting_senders(void *argument)
+{
+    struct gate *gate = argument;
+    struct number batch[64];
+    int64_t next = 0;
+    wait_until(atomic_load(&gate->open));
+    while (next < 30) {
+        int n = tr_receive_many(batch, 64, tr_after(LONG_TIME));
+        expect(n >= 1);
+        for (int i = 0; i < n; i++)
+            expect_int(batch[i].value, next++);
+    }
+    return 0;
+}
+
+TASK_TEST_ON(1, receive_many_lets_waiting_senders_in)
+{
+    static struct gate gate;
+    struct tr_task task, senders[27];
+    struct number_address actor = test_loop(batch_with_waiting_senders, &gate, 3, &task);
+    fill(actor, 3);
+    for (int i = 0; i < 27; i++) {
+        senders[i] = start_sender(actor, 3 + i, 0);
+        test_settle();
+    }
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(task), 0);
+    for (int i = 0; i < 27; i++)
+        expect_int(test_join(senders[i]), 0);
+}
+
+/* ---- counted senders ------------------------------------------------------------------------------------------ */
+
+TASK_TEST(counted_sender_last_close_stops)
+{
+    static struct gate gate;
+    struct tr_task task;
+    struct number_address actor = test_loop(note_values, &gate, 8, &task);
+    for (int i = 0; i < 3; i++)
+        expect_int(tr_sender_open(actor), 0);
+    for (int i = 0; i < 2; i++) {
+        expect_int(tr_sender_close(actor), 0);
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+    }
+    expect_int(tr_sender_close(actor), 0);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 9 }), -ESRCH);
+    atomic_store(&gate.open, 1);
+    expect_int(test_join(task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 2);
+    expect_int(tr_sender_open(actor), -ESRCH);
+}
+
+static int open_and_close(void *argument)
+{
+    struct number_address actor = *(struct number_address *)argument;
+    for (int i = 0; i < 100; i++) {
+        expect_int(tr_sender_open(actor), 0);
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+        expect_int(tr_yield(), 0);
+        expect_int(tr_sender_close(actor), 0);
+    }
+    return tr_sender_close(actor); /* the one that the parent opened for it */
+}
+
+TASK_TEST(counted_senders_of_many_tasks_stop_once_all_closed)
+{
+    static struct gate gate = { .open = 1 };
+    struct tr_task task, tasks[16];
+    struct number_address actor = test_loop(note_values, &gate, 8, &task);
+    for (int i = 0; i < 16; i++)
+        expect_int(tr_sender_open(actor), 0);
+    for (int i = 0; i < 16; i++)
+        tasks[i] = test_task(open_and_close, &actor);
+    for (int i = 0; i < 16; i++)
+        expect_int(test_join(tasks[i]), 0);
+    expect_int(test_join(task), -EPIPE);
+    expect_int(atomic_load(&gate.received), 1600);
+}
+
+int main(void)
+{
+    return test_main(
+        "mailbox",
+        TESTS(send_full_waits_fifo, try_send_eagain_while_other_senders_wait, capacity_is_exact,
+              capacity_1_many_senders_all_arrive, send_timeout_has_not_sent, cancelled_send_has_not_sent,
+              send_to_own_full_mailbox_edeadlk, sender_waiting_when_the_actor_ends_esrch,
+              sender_waiting_when_the_actor_is_stopped_esrch, receive_after_stop_drains_then_epipe,
+              timeout_receive_takes_nothing, cancelled_receive_takes_nothing, receive_many_takes_at_most_count,
+              receive_many_lets_waiting_senders_in, counted_sender_last_close_stops,
+              counted_senders_of_many_tasks_stop_once_all_closed));
+}
