@@ -122,10 +122,10 @@ int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
     if (!task)
         return -EINVAL;
     settle_hand(task);
-    int rc = tri_cancel_check();
+    struct tri_worker *worker;
+    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    tri_budget();
     while (!take_message(task, message)) {
         rc = await_message(task, deadline, &retried);
         if (rc < 0)

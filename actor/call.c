@@ -45,33 +45,35 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
 }
 
 /* Sends, waiting for room. *schedule: the target was idle, and is the caller's to activate. */
-static int deliver(struct tr_address address, const struct tri_letter *letter, tr_time deadline, bool *schedule)
+static inline int deliver(struct tri_worker *worker, struct tr_address address, const struct tri_letter *letter,
+                          tr_time deadline, bool *schedule)
 {
     struct tri_task *target = address.tri_record;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
-    for (;;) {
-        int rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), letter, schedule);
-        if (rc != -EAGAIN)
-            return rc;
+    int rc = tri_mailbox_send(&ref, tri_storage_cache(worker), letter, schedule);
+    while (__builtin_expect(rc == -EAGAIN, 0)) {
         if (deadline == TR_NOW)
             return -ETIMEDOUT;
         rc = send_when_room(&ref, target, letter, deadline);
-        if (rc != -EAGAIN)
-            return rc;
+        if (rc == -EAGAIN)
+            rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), letter, schedule);
+        else
+            *schedule = false;
     }
+    return rc;
 }
 
 int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline)
 {
     struct tri_letter letter = { .message = message, .bytes = type->size };
     bool schedule;
+    struct tri_worker *worker;
     if (!address.tri_record)
         return -ESRCH;
-    int rc = tri_cancel_check();
+    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    tri_budget();
-    rc = deliver(address, &letter, deadline, &schedule);
+    rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc == 0 && schedule)
         activate(address.tri_record);
     return rc;
@@ -104,13 +106,14 @@ static int await_reply(struct tri_slot *slot, tr_time deadline)
         while (!tri_reply_done(slot)) /* the answer is being written into our frame */
             tri_park_tail(TRI_WAIT_REPLY);
     }
-    return tri_reply_take(tri_slot_cache(tri_worker_here()), slot);
+    int result = slot->result;
+    tri_reply_free(tri_slot_cache(tri_worker_here()), slot);
+    return result;
 }
 
 /* The target was idle and the request is in its mailbox: runs it at once if it may be, else queues it. */
-static void run_or_queue(struct tri_task *target, tr_time deadline)
+static inline void run_or_queue(struct tri_worker *worker, struct tri_task *target, tr_time deadline)
 {
-    struct tri_worker *worker = tri_worker_here();
     if (!tri_task_is(target, TRI_TASK_HANDLER)) {
         tri_wake(target);
         return;
@@ -127,31 +130,31 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
                 tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
-    bool schedule = false;
+    struct tri_worker *worker;
+    bool schedule;
     if (!target)
         return -ESRCH;
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
         return -EINVAL;
-    struct tri_task *self = tri_self();
+    int rc = tri_begin(&worker);
+    if (rc < 0)
+        return rc;
+    struct tri_task *self = worker && worker->current ? worker->current : tri_self();
     if (!self)
         return -ENOMEM;
     if (self == target)
         return tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH;
-    int rc = tri_cancel_check();
-    if (rc < 0)
-        return rc;
-    tri_budget();
-    struct tri_debt debt = tri_reply_open(tri_slot_cache(tri_worker_here()), self, ask.answer, ask.answer_bytes);
+    struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
     if (!debt.slot)
         return -ENOMEM;
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    rc = deliver(address, &letter, deadline, &schedule);
+    rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc < 0) {
-        tri_reply_withdraw(tri_slot_cache(tri_worker_here()), debt.slot);
+        tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
         return rc;
     }
     if (schedule)
-        run_or_queue(target, deadline);
+        run_or_queue(worker, target, deadline); /* nothing has suspended us, if the target was idle */
     return await_reply(debt.slot, deadline);
 }
 
@@ -221,12 +224,11 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
         return -EINVAL;
     if (!debt.slot || !address.tri_record)
         return -ESRCH;
-    int rc = tri_cancel_check();
+    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    tri_budget();
     /* The debt leaves us before the target can see it. We cannot end inside this call: nobody is left hanging. */
-    struct tri_task *task = tri_worker_here()->current;
+    struct tri_task *task = worker->current;
     if (in_hand(task, debt))
         task->hand.slot = NULL;
     else if (!tri_debts_unlink(&task->debts, debt))
@@ -236,7 +238,7 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
         return -ESRCH;
     }
     struct tri_letter letter = { message, type->size, token_offset, debt };
-    rc = deliver(address, &letter, deadline, &schedule);
+    rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc < 0)
         tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
     else if (schedule)

@@ -28,31 +28,20 @@
 
 #define LIFO_RUN_LIMIT 64u /* in a row, so that two tasks that wake each other do not starve the ring */
 
-static __thread struct tri_worker *here __attribute__((tls_model("initial-exec")));
+__thread struct tri_worker *tri_worker_tls;
 
+#ifndef __x86_64__
 __attribute__((noinline)) struct tri_worker *tri_worker_here(void)
 {
     __asm__ volatile("" ::: "memory");
-    return here;
+    return tri_worker_tls;
 }
+#endif
 
 struct tri_reactor *tri_reactor_here(void)
 {
     struct tri_worker *worker = tri_worker_here();
     return worker ? worker->reactor : NULL;
-}
-
-/* errno is thread-local: its address must not be kept across a switch, so these stay out of line. */
-static __attribute__((noinline)) int load_errno(void)
-{
-    __asm__ volatile("" ::: "memory");
-    return errno;
-}
-
-static __attribute__((noinline)) void store_errno(int value)
-{
-    __asm__ volatile("" ::: "memory");
-    errno = value;
 }
 
 /* ---- ready tasks ---------------------------------------------------------------------------------------------- */
@@ -305,13 +294,14 @@ void tri_suspend(struct tri_worker *worker, enum tri_hook hook)
     struct tri_stack *to = stack_for(worker, next);
     if (!to && !(to = scrape_stack(worker, hook, next)))
         return;
-    int saved = load_errno();
+    int saved = *worker->errno_at;
     self->stack = from;
     worker->hook = hook;
     worker->hook_task = self;
     switch_stacks(worker, from, to);
-    run_hook(tri_worker_here());
-    store_errno(saved);
+    worker = tri_worker_here();
+    run_hook(worker);
+    *worker->errno_at = saved;
 }
 
 bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next)
@@ -328,21 +318,16 @@ void tri_hold(struct tri_worker *worker, struct tri_task *next)
         tri_ready_last(worker, next);
         return;
     }
-    int saved = load_errno();
+    int saved = *worker->errno_at;
     self->stack = from;
     self->next = worker->held;
     worker->held = self;
     worker->hand = next;
     worker->current = NULL;
     switch_stacks(worker, from, to);
-    run_hook(tri_worker_here());
-    store_errno(saved);
-}
-
-void tri_charge(struct tri_worker *worker)
-{
-    if (--worker->budget <= 0)
-        tri_suspend(worker, TRI_HOOK_REQUEUE);
+    worker = tri_worker_here();
+    run_hook(worker);
+    *worker->errno_at = saved;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------- */
@@ -429,18 +414,19 @@ void tri_loop_entry(struct tri_stack *stack)
 
 void tri_worker_loop(struct tri_worker *worker)
 {
-    here = worker;
+    tri_worker_tls = worker;
+    worker->errno_at = &errno;
     worker->os_stack.fiber = tri_fiber_current();
     tri_worker_own_stack(&worker->os_stack);
     worker->stack = &worker->os_stack;
     struct tri_stack *loop = take_stack(worker, worker->stack_class);
     if (!loop) {
         tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
-        here = NULL;
+        tri_worker_tls = NULL;
         return;
     }
     switch_stacks(worker, &worker->os_stack, loop);
     run_hook(tri_worker_here());
     tri_stack_flush(&worker->stacks, worker->stack_class);
-    here = NULL;
+    tri_worker_tls = NULL;
 }

@@ -10,6 +10,7 @@
 #include "actor/task.h"
 #include "io/reactor.h"
 #include "io/timer.h"
+#include <errno.h>
 #include <pthread.h>
 #include <troupe/runtime.h>
 
@@ -61,6 +62,7 @@ struct tri_worker {
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
     struct tri_reactor *reactor;
+    int *errno_at;             /* the thread's errno */
     struct tri_stack os_stack; /* the thread's own, as far as switching is concerned */
     uint64_t seen[TRI_WORKER_LIMIT]; /* other workers' switch counts at the last look, for the sentry */
 
@@ -103,13 +105,53 @@ struct tr_runtime {
     int wake_fd; /* tells the thread in tr_run or tr_stop that something happened */
 };
 
-/* The worker that runs the caller, or NULL. Opaque: call it again after everything that may suspend. */
+/* Suspends the running task as `hook` says (PARK or REQUEUE). May return without a switch. */
+void tri_suspend(struct tri_worker *worker, enum tri_hook hook);
+
+extern __thread struct tri_worker *tri_worker_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/*
+ * The worker that runs the caller, or NULL. Call it again after everything that may suspend. Opaque to the compiler, which
+ * would otherwise keep the address of the thread-local across a switch to another thread.
+ */
+#ifdef __x86_64__
+static inline struct tri_worker *tri_worker_here(void)
+{
+    struct tri_worker *worker;
+    __asm__ volatile("movq tri_worker_tls@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(worker) : : "memory");
+    return worker;
+}
+#else
 struct tri_worker *tri_worker_here(void);
+#endif
+
+/* True once the running task may not go on: cancelled, and not shielded. */
+static inline bool tri_worker_cancelled(struct tri_worker *worker)
+{
+    return __builtin_expect(tri_task_cancelled(worker->current), 0) && !worker->stack->shield;
+}
+
+/*
+ * How every suspending call begins: -ECANCELED, or a unit of the budget, which may suspend. *worker is NULL on a foreign
+ * thread, and renewed.
+ */
+static inline int tri_begin(struct tri_worker **worker)
+{
+    struct tri_worker *here = tri_worker_here();
+    *worker = here;
+    if (!here || !here->current)
+        return 0;
+    if (tri_worker_cancelled(here))
+        return -ECANCELED;
+    if (__builtin_expect(--here->budget <= 0, 0)) {
+        tri_suspend(here, TRI_HOOK_REQUEUE);
+        *worker = tri_worker_here();
+    }
+    return 0;
+}
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
-/* Suspends the running task as `hook` says (PARK or REQUEUE). May return without a switch. */
-void tri_suspend(struct tri_worker *worker, enum tri_hook hook);
 
 /* Runs `next`, unstarted, at once on a stack of its own, and returns when it has returned or suspended, and we run again. */
 void tri_hold(struct tri_worker *worker, struct tri_task *next);
@@ -121,9 +163,6 @@ bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
 /* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
 void tri_ready(struct tri_task *task);
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
-
-/* Takes a unit of the budget; yields when it is used up. */
-void tri_charge(struct tri_worker *worker);
 
 /* The worker's caches, or NULL on a foreign thread (and under no_caches). */
 static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)

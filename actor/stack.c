@@ -75,6 +75,28 @@ static bool install_guard(char *slot)
     return false;
 }
 
+/* The frame that tri_switch will restore: zeroed registers, but the one in which tri_stack_start finds the stack. */
+static void prepare(struct tri_stack *stack)
+{
+    void **sp = (void **)(void *)stack;
+#if defined(__x86_64__)
+    *--sp = 0;               /* keeps the stack aligned at the call in tri_stack_start */
+    *--sp = 0;
+    *--sp = (void *)tri_stack_start;
+    sp -= 6; /* r15 r14 r13 r12 rbx rbp */
+    memset(sp, 0, 6 * sizeof *sp);
+    sp[4] = stack;
+#elif defined(__aarch64__)
+    sp -= 20;
+    memset(sp, 0, 20 * sizeof *sp);
+    sp[1] = (void *)tri_stack_start; /* x30 */
+    sp[2] = stack;                   /* x19 */
+#else
+#error "troupe runs on x86-64 and aarch64"
+#endif
+    stack->sp = sp;
+}
+
 /* Writes the header at the top of a slot, which touches its top page. */
 static struct tri_stack *make_stack(char *slot, uint32_t size_class)
 {
@@ -91,6 +113,7 @@ static struct tri_stack *make_stack(char *slot, uint32_t size_class)
     if (stack->canary)
         *(uint64_t *)(void *)stack->low = TRI_STACK_CANARY;
     tri_fiber_register_stack(stack->low, stack->bytes);
+    prepare(stack);
     return stack;
 }
 
@@ -184,7 +207,6 @@ struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached,
             return NULL;
         tri_fetch_add(&live, 1, TRI_RELAXED);
     }
-    tri_stack_prepare(stack);
     return stack;
 }
 
@@ -218,30 +240,6 @@ void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached)
         tri_stack_give(NULL, cached, stack);
     }
     set_count(cache, 0);
-}
-
-/* The frame that tri_switch will restore: zeroed registers, but the one in which tri_stack_start finds the stack. */
-void tri_stack_prepare(struct tri_stack *stack)
-{
-    void **sp = (void **)(void *)stack;
-#if defined(__x86_64__)
-    *--sp = 0;               /* keeps the stack aligned at the call in tri_stack_start */
-    *--sp = 0;
-    *--sp = (void *)tri_stack_start;
-    sp -= 6; /* r15 r14 r13 r12 rbx rbp */
-    memset(sp, 0, 6 * sizeof *sp);
-    sp[4] = stack;
-#elif defined(__aarch64__)
-    sp -= 20;
-    memset(sp, 0, 20 * sizeof *sp);
-    sp[1] = (void *)tri_stack_start; /* x30 */
-    sp[2] = stack;                   /* x19 */
-#else
-#error "troupe runs on x86-64 and aarch64"
-#endif
-    stack->sp = sp;
-    stack->fake = NULL;
-    stack->shield = NULL;
 }
 
 bool tri_stack_is_guard(const void *address)

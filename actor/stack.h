@@ -21,7 +21,6 @@
 #define TRI_STACK_CLASS_MINIMUM (UINT64_C(16) << 10)
 #define TRI_STACK_CACHE_CAP     128u
 
-struct tri_shield_scope;
 struct tr_shield;
 
 struct tri_stack {
@@ -45,14 +44,11 @@ struct tri_stack_cache {
 /* The class that holds `bytes` of stack, or -1 when there is none so large. */
 int tri_stack_class(size_t bytes);
 
-/* A stack whose saved context is the start of a scheduler loop; NULL when memory is out. cache: class `cached` only. */
+/* A stack whose saved context is a scheduler loop's, at its start or where it left the stack; NULL when memory is out. cache: class `cached` only. */
 struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class);
-/* Nobody runs on it any more; its context starts a new loop at the next take. */
+/* Nobody runs on it any more; its loop goes on at the next take. */
 void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack);
 void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached);
-
-/* Sets the saved context to the start of tri_loop_entry(stack). */
-void tri_stack_prepare(struct tri_stack *stack);
 
 /* True if `address` lies in the guard (or just below the low end) of a stack slot; for the fault handler: no locks. */
 bool tri_stack_is_guard(const void *address);

@@ -141,8 +141,8 @@ void tri_wake(struct tri_task *task)
 int tri_budget(void)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (worker && worker->current)
-        tri_charge(worker);
+    if (worker && worker->current && --worker->budget <= 0)
+        tri_suspend(worker, TRI_HOOK_REQUEUE);
     return 0;
 }
 

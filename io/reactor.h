@@ -23,7 +23,7 @@ struct tri_reactor;
 
 /* Made on the worker's own thread. `kind` DEFAULT: see enum tr_backend; *kind tells what was chosen. Returns 0 or -errno. */
 int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind);
-/* On the worker's own thread, with nothing in flight. */
+/* On the worker's own thread, with nothing in flight and nobody left who might still wake it. */
 void tri_reactor_destroy(struct tri_reactor *reactor);
 
 /*

@@ -16,14 +16,14 @@
  *                                    the latest when it suspends. An idle CAS fails while WAIT is set.
  *   [M6] lock:                       the list of waiting senders, and their fields.
  *   [M7] sender.done release -> acquire: the result.
+ *   [M8] bytes release (init) -> acquire (send): who reads a new tenant's message size sees its generation, and so says
+ *        -ESRCH for a stale address, not -EINVAL.
  */
 #include "mailbox/mailbox.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-#define PLACE_UNIT 16u
 
 static uint64_t position_of(uint64_t tail)
 {
@@ -41,11 +41,6 @@ static uint64_t distance(uint64_t from, uint64_t to)
     return (to - from) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
 }
 
-static uint32_t places_for(uint32_t capacity)
-{
-    return capacity <= 1 ? 1 : 1u << (32 - __builtin_clz(capacity - 1));
-}
-
 void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     tri_store(&mailbox->tail, TRI_TAIL_CLOSED, TRI_RELAXED);
@@ -57,10 +52,9 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT) && !mailbox->last);
-    uint32_t units = (uint32_t)(sizeof(struct tri_place) + bytes + PLACE_UNIT - 1) / PLACE_UNIT;
     tri_store(&mailbox->capacity, capacity, TRI_RELAXED);
-    tri_store(&mailbox->bytes, (uint16_t)bytes, TRI_RELAXED);
-    tri_store(&mailbox->place_units, (uint16_t)units, TRI_RELAXED);
+    tri_store(&mailbox->bytes, bytes, TRI_RELEASE); /* [M8] */
+    tri_store(&mailbox->shape, tri_shape_make(bytes, capacity), TRI_RELAXED);
     /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
     uint64_t position = (position_of(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
     tri_store(&consumer->head, position, TRI_RELAXED);
@@ -85,7 +79,9 @@ static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uin
  * Claims the next place by the CAS on the tail. `granting`: on behalf of the first waiting sender, under the lock.
  * Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
  */
-static int claim(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache, bool granting, uint64_t *claimed)
+static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_ref *ref,
+                                                       struct tri_storage_cache *cache, bool granting,
+                                                       uint64_t *claimed)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
     struct tri_storage *fresh = NULL;
@@ -109,8 +105,12 @@ static int claim(const struct tri_mailbox_ref *ref, struct tri_storage_cache *ca
         }
         uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
         if (storage_of(tail) == 0) {
-            uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
-            if (!fresh && !(fresh = tri_storage_take(cache, place_bytes, places_for(capacity)))) {
+            uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
+            if (fresh && fresh->shape != shape) { /* of an earlier tenant */
+                tri_storage_give(cache, fresh);
+                fresh = NULL;
+            }
+            if (!fresh && !(fresh = tri_storage_take(cache, shape))) {
                 result = -ENOMEM;
                 break;
             }
@@ -123,24 +123,33 @@ static int claim(const struct tri_mailbox_ref *ref, struct tri_storage_cache *ca
             result = 0;
             break;
         }
-        if (fresh && storage_of(tail) != 0) { /* somebody else's was installed; the shape of ours may be a stranger's */
-            tri_storage_give(cache, fresh);
-            fresh = NULL;
-        }
     }
     if (fresh)
         tri_storage_give(cache, fresh);
     return result;
 }
 
+/* Most messages are a few words, for which a call of memcpy costs more than the copy. */
+static inline void copy_message(char *to, const void *message, uint32_t bytes)
+{
+    const char *from = message;
+    if (bytes > 64) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes >= 8; bytes -= 8, to += 8, from += 8)
+        memcpy(to, from, 8);
+    for (; bytes > 0; bytes--)
+        *to++ = *from++;
+}
+
 /* Fills the claimed place and publishes it. The shape is stable: the tenant cannot end while a place is claimed. */
 static void publish(struct tri_mailbox *mailbox, uint64_t claimed, const struct tri_letter *letter)
 {
-    uint32_t mask = places_for(tri_load(&mailbox->capacity, TRI_RELAXED)) - 1;
-    uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
+    uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     struct tri_storage *storage = tri_storage_at(storage_of(claimed));
-    struct tri_place *place = tri_storage_place(storage, place_bytes, (uint32_t)position_of(claimed) & mask);
-    memcpy(place->message, letter->message, letter->bytes);
+    struct tri_place *place = tri_storage_place(storage, shape, position_of(claimed));
+    copy_message(place->message, letter->message, letter->bytes);
     if (letter->debt.slot) {
         memcpy(place->message + letter->token_offset, &letter->debt, sizeof letter->debt);
         place->generation = letter->debt.generation;
@@ -151,9 +160,9 @@ static void publish(struct tri_mailbox *mailbox, uint64_t claimed, const struct 
 int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
                      const struct tri_letter *letter, bool *schedule)
 {
-    uint64_t claimed;
+    uint64_t claimed = 0;
     *schedule = false;
-    if (tri_load(&ref->mailbox->bytes, TRI_RELAXED) != letter->bytes) {
+    if (tri_load(&ref->mailbox->bytes, TRI_ACQUIRE) != letter->bytes) { /* [M8] */
         bool stale = tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation ||
                      (tri_load(&ref->mailbox->tail, TRI_RELAXED) & TRI_TAIL_CLOSED);
         return stale ? -ESRCH : -EINVAL;
@@ -232,7 +241,7 @@ static bool grant_locked(const struct tri_mailbox_ref *ref, struct tri_storage_c
     if (!mailbox->last)
         return false;
     while (mailbox->last) {
-        uint64_t claimed;
+        uint64_t claimed = 0;
         int rc = claim(ref, cache, true, &claimed);
         if (rc == -EAGAIN)
             return schedule;
@@ -335,14 +344,13 @@ enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_c
             return TRI_TAKE_EMPTY;
         consumer->storage = tri_storage_at(index);
     }
-    uint32_t mask = places_for(tri_load(&mailbox->capacity, TRI_RELAXED)) - 1;
-    uint32_t place_bytes = tri_load(&mailbox->place_units, TRI_RELAXED) * PLACE_UNIT;
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    struct tri_place *place = tri_storage_place(consumer->storage, place_bytes, (uint32_t)head & mask);
+    uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
+    struct tri_place *place = tri_storage_place(consumer->storage, shape, head);
     uintptr_t stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
     if (stamp == 0)
         return TRI_TAKE_EMPTY;
-    memcpy(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
+    copy_message(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
     debt->slot = (struct tri_slot *)(stamp & ~(uintptr_t)1);
     if (debt->slot)
         debt->generation = place->generation;

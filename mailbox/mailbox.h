@@ -78,11 +78,10 @@ struct tri_mailbox {
     /* producers */
     TRI_ATOMIC(uint64_t) tail;
     TRI_ATOMIC(uint64_t) head_copy;
-    TRI_ATOMIC(uint32_t) capacity;   /* these three: written at init only, read by senders before they own a place, */
-    TRI_ATOMIC(uint16_t) bytes;      /* so a stale sender may read a stranger's: its claim then fails */
-    TRI_ATOMIC(uint16_t) place_units; /* of 16 bytes */
+    TRI_ATOMIC(uint32_t) capacity; /* these three: written at init only, read by senders before they own a place, */
+    TRI_ATOMIC(uint32_t) bytes;    /* so a stale sender may read a stranger's: its claim then fails */
+    TRI_ATOMIC(uint32_t) shape;    /* of the ring: see storage.h */
     struct tri_lock lock;
-    uint32_t spare;
     struct tri_sender *last; /* circular list of waiting senders; last->next is the first */
 };
 

@@ -26,22 +26,12 @@ struct tri_pool tri_slot_pool = {
     .slab_objects = 1024,
 };
 
-static uint64_t word_of(uint64_t generation, enum tri_slot_state state)
-{
-    return generation << TRI_SLOT_SHIFT | (uint64_t)state;
-}
-
-static enum tri_slot_state state_of(uint64_t word)
-{
-    return (enum tri_slot_state)(word & TRI_SLOT_STATE_MASK);
-}
-
 /* The word of the slot once no debtor is in the middle of moving it. */
 static uint64_t settled_word(struct tri_slot *slot)
 {
     for (int i = 0;; i++) {
         uint64_t word = tri_load(&slot->word, TRI_ACQUIRE); /* [R3] */
-        if (state_of(word) != TRI_SLOT_MOVING)
+        if (tri_slot_state_of(word) != TRI_SLOT_MOVING)
             return word;
         if (i < 100)
             tri_spin();
@@ -50,49 +40,11 @@ static uint64_t settled_word(struct tri_slot *slot)
     }
 }
 
-struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri_task *caller, void *answer, uint32_t answer_bytes)
-{
-    struct tri_slot *slot = tri_pool_take(&tri_slot_pool, cache);
-    if (!slot)
-        return (struct tri_debt){ 0 };
-    uint64_t generation = (tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT) + 1;
-    slot->answer = answer;
-    slot->caller = caller;
-    tri_store(&slot->answer_bytes, answer_bytes, TRI_RELAXED);
-    tri_store(&slot->word, word_of(generation, TRI_SLOT_WAITING), TRI_RELAXED); /* published by [R1] */
-    return (struct tri_debt){ slot, generation };
-}
-
-static void free_slot(struct tri_cache *cache, struct tri_slot *slot)
-{
-    uint64_t generation = tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT;
-    tri_store(&slot->word, word_of(generation, TRI_SLOT_FREE), TRI_RELAXED);
-    tri_pool_give(&tri_slot_pool, cache, slot);
-}
-
-void tri_reply_withdraw(struct tri_cache *cache, struct tri_slot *slot)
-{
-    assert(state_of(tri_load(&slot->word, TRI_RELAXED)) == TRI_SLOT_WAITING);
-    free_slot(cache, slot);
-}
-
-bool tri_reply_done(struct tri_slot *slot)
-{
-    return state_of(tri_load(&slot->word, TRI_ACQUIRE)) == TRI_SLOT_DONE; /* [R3] */
-}
-
-int tri_reply_take(struct tri_cache *cache, struct tri_slot *slot)
-{
-    int result = slot->result;
-    free_slot(cache, slot);
-    return result;
-}
-
 bool tri_reply_abandon(struct tri_slot *slot)
 {
     for (;;) {
         uint64_t word = settled_word(slot);
-        if (state_of(word) != TRI_SLOT_WAITING)
+        if (tri_slot_state_of(word) != TRI_SLOT_WAITING)
             return false;
         uint64_t next = (word & ~TRI_SLOT_STATE_MASK) | TRI_SLOT_ABANDONED;
         if (tri_cas(&slot->word, &word, next, TRI_RELEASE, TRI_RELAXED)) /* [R4] */
@@ -126,11 +78,11 @@ static void leave_debtor(struct tri_slot *slot)
 }
 
 /* Takes the right to resolve the slot. Returns WAITING, ABANDONED (late), or FREE: not ours. *linked as found. */
-static enum tri_slot_state claim(struct tri_debt debt, bool *linked)
+static inline enum tri_slot_state claim(struct tri_debt debt, bool *linked)
 {
     for (;;) {
         uint64_t word = settled_word(debt.slot);
-        enum tri_slot_state state = state_of(word);
+        enum tri_slot_state state = tri_slot_state_of(word);
         if (word >> TRI_SLOT_SHIFT != debt.generation || (state != TRI_SLOT_WAITING && state != TRI_SLOT_ABANDONED))
             return TRI_SLOT_FREE;
         *linked = word & TRI_SLOT_LINKED;
@@ -148,7 +100,7 @@ static void finish(struct tri_debt debt, uint32_t bytes, const void *answer, int
     if (bytes > 0)
         memcpy(slot->answer, answer, bytes);
     slot->result = result;
-    tri_store(&slot->word, word_of(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */
+    tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */
     if (caller != held)
         tri_wake(caller);
 }
@@ -167,7 +119,7 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
     if (linked)
         leave_debtor(debt.slot);
     if (found == TRI_SLOT_ABANDONED) {
-        free_slot(cache, debt.slot);
+        tri_reply_free(cache, debt.slot);
         return -ESRCH;
     }
     finish(debt, bytes, answer, result, held);
@@ -179,21 +131,21 @@ bool tri_reply_wanted(struct tri_debt debt)
     if (!debt.slot)
         return false;
     uint64_t word = tri_load(&debt.slot->word, TRI_RELAXED);
-    enum tri_slot_state state = state_of(word);
+    enum tri_slot_state state = tri_slot_state_of(word);
     return word >> TRI_SLOT_SHIFT == debt.generation && (state == TRI_SLOT_WAITING || state == TRI_SLOT_MOVING);
 }
 
 bool tri_reply_expired(struct tri_debt debt)
 {
     uint64_t word = tri_load(&debt.slot->word, TRI_RELAXED);
-    return word >> TRI_SLOT_SHIFT == debt.generation && state_of(word) == TRI_SLOT_ABANDONED;
+    return word >> TRI_SLOT_SHIFT == debt.generation && tri_slot_state_of(word) == TRI_SLOT_ABANDONED;
 }
 
 /* WAITING -> MOVING, so that nobody resolves the slot meanwhile. False if it is no longer wanted. */
 static bool hold(struct tri_debt debt, uint64_t *word)
 {
     *word = tri_load(&debt.slot->word, TRI_RELAXED);
-    while (*word >> TRI_SLOT_SHIFT == debt.generation && state_of(*word) == TRI_SLOT_WAITING) {
+    while (*word >> TRI_SLOT_SHIFT == debt.generation && tri_slot_state_of(*word) == TRI_SLOT_WAITING) {
         uint64_t next = (*word & ~TRI_SLOT_STATE_MASK) | TRI_SLOT_MOVING;
         if (tri_cas(&debt.slot->word, word, next, TRI_ACQUIRE, TRI_RELAXED)) /* [R6] */
             return true;
@@ -215,7 +167,7 @@ bool tri_debts_link(struct tri_debts *debts, struct tri_cache *cache, struct tri
         debts->first = slot;
         tri_store(&slot->debtor, debts, TRI_RELAXED);
         tri_store(&debts->count, tri_load(&debts->count, TRI_RELAXED) + 1, TRI_RELAXED);
-        tri_store(&slot->word, word_of(debt.generation, TRI_SLOT_WAITING) | TRI_SLOT_LINKED, TRI_RELEASE); /* [R2] */
+        tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_WAITING) | TRI_SLOT_LINKED, TRI_RELEASE); /* [R2] */
     }
     tri_unlock(&debts->lock);
     if (!held) /* abandoned: this frees it; answered by somebody else: this does nothing */
@@ -230,7 +182,7 @@ bool tri_debts_unlink(struct tri_debts *debts, struct tri_debt debt)
     bool mine = tri_load(&debt.slot->debtor, TRI_RELAXED) == debts && hold(debt, &word);
     if (mine) {
         drop_link(debts, debt.slot);
-        tri_store(&debt.slot->word, word_of(debt.generation, TRI_SLOT_WAITING), TRI_RELEASE); /* [R2] */
+        tri_store(&debt.slot->word, tri_slot_word(debt.generation, TRI_SLOT_WAITING), TRI_RELEASE); /* [R2] */
     }
     tri_unlock(&debts->lock);
     return mine;
@@ -255,6 +207,6 @@ void tri_debts_resolve(struct tri_debts *debts, struct tri_cache *cache, int res
         if (found == TRI_SLOT_WAITING)
             finish(debt, 0, NULL, result, NULL);
         else if (found == TRI_SLOT_ABANDONED)
-            free_slot(cache, slot);
+            tri_reply_free(cache, slot);
     }
 }

@@ -61,14 +61,45 @@ struct tri_slot {
 
 extern struct tri_pool tri_slot_pool;
 
+static inline uint64_t tri_slot_word(uint64_t generation, enum tri_slot_state state)
+{
+    return generation << TRI_SLOT_SHIFT | (uint64_t)state;
+}
+
+static inline enum tri_slot_state tri_slot_state_of(uint64_t word)
+{
+    return (enum tri_slot_state)(word & TRI_SLOT_STATE_MASK);
+}
+
 /* Opens a slot for one call of `caller`. The debt is to be published by the mailbox that takes it. slot NULL: no memory. */
-struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri_task *caller, void *answer, uint32_t answer_bytes);
-/* The caller takes back a slot whose token nobody has got. */
-void tri_reply_withdraw(struct tri_cache *cache, struct tri_slot *slot);
-/* True when the answer is there. */
-bool tri_reply_done(struct tri_slot *slot);
-/* After DONE: the result, and the slot is free. */
-int tri_reply_take(struct tri_cache *cache, struct tri_slot *slot);
+static inline struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri_task *caller, void *answer,
+                                             uint32_t answer_bytes)
+{
+    struct tri_slot *slot = tri_pool_take(&tri_slot_pool, cache);
+    if (!slot)
+        return (struct tri_debt){ NULL, 0 };
+    uint64_t generation = (tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT) + 1;
+    slot->answer = answer;
+    slot->caller = caller;
+    tri_store(&slot->answer_bytes, answer_bytes, TRI_RELAXED);
+    tri_store(&slot->word, tri_slot_word(generation, TRI_SLOT_WAITING), TRI_RELAXED); /* published by [R1] */
+    return (struct tri_debt){ slot, generation };
+}
+
+/* The slot of nobody's debt goes back to the pool: untaken, answered, or abandoned and claimed. */
+static inline void tri_reply_free(struct tri_cache *cache, struct tri_slot *slot)
+{
+    uint64_t generation = tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT;
+    tri_store(&slot->word, tri_slot_word(generation, TRI_SLOT_FREE), TRI_RELAXED);
+    tri_pool_give(&tri_slot_pool, cache, slot);
+}
+
+/* True when the answer is there: slot->result holds, and the slot is the caller's to free. */
+static inline bool tri_reply_done(struct tri_slot *slot)
+{
+    return tri_slot_state_of(tri_load(&slot->word, TRI_ACQUIRE)) == TRI_SLOT_DONE; /* [R3] */
+}
+
 /* The caller gives up. True: done, the slot is the replier's. False: an answer is being filled in or there: wait for DONE. */
 bool tri_reply_abandon(struct tri_slot *slot);
 

@@ -4,11 +4,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define STORAGE_LIMIT (1u << TRI_STORAGE_BITS)
-#define CACHE_CAP     16u
 
 TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
 
@@ -20,7 +18,7 @@ static struct {
     uint32_t next_index;
 } shared = { .next_index = 1 };
 
-static TRI_ATOMIC(int64_t) live;
+static TRI_ATOMIC(int64_t) live; /* handed out by the shared side, to mailboxes or caches */
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
 /* Address space only: a page of it is touched per 512 storages. */
@@ -38,6 +36,13 @@ static uint32_t class_of(size_t bytes)
     while (size_class < TRI_STORAGE_CLASSES && ((size_t)TRI_STORAGE_MINIMUM << size_class) < bytes)
         size_class++;
     return size_class;
+}
+
+uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity)
+{
+    uint32_t units = (uint32_t)(sizeof(struct tri_place) + bytes + TRI_PLACE_UNIT - 1) / TRI_PLACE_UNIT;
+    uint32_t log2 = capacity <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
+    return class_of((size_t)units * TRI_PLACE_UNIT << log2) << 24 | log2 << 16 | units;
 }
 
 /* Under the lock. 0 when all indices are used. */
@@ -62,17 +67,23 @@ static void give_index(uint32_t index)
     shared.free_indices[shared.free_count++] = index;
 }
 
-static struct tri_storage *make(uint32_t size_class, size_t bytes)
+static size_t bytes_of(uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    if (size_class < TRI_STORAGE_CLASSES)
+        return (size_t)TRI_STORAGE_MINIMUM << size_class;
+    return (size_t)tri_shape_place_bytes(shape) * tri_shape_places(shape);
+}
+
+static struct tri_storage *make(uint32_t shape)
 {
     pthread_once(&table_once, map_table);
     if (!tri_storage_table)
         return NULL;
-    if (size_class < TRI_STORAGE_CLASSES)
-        bytes = (size_t)TRI_STORAGE_MINIMUM << size_class;
-    struct tri_storage *storage = aligned_alloc(64, (sizeof *storage + bytes + 63) / 64 * 64);
+    struct tri_storage *storage = aligned_alloc(64, (sizeof *storage + bytes_of(shape) + 63) / 64 * 64);
     if (!storage)
         return NULL;
-    *storage = (struct tri_storage){ .size_class = (uint16_t)size_class };
+    *storage = (struct tri_storage){ 0 };
     tri_lock(&shared.lock);
     storage->index = take_index();
     tri_unlock(&shared.lock);
@@ -84,14 +95,13 @@ static struct tri_storage *make(uint32_t size_class, size_t bytes)
     return storage;
 }
 
-static void clean(struct tri_storage *storage, uint32_t place_bytes, uint32_t places)
+static void clean(struct tri_storage *storage, uint32_t shape)
 {
-    if (storage->place_bytes == place_bytes && storage->places >= places)
+    if (storage->shape == shape)
         return;
-    for (uint32_t i = 0; i < places; i++)
-        tri_store(&tri_storage_place(storage, place_bytes, i)->stamp, (uintptr_t)0, TRI_RELAXED);
-    storage->place_bytes = place_bytes;
-    storage->places = places;
+    for (uint32_t i = 0; i < tri_shape_places(shape); i++)
+        tri_store(&tri_storage_place(storage, shape, i)->stamp, (uintptr_t)0, TRI_RELAXED);
+    storage->shape = shape;
 }
 
 static struct tri_storage *take_shared(uint32_t size_class)
@@ -104,40 +114,33 @@ static struct tri_storage *take_shared(uint32_t size_class)
     return storage;
 }
 
-static void count_cached(struct tri_storage_cache *cache, uint32_t size_class, int change)
+struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint32_t shape)
 {
-    uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
-    tri_store(&cache->count[size_class], count + (uint32_t)change, TRI_RELAXED);
-}
-
-struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t place_bytes, uint32_t places)
-{
-    size_t bytes = (size_t)place_bytes * places;
-    uint32_t size_class = class_of(bytes);
+    uint32_t size_class = tri_shape_class(shape);
     struct tri_storage *storage = NULL;
-    if (size_class < TRI_STORAGE_CLASSES) {
-        if (cache && (storage = cache->head[size_class])) {
-            cache->head[size_class] = storage->next;
-            count_cached(cache, size_class, -1);
-            clean(storage, place_bytes, places);
-            return storage;
-        }
-        storage = take_shared(size_class);
+    if (cache && size_class < TRI_STORAGE_CLASSES && (storage = cache->head[size_class])) {
+        cache->head[size_class] = storage->next; /* of another shape */
+        tri_store(&cache->count[size_class], tri_load(&cache->count[size_class], TRI_RELAXED) - 1, TRI_RELAXED);
+        clean(storage, shape);
+        return storage;
     }
-    if (!storage && !(storage = make(size_class, bytes)))
+    if (size_class < TRI_STORAGE_CLASSES)
+        storage = take_shared(size_class);
+    if (!storage && !(storage = make(shape)))
         return NULL;
-    tri_fetch_add(&live, 1, TRI_RELAXED); /* live counts what the shared side has handed out; see tri_storage_live */
-    clean(storage, place_bytes, places);
+    tri_fetch_add(&live, 1, TRI_RELAXED);
+    clean(storage, shape);
     return storage;
 }
 
-static void give_shared(struct tri_storage *storage)
+void tri_storage_give_slow(struct tri_storage *storage)
 {
+    uint32_t size_class = tri_shape_class(storage->shape);
     tri_fetch_sub(&live, 1, TRI_RELAXED);
     tri_lock(&shared.lock);
-    if (storage->size_class < TRI_STORAGE_CLASSES) {
-        storage->next = shared.head[storage->size_class];
-        shared.head[storage->size_class] = storage;
+    if (size_class < TRI_STORAGE_CLASSES) {
+        storage->next = shared.head[size_class];
+        shared.head[size_class] = storage;
         storage = NULL;
     } else {
         give_index(storage->index);
@@ -146,26 +149,13 @@ static void give_shared(struct tri_storage *storage)
     free(storage);
 }
 
-void tri_storage_give(struct tri_storage_cache *cache, struct tri_storage *storage)
-{
-    uint32_t size_class = storage->size_class;
-    if (!cache || size_class >= TRI_STORAGE_CLASSES ||
-        tri_load(&cache->count[size_class], TRI_RELAXED) >= CACHE_CAP) {
-        give_shared(storage);
-        return;
-    }
-    storage->next = cache->head[size_class];
-    cache->head[size_class] = storage;
-    count_cached(cache, size_class, 1);
-}
-
 void tri_storage_flush(struct tri_storage_cache *cache)
 {
     for (uint32_t i = 0; i < TRI_STORAGE_CLASSES; i++) {
         struct tri_storage *storage;
         while ((storage = cache->head[i])) {
             cache->head[i] = storage->next;
-            give_shared(storage);
+            tri_storage_give_slow(storage);
         }
         tri_store(&cache->count[i], 0u, TRI_RELAXED);
     }

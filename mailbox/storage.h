@@ -26,13 +26,30 @@ struct tri_place {
     char message[];
 };
 
+/*
+ * The shape of a ring in one word: size class << 24 | log2 of its places << 16 | bytes of a place in units of 16.
+ */
+#define TRI_PLACE_UNIT 16u
+
+static inline uint32_t tri_shape_place_bytes(uint32_t shape)
+{
+    return (shape & 0xffff) * TRI_PLACE_UNIT;
+}
+static inline uint32_t tri_shape_places(uint32_t shape)
+{
+    return 1u << (shape >> 16 & 0xff);
+}
+static inline uint32_t tri_shape_class(uint32_t shape)
+{
+    return shape >> 24;
+}
+/* For messages of `bytes` and at least `capacity` of them. */
+uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity);
+
 struct tri_storage {
     struct tri_storage *next; /* in a pool */
     uint32_t index;
-    uint32_t place_bytes, places; /* the shape that its stamps are clean for */
-    uint16_t size_class;
-    uint16_t spare;
-    uint32_t spare2;
+    uint32_t shape; /* that its stamps are clean for */
     _Alignas(64) char bytes[];
 };
 
@@ -49,15 +66,49 @@ static inline struct tri_storage *tri_storage_at(uint32_t index)
     return tri_load(&tri_storage_table[index], TRI_RELAXED);
 }
 
-static inline struct tri_place *tri_storage_place(struct tri_storage *storage, uint32_t place_bytes, uint32_t slot)
+/* The place of a position in a ring of this shape. */
+static inline struct tri_place *tri_storage_place(struct tri_storage *storage, uint32_t shape, uint64_t position)
 {
-    return (struct tri_place *)(storage->bytes + (size_t)place_bytes * slot);
+    uint32_t slot = (uint32_t)position & (tri_shape_places(shape) - 1);
+    return (struct tri_place *)(storage->bytes + (size_t)tri_shape_place_bytes(shape) * slot);
 }
 
-/* A clean storage of `places` (a power of two) slots, or NULL. cache NULL: from the shared lists. */
-struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t place_bytes, uint32_t places);
+#define TRI_STORAGE_CACHE_CAP 16u
+
+struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint32_t shape);
+void tri_storage_give_slow(struct tri_storage *storage);
+
+/* A clean storage of this shape, or NULL. cache NULL: from the shared lists. */
+static inline struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    if (cache && size_class < TRI_STORAGE_CLASSES) {
+        struct tri_storage *storage = cache->head[size_class];
+        if (storage && storage->shape == shape) {
+            uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
+            cache->head[size_class] = storage->next;
+            tri_store(&cache->count[size_class], count - 1, TRI_RELAXED);
+            return storage;
+        }
+    }
+    return tri_storage_take_slow(cache, shape);
+}
+
 /* All stamps are 0. */
-void tri_storage_give(struct tri_storage_cache *cache, struct tri_storage *storage);
+static inline void tri_storage_give(struct tri_storage_cache *cache, struct tri_storage *storage)
+{
+    uint32_t size_class = tri_shape_class(storage->shape);
+    if (cache && size_class < TRI_STORAGE_CLASSES) {
+        uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
+        if (count < TRI_STORAGE_CACHE_CAP) {
+            storage->next = cache->head[size_class];
+            cache->head[size_class] = storage;
+            tri_store(&cache->count[size_class], count + 1, TRI_RELAXED);
+            return;
+        }
+    }
+    tri_storage_give_slow(storage);
+}
 /* Gives everything to the shared lists: a worker ends. */
 void tri_storage_flush(struct tri_storage_cache *cache);
 /* Storages in use, process-wide; cached ones are not counted. */

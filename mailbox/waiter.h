@@ -11,7 +11,8 @@
  *         if (rc < 0) { withdraw the registration; if the condition came true after all, it wins; return rc; }
  *     }
  *
- * A wake is a token: one that comes between the look and the park makes the park return at once. Parks can return
+ * A wake is a token: one that comes between the look and the park makes the park return at once. After a park that a wake
+ * ended, everything that the waker did before its wake is visible. Parks can return
  * without cause (a waker that came late to an earlier wait), which is why waiting is a loop. Task records are
  * type-stable, so a late wake touches valid memory, at worst of a stranger, whom it wakes without cause.
  */

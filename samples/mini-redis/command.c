@@ -30,6 +30,7 @@ static const struct command commands[] = {
     { "flushall", -1, ROUTE_ALL_SHARDS, command_flushall, "write", 0, 0, 0, false, false },
     { "get", 2, ROUTE_KEYS, command_get, "readonly fast", 1, 1, 1, false, false },
     { "getdel", 2, ROUTE_KEYS, command_getdel, "write fast", 1, 1, 1, false, false },
+    { "host:", -1, ROUTE_CONNECTION, command_abuse, "readonly loading stale", 0, 0, 0, false, false },
     { "hello", -1, ROUTE_CONNECTION, command_hello, "noscript loading stale fast no_auth", 0, 0, 0, true, false },
     { "incr", 2, ROUTE_KEYS, command_incr, "write denyoom fast", 1, 1, 1, false, false },
     { "incrby", 3, ROUTE_KEYS, command_incrby, "write denyoom fast", 1, 1, 1, false, false },
@@ -40,6 +41,7 @@ static const struct command commands[] = {
     { "persist", 2, ROUTE_KEYS, command_persist, "write fast", 1, 1, 1, false, false },
     { "pexpire", -3, ROUTE_KEYS, command_pexpire, "write fast", 1, 1, 1, false, false },
     { "ping", -1, ROUTE_ANY, command_ping, "fast", 0, 0, 0, false, true },
+    { "post", -1, ROUTE_CONNECTION, command_abuse, "readonly loading stale", 0, 0, 0, false, false },
     { "psubscribe", -2, ROUTE_CONNECTION, command_psubscribe, "pubsub noscript loading stale", 0, 0, 0, false, true },
     { "pttl", 2, ROUTE_KEYS, command_pttl, "readonly fast", 1, 1, 1, false, false },
     { "publish", 3, ROUTE_PUBSUB, command_publish, "pubsub loading stale fast", 0, 0, 0, false, false },
@@ -160,8 +162,12 @@ static void wrong_arity(struct context *context, const struct slice *argv, uint3
     reply_wrong_arity(context->out, command_find(argv[0])->name);
 }
 
-static const struct command unknown = { .name = "unknown", .route = ROUTE_ANY, .execute = unknown_command };
-static const struct command misused = { .name = "misused", .route = ROUTE_ANY, .execute = wrong_arity };
+static const struct command unknown = {
+    .name = "unknown", .execute = unknown_command, .before_auth = true, .in_subscription = true
+};
+static const struct command misused = {
+    .name = "misused", .execute = wrong_arity, .before_auth = true, .in_subscription = true
+};
 
 const struct command *command_check(const struct slice *argv, uint32_t argc)
 {

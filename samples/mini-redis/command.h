@@ -103,6 +103,7 @@ void command_mset(struct context *, const struct slice *, uint32_t);
 /* pubsub.c: */
 void command_publish(struct context *, const struct slice *, uint32_t);
 /* client_commands.c: */
+void command_abuse(struct context *, const struct slice *, uint32_t); /* HTTP's POST and Host: */
 void command_auth(struct context *, const struct slice *, uint32_t);
 void command_client(struct context *, const struct slice *, uint32_t);
 void command_hello(struct context *, const struct slice *, uint32_t);

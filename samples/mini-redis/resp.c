@@ -20,6 +20,7 @@ enum {
     MAX_BATCH = 1024,
     MAX_ARGUMENTS_UNTRUSTED = 10,
     MAX_BULK_UNTRUSTED = 16 * 1024,
+    KEPT_ARGUMENTS = 8 * 1024, /* room for more is given back when it is not needed */
 };
 
 /* What became of one step: it was taken, its end has not arrived, or it is wrong (error is set). */
@@ -345,9 +346,9 @@ void resp_clear(struct resp_parser *parser)
     parser->argument_count = unfinished;
     parser->first = 0;
     parser->request_count = 0;
-}
-
-size_t resp_expected(const struct resp_parser *parser)
-{
-    return parser->bulk < 0 ? 0 : parser->at + (size_t)parser->bulk + 2;
+    if (unfinished == 0 && parser->argument_capacity > KEPT_ARGUMENTS) {
+        free(parser->arguments);
+        parser->arguments = NULL;
+        parser->argument_capacity = 0;
+    }
 }

@@ -71,9 +71,6 @@ enum resp_status resp_parse(struct resp_parser *parser, char *data, size_t size,
 /* Forgets the complete requests (they have been executed), keeps what is known of the unfinished one. */
 void resp_clear(struct resp_parser *parser);
 
-/* How large the unfinished request is known to be, from its first byte; 0 if nothing is known. */
-size_t resp_expected(const struct resp_parser *parser);
-
 /* A decimal number as Redis takes it: no plus sign, no leading zeros, no blanks, within int64_t. */
 bool resp_parse_integer(struct slice text, int64_t *value);
 

@@ -1,90 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis.c: the client manager. Each connection belongs to an actor, the writer, whose mailbox takes the requests; a
- * second actor, the reader, keeps the callers whose replies are on their way.
+ * redis.c: the face of the client manager: opening and closing the pool, and making requests.
  *
- *    callers            writer                                reader
- *      | tr_call           |                                    |
- *      +--[request]------->| takes all that wait                |
- *      :  mailbox          |--tr_forward: [caller, number]----->| mailbox = callers in flight, in order; its capacity
- *      :                   |                                    |           bounds them
- *      :                   |--one tr_write----> server -------->| tr_read
- *      |<----------------------------tr_reply-------------------| one caller for each reply
+ * The one idea: what a caller gives us must not outlive its call, and what the actors work on must not depend on callers
+ * staying. So a request is encoded by its caller, into the message if it is short. A longer one is lent: the bytes stay
+ * the caller's, the message names the loan, and a caller that leaves takes the loan back. (A call that timed out cannot
+ * tell whether its message was taken; so nothing that must be freed may travel in it.)
  *
- * The one idea: forwarding moves the debt. A caller is owed its answer by the writer until its request goes out, then by
- * the reader, so that whichever of them ends, the runtime still answers for it.
- *
- * Writer and reader are pinned to one worker and take turns, so they share `struct connection` without a lock. When the
- * line breaks, whoever notices sets `lost`. The reader then collects the callers that are left, and answers them once
- * the writer has let go (it stops the reader): only then is it known how many requests were written. Those are
- * "unknown", the others "not sent".
- *
- * A request carries its bytes with it, since its caller may leave at its deadline while the request is still queued. One
- * too long for that is lent: the message names a loan, and the writer skips a loan that has been taken back.
+ *    message [loan: index 3, generation 7] ---> loans[3]: generation 7, bytes      found: written out
+ *                                               loans[3]: generation 8             taken back: skipped
  */
-#include "redis.h"
+#include "redis_connection.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#define REQUEST_INLINE  160
-#define OUT_BYTES       65536 /* a batch of requests, one write */
-#define IN_BYTES        65536 /* replies; grows up to max_reply_bytes for a long one */
-#define MOST_CONNECTIONS 64
+#define MOST_CONNECTIONS 64u
+#define MOST_REQUEST     (UINT32_C(512) << 20) /* what Redis takes as one string */
 
-/* ---- messages --------------------------------------------------------------------------------------------------- */
+/* ---- loans ------------------------------------------------------------------------------------------------------- */
 
-struct request;
-struct pending;
-TR_ADDRESS_TYPE(writer_address, struct request);
-TR_ADDRESS_TYPE(reader_address, struct pending);
-TR_REPLY_TYPE(reply_token, struct redis_reply);
-
-/* To the writer. */
-struct request {
-    struct reply_token reply;
-    enum { REQUEST_BYTES, REQUEST_LOAN, REQUEST_WAKE } kind; /* WAKE: from the reader, have a look at `lost` */
-    uint32_t length;
-    union {
-        char bytes[REQUEST_INLINE];
-        struct loan_name {
-            uint32_t index;
-            uint64_t generation;
-        } loan;
-    };
-};
-
-/* To the reader: a caller whose request is about to go out as number `number` on this line. */
-struct pending {
-    struct reply_token reply;
-    uint64_t number;
-};
-
-/* ---- loans ------------------------------------------------------------------------------------------------------ */
-
-/* The bytes of a long request. Its caller holds one reference; the writer another while it writes them. */
-struct lent_bytes {
-    unsigned references;
-    size_t length;
-    char bytes[];
-};
-
-/* Every change is made under the lock, which nobody holds over a suspension. */
-struct loans {
-    pthread_mutex_t lock;
-    uint32_t count, free; /* free: index + 1 of the first free one */
-    struct loan {
-        uint64_t generation; /* moves when the loan is taken back: an old name then finds nothing */
-        struct lent_bytes *lent;
-        uint32_t next_free;
-    } *loans;
-};
-
-static int loan_open(struct loans *loans, struct lent_bytes *lent, struct loan_name *out)
+static int open_loan(struct loans *loans, struct lent_bytes *lent, struct loan_name *out)
 {
     int rc = 0;
     pthread_mutex_lock(&loans->lock);
@@ -108,8 +46,20 @@ static int loan_open(struct loans *loans, struct lent_bytes *lent, struct loan_n
     return rc;
 }
 
-/* The bytes behind the name, with a reference for the borrower; NULL if the loan was taken back. */
-static struct lent_bytes *loan_borrow(struct loans *loans, const struct loan_name *name)
+/* The caller takes its bytes back; they are freed once the writer is done with them. */
+static void close_loan(struct loans *loans, const struct loan_name *name, struct lent_bytes *lent)
+{
+    pthread_mutex_lock(&loans->lock);
+    struct loan *loan = &loans->loans[name->index];
+    loan->generation++;
+    loan->lent = NULL;
+    loan->next_free = loans->free;
+    loans->free = name->index + 1;
+    pthread_mutex_unlock(&loans->lock);
+    redis_loan_unref(loans, lent);
+}
+
+struct lent_bytes *redis_loan_borrow(struct loans *loans, const struct loan_name *name)
 {
     pthread_mutex_lock(&loans->lock);
     struct loan *loan = &loans->loans[name->index];
@@ -120,7 +70,7 @@ static struct lent_bytes *loan_borrow(struct loans *loans, const struct loan_nam
     return lent;
 }
 
-static void loan_unref(struct loans *loans, struct lent_bytes *lent)
+void redis_loan_unref(struct loans *loans, struct lent_bytes *lent)
 {
     pthread_mutex_lock(&loans->lock);
     bool last = --lent->references == 0;
@@ -129,67 +79,290 @@ static void loan_unref(struct loans *loans, struct lent_bytes *lent)
         free(lent);
 }
 
-static void loan_close(struct loans *loans, const struct loan_name *name, struct lent_bytes *lent)
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+/* The connection with the fewest calls under way. */
+static struct connection *choose(struct redis *redis)
 {
-    pthread_mutex_lock(&loans->lock);
-    struct loan *loan = &loans->loans[name->index];
-    loan->generation++;
-    loan->lent = NULL;
-    loan->next_free = loans->free;
-    loans->free = name->index + 1;
-    pthread_mutex_unlock(&loans->lock);
-    loan_unref(loans, lent);
+    struct connection *best = &redis->connections[0];
+    unsigned least = UINT32_MAX;
+    for (unsigned i = 0; i < redis->count; i++) {
+        unsigned load = atomic_load_explicit(&redis->connections[i].load, memory_order_relaxed);
+        if (load < least) {
+            least = load;
+            best = &redis->connections[i];
+        }
+    }
+    return best;
 }
 
-/* ---- the connection --------------------------------------------------------------------------------------------- */
-
-/* Counters have one writer each, an actor of the connection; redis_stats reads them from anywhere. */
-struct counters {
-    _Atomic uint64_t requests, writes, replies, reads, bytes_out, bytes_in, losses, connects, not_sent, unknown, late;
-};
-
-static inline void count(_Atomic uint64_t *counter, uint64_t more)
+static int call(struct connection *connection, const struct request *request, struct redis_reply *reply,
+                tr_time deadline)
 {
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + more, memory_order_relaxed);
+    int rc = tr_call(connection->writer, reply, deadline, request);
+    if (rc == 0)
+        redis_reply_settle(reply);
+    return rc == -ESRCH ? REDIS_NOT_SENT : rc == -EPIPE ? REDIS_UNKNOWN : rc;
 }
 
-struct connection {
-    struct redis *redis;
-    struct writer_address writer;
-    struct tr_task writer_task;
+static int call_lending(struct connection *connection, size_t count, const struct redis_bytes *arguments,
+                        size_t bytes, struct redis_reply *reply, tr_time deadline)
+{
+    struct loans *loans = &connection->redis->loans;
+    if (bytes > MOST_REQUEST)
+        return -EINVAL;
+    struct lent_bytes *lent = malloc(sizeof *lent + bytes);
+    if (!lent)
+        return -ENOMEM;
+    lent->references = 1;
+    redis_encode(lent->bytes, count, arguments);
+    struct request request = { .kind = REQUEST_LOAN, .length = (uint32_t)bytes };
+    int rc = open_loan(loans, lent, &request.loan);
+    if (rc < 0) {
+        free(lent);
+        return rc;
+    }
+    rc = call(connection, &request, reply, deadline);
+    close_loan(loans, &request.loan, lent);
+    return rc;
+}
 
-    /* The line, shared by writer and reader. */
-    struct tr_stream *stream; /* NULL: not connected */
-    struct reader_address reader;
-    struct tr_task reader_task;
-    int lost;                 /* why the line is over; 0: it is not */
-    bool draining;            /* the reader is to end when nothing is in flight */
-    uint64_t forwarded;       /* requests handed to the reader: number 0, 1, 2 ... */
-    uint64_t written;         /* so many of them went out completely */
-    uint64_t answered;
+static int call_inline(struct connection *connection, size_t count, const struct redis_bytes *arguments, size_t bytes,
+                       struct redis_reply *reply, tr_time deadline)
+{
+    struct request request; /* most of it need not be initialised */
+    request.kind = REQUEST_BYTES;
+    request.length = (uint32_t)bytes;
+    redis_encode(request.bytes, count, arguments);
+    return call(connection, &request, reply, deadline);
+}
 
-    /* The writer's. */
-    bool stopped;             /* no request will come any more */
-    bool holding;             /* `held` was received but not forwarded: it waits for the next line */
-    struct request held;
-    uint32_t out_length, out_count;
-    char *out;
-    uint32_t *ends;           /* where each request in `out` ends */
+static int request_reply(struct redis *redis, size_t count, const struct redis_bytes *arguments,
+                         struct redis_reply *reply, tr_time deadline)
+{
+    reply->block = NULL;
+    reply->value = (struct redis_value){ .type = REDIS_NIL };
+    size_t bytes = redis_encoded_bytes(count, arguments);
+    struct connection *connection = choose(redis);
+    atomic_fetch_add_explicit(&connection->load, 1, memory_order_relaxed);
+    int rc = bytes <= REQUEST_INLINE ? call_inline(connection, count, arguments, bytes, reply, deadline)
+                                     : call_lending(connection, count, arguments, bytes, reply, deadline);
+    /* From here on redis_close may free everything. */
+    atomic_fetch_sub_explicit(&connection->load, 1, memory_order_release);
+    return rc;
+}
 
-    /* The reader's. */
-    char *in;
-    size_t in_start, in_end, in_capacity;
-    struct redis_parser parser;
+/* A command after which the connection would not answer each request with one reply, or would answer others differently. */
+static bool changes_connection(size_t count, const struct redis_bytes *arguments)
+{
+    static const char *const names[] = {
+        "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR",
+        "SYNC", "PSYNC", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT", "AUTH", "HELLO", "RESET", "QUIT",
+        "READONLY", "READWRITE", "ASKING",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == arguments->length && strncasecmp(names[i], arguments->data, arguments->length) == 0)
+            return true;
+    return count > 1 && arguments[0].length == 6 && strncasecmp("CLIENT", arguments[0].data, 6) == 0 &&
+           ((arguments[1].length == 5 && strncasecmp("REPLY", arguments[1].data, 5) == 0) ||
+            (arguments[1].length == 8 && strncasecmp("TRACKING", arguments[1].data, 8) == 0));
+}
 
-    _Alignas(64) atomic_uint load; /* calls under way: for choosing the least loaded, and for redis_close */
-    struct counters counters;
-};
+int redis_command(struct redis *redis, size_t count, const struct redis_bytes *arguments, struct redis_reply *reply,
+                  tr_time deadline)
+{
+    reply->block = NULL;
+    reply->value = (struct redis_value){ .type = REDIS_NIL };
+    if (count == 0 || count > INT32_MAX)
+        return -EINVAL;
+    if (changes_connection(count, arguments))
+        return -ENOTSUP;
+    return request_reply(redis, count, arguments, reply, deadline);
+}
 
-struct redis {
+int redis_get(struct redis *redis, struct redis_bytes key, struct redis_reply *value, tr_time deadline)
+{
+    int rc = request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, value, deadline);
+    return rc == 0 && value->value.type == REDIS_ERROR ? REDIS_REFUSED : rc;
+}
+
+int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes value, tr_time deadline)
+{
+    struct redis_reply reply;
+    int rc = request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, value }, &reply, deadline);
+    if (rc == 0 && reply.value.type == REDIS_ERROR)
+        rc = REDIS_REFUSED;
+    redis_reply_clear(&reply);
+    return rc;
+}
+
+const char *redis_failure_text(int result)
+{
+    switch (result) {
+    case 0:
+        return "done";
+    case REDIS_NOT_SENT:
+        return "not sent";
+    case REDIS_UNKNOWN:
+        return "outcome unknown: the connection was lost";
+    case REDIS_TOO_LARGE:
+        return "the reply is too large";
+    case REDIS_REFUSED:
+        return "the server answered with an error";
+    case -ETIMEDOUT:
+        return "deadline passed";
+    default:
+        return strerror(result < 0 ? -result : EINVAL);
+    }
+}
+
+/* ---- the pool ---------------------------------------------------------------------------------------------------- */
+
+#define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
+
+static int take_options(struct redis_options *options, const struct redis_options *given)
+{
+    *options = given ? *given : (struct redis_options){ 0 };
+    DEFAULT(options->connections, 1);
+    DEFAULT(options->in_flight, 1024);
+    DEFAULT(options->queue, 256);
+    DEFAULT(options->max_reply_bytes, (size_t)64 << 20);
+    DEFAULT(options->connect_ns, 2 * TR_SECOND);
+    DEFAULT(options->stall_ns, 30 * TR_SECOND);
+    DEFAULT(options->backoff_ns, 10 * TR_MILLISECOND);
+    DEFAULT(options->most_backoff_ns, TR_SECOND);
+    bool good = options->connections <= MOST_CONNECTIONS && options->in_flight <= 65536 && options->queue <= 65536 &&
+                options->max_reply_bytes <= UINT32_MAX && options->connect_ns > 0 && options->stall_ns > 0 &&
+                options->backoff_ns > 0 && options->most_backoff_ns > 0;
+    return good ? 0 : -EINVAL;
+}
+
+/* Dials until the deadline, so that a server that is just starting is waited for. */
+static int dial_patiently(struct connection *connection, tr_time deadline, char why[static 256])
+{
+    for (;;) {
+        int rc = redis_connection_dial(connection, deadline, why);
+        if (rc != -EAGAIN)
+            return rc;
+        tr_time pause = tr_after(connection->redis->options.backoff_ns);
+        if (pause >= deadline)
+            return -ETIMEDOUT;
+        rc = tr_sleep_until(pause);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* Connects the pool, spread over the workers. */
+static int open_pool(struct redis *redis, tr_time deadline, char why[static 256])
+{
+    unsigned workers = tr_worker_count();
+    while (redis->count < redis->options.connections) {
+        struct connection *connection = &redis->connections[redis->count];
+        connection->redis = redis;
+        int rc = dial_patiently(connection, deadline, why);
+        if (rc == 0)
+            rc = redis_connection_start(connection, TR_PIN((int)(redis->count % workers)));
+        if (rc < 0) {
+            if (connection->stream)
+                tr_stream_close(connection->stream);
+            redis_connection_deinit(connection);
+            return rc;
+        }
+        redis->count++;
+    }
+    return 0;
+}
+
+static struct redis *allocate_pool(const struct redis_options *options, const struct redis_url *url)
+{
+    size_t bytes = sizeof(struct redis) + options->connections * sizeof(struct connection);
+    struct redis *redis = aligned_alloc(_Alignof(struct redis), bytes);
+    if (!redis)
+        return NULL;
+    memset(redis, 0, bytes);
+    redis->options = *options;
+    redis->url = *url;
+    pthread_mutex_init(&redis->loans.lock, NULL);
+    return redis;
+}
+
+int redis_open(struct redis **out, const char *url, const struct redis_options *given, tr_time deadline)
+{
     struct redis_options options;
-    struct redis_url url;
-    unsigned count; /* connections that were opened */
-    struct loans loans;
-    struct connection connections[];
-};
+    struct redis_url parsed = { 0 };
+    char why[256] = "an option is out of range";
+    int rc = take_options(&options, given);
+    if (rc == 0)
+        rc = redis_url_parse(&parsed, url, why, sizeof why);
+    if (rc < 0) {
+        snprintf(options.error, options.error ? options.error_bytes : 0, "%s", why);
+        return rc;
+    }
+    struct redis *redis = allocate_pool(&options, &parsed);
+    if (!redis)
+        return -ENOMEM;
+    rc = open_pool(redis, deadline, why);
+    if (rc == 0) {
+        *out = redis;
+        return 0;
+    }
+    redis_close(redis, TR_NOW);
+    snprintf(options.error, options.error ? options.error_bytes : 0, "%s:%u: %s", parsed.host, parsed.port, why);
+    return rc;
+}
+
+void redis_close(struct redis *redis, tr_time deadline)
+{
+    struct tr_shield shield;
+    tr_shield_open(&shield, TR_FOREVER);
+    for (unsigned i = 0; i < redis->count; i++)
+        tr_actor_stop(redis->connections[i].writer);
+    for (unsigned i = 0; i < redis->count; i++) {
+        struct connection *connection = &redis->connections[i];
+        if (tr_task_join(connection->writer_task, NULL, deadline) < 0) {
+            tr_actor_cancel(connection->writer);
+            tr_task_join(connection->writer_task, NULL, TR_FOREVER);
+        }
+        /* The callers have their answers; they are on their way out. */
+        while (atomic_load_explicit(&connection->load, memory_order_acquire) > 0)
+            tr_sleep(TR_MILLISECOND);
+        redis_connection_deinit(connection);
+    }
+    tr_shield_close(&shield);
+    pthread_mutex_destroy(&redis->loans.lock);
+    free(redis->loans.loans);
+    free(redis);
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+uint64_t redis_losses(const struct redis *redis)
+{
+    uint64_t losses = 0;
+    for (unsigned i = 0; i < redis->count; i++)
+        losses += read_counter(&redis->connections[i].counters.losses);
+    return losses;
+}
+
+void redis_stats(const struct redis *redis, struct redis_stats *out)
+{
+    *out = (struct redis_stats){ 0 };
+    for (unsigned i = 0; i < redis->count; i++) {
+        const struct counters *counters = &redis->connections[i].counters;
+        out->requests += read_counter(&counters->requests);
+        out->writes += read_counter(&counters->writes);
+        out->replies += read_counter(&counters->replies);
+        out->reads += read_counter(&counters->reads);
+        out->bytes_out += read_counter(&counters->bytes_out);
+        out->bytes_in += read_counter(&counters->bytes_in);
+        out->losses += read_counter(&counters->losses);
+        out->connects += read_counter(&counters->connects);
+        out->not_sent += read_counter(&counters->not_sent);
+        out->unknown += read_counter(&counters->unknown);
+        out->late += read_counter(&counters->late);
+    }
+}

@@ -2,7 +2,7 @@
 /*
  * redis.h: a client manager: any number of tasks share a few pipelined connections to one Redis server.
  *
- * To use it elsewhere take redis.h, redis.c, redis_wire.h and redis_wire.c; they need nothing but Troupe.
+ * To use it elsewhere take the six files redis*.[ch]; they need nothing but Troupe.
  *
  *     struct redis *redis;
  *     int rc = redis_open(&redis, "redis://localhost:6379", NULL, tr_after(5 * TR_SECOND));
@@ -92,6 +92,12 @@ struct redis_stats {
     uint64_t not_sent, unknown, late;          /* requests failed so; replies that came after their caller had gone */
 };
 void redis_stats(const struct redis *redis, struct redis_stats *out);
+
+/*
+ * Connections lost so far, a part of the above and cheaper. When it has not changed since before a request, the server that
+ * answers now is the one that answered then. Thread: any.
+ */
+uint64_t redis_losses(const struct redis *redis);
 
 /* REDIS_BYTES("literal") and redis_text(string) */
 #define REDIS_BYTES(literal) ((struct redis_bytes){ "" literal, sizeof(literal) - 1 })

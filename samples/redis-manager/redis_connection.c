@@ -24,13 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define OUT_BYTES      65536
-#define OUT_REQUESTS   1024
-#define IN_BYTES       65536             /* grows for a long reply */
-#define IN_KEEP        (16 * IN_BYTES)   /* and shrinks again beyond this */
-#define LAST_REPLIES   TR_SECOND         /* after a failed write: how long replies may still come */
+#define OUT_BYTES    65536
+#define OUT_REQUESTS 1024
+#define IN_BYTES     65536           /* grows for a long reply */
+#define IN_KEEP      (16 * IN_BYTES) /* and shrinks again beyond this */
+#define LAST_REPLIES TR_SECOND       /* after a failed write: how long replies may still come */
 
-static inline void count(_Atomic uint64_t *counter, uint64_t more)
+static inline void add(_Atomic uint64_t *counter, uint64_t more)
 {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, value + more, memory_order_relaxed);
@@ -42,19 +42,19 @@ static void lose(struct connection *c, int why)
     if (!c->lost) {
         c->lost = why;
         if (!c->draining && !c->stopped)
-            count(&c->counters.losses, 1);
+            add(&c->counters.losses, 1);
     }
 }
 
 static void fail(struct connection *c, struct reply_token caller, enum redis_failure failure)
 {
     if (tr_reply_error(caller, failure) == 0)
-        count(failure == REDIS_NOT_SENT ? &c->counters.not_sent : &c->counters.unknown, 1);
+        add(failure == REDIS_NOT_SENT ? &c->counters.not_sent : &c->counters.unknown, 1);
 }
 
 /* ---- reader ------------------------------------------------------------------------------------------------------ */
 
-/* Makes room for what the parser wants, at least a quarter of the buffer. */
+/* At least a quarter of the buffer is free afterwards. */
 static int make_room(struct connection *c)
 {
     size_t used = c->in_end - c->in_start, capacity = c->in_capacity;
@@ -63,8 +63,8 @@ static int make_room(struct connection *c)
         if (capacity <= IN_KEEP)
             return 0;
         capacity = IN_BYTES;
-    } else if (c->parser.wanted > capacity || used > capacity / 4 * 3) {
-        capacity *= 2; /* step by step: memory follows what has arrived, not what was announced */
+    } else if (used > capacity / 4 * 3) {
+        capacity *= 2; /* memory follows what has arrived, not what was announced */
     }
     if (c->in_start > 0 && capacity - c->in_end < capacity / 4) {
         memmove(c->in, c->in + c->in_start, used);
@@ -92,7 +92,7 @@ static int answer(struct connection *c, struct redis_reply *reply)
     c->answered++;
     if (tr_reply(pending.reply, reply) < 0) {
         redis_reply_clear(reply);
-        count(&c->counters.late, 1);
+        add(&c->counters.late, 1);
     }
     return 0;
 }
@@ -120,7 +120,7 @@ static int answer_all(struct connection *c)
         if (rc > 0 && answer(c, &reply) < 0)
             rc = -EPROTO;
     }
-    count(&c->counters.replies, c->answered - replies);
+    add(&c->counters.replies, c->answered - replies);
     if (rc == -EMSGSIZE)
         refuse_reply(c);
     return rc;
@@ -140,8 +140,8 @@ static int read_replies(struct connection *c)
     if (bytes <= 0)
         return bytes == 0 ? -ECONNRESET : (int)bytes;
     c->in_end += (size_t)bytes;
-    count(&c->counters.reads, 1);
-    count(&c->counters.bytes_in, (uint64_t)bytes);
+    add(&c->counters.reads, 1);
+    add(&c->counters.bytes_in, (uint64_t)bytes);
     return answer_all(c);
 }
 
@@ -177,19 +177,327 @@ static int reader_body(void *argument)
 
 /* ---- writer: sending --------------------------------------------------------------------------------------------- */
 
-/* Writes `bytes`, in which requests end at ends[0..count). */
-static void write_requests(struct connection *c, const char *bytes, size_t length, const uint32_t *ends, uint32_t count_)
+/* Writes `bytes`, in which the next `requests` requests end at ends[]. */
+static void write_requests(struct connection *c, const char *bytes, size_t length, const uint32_t *ends,
+                           uint32_t requests)
 {
     size_t done = 0;
     uint32_t sent = 0;
     int rc = tr_write_v(c->stream, &(struct iovec){ (void *)bytes, length }, 1, &done,
                         tr_after(c->redis->options.stall_ns));
-    while (sent < count_ && ends[sent] <= done)
+    while (sent < requests && ends[sent] <= done)
         sent++;
     c->written += sent;
-    count(&c->counters.requests, sent);
-    count(&c->counters.writes, 1);
-    count(&c->counters.bytes_out, done);
+    add(&c->counters.requests, sent);
+    add(&c->counters.writes, 1);
+    add(&c->counters.bytes_out, done);
     if (rc < 0)
         lose(c, rc);
+}
+
+static void flush(struct connection *c)
+{
+    if (c->out_count > 0 && !c->lost)
+        write_requests(c, c->out, c->out_length, c->ends, c->out_count);
+    c->out_length = c->out_count = 0;
+}
+
+/* Adds a forwarded request to the batch, which goes out first if there is no room. */
+static void put(struct connection *c, const char *bytes, uint32_t length)
+{
+    if (c->out_count == OUT_REQUESTS || length > OUT_BYTES - c->out_length)
+        flush(c);
+    if (c->lost)
+        return;
+    if (length > OUT_BYTES) {
+        write_requests(c, bytes, length, &length, 1);
+        return;
+    }
+    memcpy(c->out + c->out_length, bytes, length);
+    c->ends[c->out_count++] = c->out_length += length;
+}
+
+/* Moves the caller to the reader. Returns 0, -ESRCH (nobody waits for the answer), or an error that ends the line. */
+static int forward(struct connection *c, struct request *request)
+{
+    struct pending pending = { .number = c->forwarded };
+    int rc = tr_forward(request->reply, c->reader, TR_NOW, &pending);
+    if (rc == -ETIMEDOUT) { /* as many in flight as may be: what we have must go out, or no reply makes room */
+        flush(c);
+        rc = c->lost ? -EPIPE : tr_forward(request->reply, c->reader, TR_FOREVER, &pending);
+    }
+    if (rc == 0)
+        c->forwarded++;
+    return rc == -ESRCH && tr_reply_wanted(request->reply) ? -EPIPE : rc; /* -EPIPE: it is the reader who has gone */
+}
+
+/* Sends the request, or keeps it in `held` when the line is lost before that. */
+static void submit(struct connection *c, struct request *request)
+{
+    struct lent_bytes *lent = NULL;
+    c->holding = false;
+    if (request->kind == REQUEST_WAKE)
+        return;
+    if (request->kind == REQUEST_LOAN && !(lent = redis_loan_borrow(&c->redis->loans, &request->loan)))
+        return; /* taken back: its caller has gone */
+    int rc = forward(c, request);
+    if (rc == 0)
+        put(c, lent ? lent->bytes : request->bytes, request->length);
+    if (lent)
+        redis_loan_unref(&c->redis->loans, lent);
+    if (rc == 0 || rc == -ESRCH)
+        return;
+    lose(c, rc);
+    c->holding = true;
+    if (request != &c->held)
+        c->held = *request;
+}
+
+/*
+ * Sends requests until the line is lost (0), or no more will come (-EPIPE), or we are cancelled. One at a time is
+ * received and forwarded, which costs less than a batch: the debt of the request in hand is in no list yet.
+ */
+static int serve(struct connection *c)
+{
+    struct request request;
+    if (c->holding)
+        submit(c, &c->held);
+    for (;;) {
+        flush(c);
+        if (c->lost)
+            return 0;
+        int rc = tr_receive(&request, TR_FOREVER);
+        if (rc < 0)
+            return rc;
+        do
+            submit(c, &request);
+        while (!c->lost && tr_try_receive(&request) == 0);
+    }
+}
+
+/* ---- writer: connecting ------------------------------------------------------------------------------------------- */
+
+/* Reads the replies to AUTH and SELECT. */
+static int read_greeting(struct connection *c, unsigned replies, tr_time deadline, char why[static 256])
+{
+    char in[1024];
+    size_t have = 0, used;
+    struct redis_parser parser = { .most_bytes = sizeof in };
+    while (replies > 0) {
+        struct redis_reply reply;
+        int rc = redis_parse(&parser, in, have, &reply, &used);
+        if (rc == 0) {
+            ssize_t bytes = tr_read(c->stream, in + have, sizeof in - have, deadline);
+            if (bytes <= 0)
+                return bytes == 0 ? -ECONNRESET : (int)bytes;
+            have += (size_t)bytes;
+            continue;
+        }
+        if (rc < 0)
+            return rc;
+        bool refused = reply.value.type == REDIS_ERROR;
+        if (refused)
+            snprintf(why, 256, "%.*s", (int)reply.value.length, reply.value.text);
+        redis_reply_clear(&reply);
+        if (refused)
+            return strncmp(why, "LOADING", 7) == 0 ? -EAGAIN : -EACCES;
+        have -= used;
+        memmove(in, in + used, have);
+        replies--;
+    }
+    return have > 0 ? -EPROTO : 0;
+}
+
+/* AUTH and SELECT, as far as the URL asks for them. */
+static int greet(struct connection *c, tr_time deadline, char why[static 256])
+{
+    const struct redis_url *url = &c->redis->url;
+    char out[1024], number[16], *end = out;
+    unsigned replies = 0;
+    if (url->password[0]) {
+        struct redis_bytes auth[] = { REDIS_BYTES("AUTH"), redis_text(url->user), redis_text(url->password) };
+        if (!url->user[0])
+            auth[1] = auth[2];
+        end = redis_encode(end, url->user[0] ? 3 : 2, auth);
+        replies++;
+    }
+    if (url->database) {
+        snprintf(number, sizeof number, "%u", url->database);
+        end = redis_encode(end, 2, (struct redis_bytes[]){ REDIS_BYTES("SELECT"), redis_text(number) });
+        replies++;
+    }
+    if (!replies)
+        return 0;
+    int rc = tr_write(c->stream, out, (size_t)(end - out), deadline);
+    return rc < 0 ? rc : read_greeting(c, replies, deadline, why);
+}
+
+int redis_connection_dial(struct connection *c, tr_time deadline, char why[static 256])
+{
+    const struct redis_url *url = &c->redis->url;
+    tr_time attempt = tr_after(c->redis->options.connect_ns);
+    if (attempt > deadline)
+        attempt = deadline;
+    why[0] = '\0';
+    int rc = tr_tcp_connect(&c->stream, url->host, url->port, attempt);
+    if (rc < 0) {
+        c->stream = NULL;
+    } else {
+        rc = greet(c, attempt, why);
+        if (rc < 0) {
+            tr_stream_close(c->stream);
+            c->stream = NULL;
+        }
+    }
+    if (rc < 0 && !why[0])
+        snprintf(why, 256, "%s", strerror(-rc));
+    switch (rc) {
+    case 0:
+    case -ECANCELED:
+    case -EACCES:
+    case -EINVAL:
+    case -EHOSTUNREACH:
+    case -ENOMEM:
+        return rc;
+    default:
+        return -EAGAIN;
+    }
+}
+
+/* Waits before the next attempt; takes one request meanwhile, if there is none in hand, so that a stop is noticed. */
+static int pause_dialing(struct connection *c)
+{
+    /* From half to one and a half of the pause (xorshift), so that a crowd of clients does not come back at once. */
+    c->jitter ^= c->jitter << 13;
+    c->jitter ^= c->jitter >> 7;
+    c->jitter ^= c->jitter << 17;
+    tr_time until = tr_after(c->pause / 2 + (int64_t)(c->jitter % (uint64_t)c->pause));
+    while (!c->holding) {
+        int rc = tr_receive(&c->held, until);
+        if (rc < 0)
+            return rc == -ETIMEDOUT ? 0 : rc;
+        c->holding = c->held.kind != REQUEST_WAKE;
+    }
+    return tr_sleep_until(until);
+}
+
+/* Connects, however long it takes. Returns 0, -EPIPE (no request will come any more), -ECANCELED. */
+static int reconnect(struct connection *c)
+{
+    const struct redis_options *options = &c->redis->options;
+    const struct redis_url *url = &c->redis->url;
+    char why[256], said[256] = "";
+    for (;;) {
+        int rc = c->pause > 0 ? pause_dialing(c) : 0;
+        if (rc < 0)
+            return rc;
+        c->pause = c->pause > 0 ? c->pause * 2 : options->backoff_ns;
+        if (c->pause > options->most_backoff_ns)
+            c->pause = options->most_backoff_ns;
+        rc = redis_connection_dial(c, TR_FOREVER, why);
+        if (rc == 0)
+            break;
+        if (rc == -ECANCELED)
+            return rc;
+        if (strcmp(why, said) != 0)
+            tr_log(TR_LOG_WARNING, "redis %s:%u: %s; trying again", url->host, url->port, why);
+        memcpy(said, why, sizeof said);
+    }
+    add(&c->counters.connects, 1);
+    tr_log(TR_LOG_INFO, "redis %s:%u: connected again", url->host, url->port);
+    return 0;
+}
+
+/* ---- writer: a line's life ---------------------------------------------------------------------------------------- */
+
+/* A new line: the reader starts. */
+static int attach(struct connection *c)
+{
+    c->lost = 0;
+    c->draining = false;
+    c->forwarded = c->written = c->answered = 0;
+    c->in_start = c->in_end = 0;
+    c->parser = (struct redis_parser){ .most_bytes = c->redis->options.max_reply_bytes };
+    /* keep_expired: a caller who has gone keeps its place in the order of replies. */
+    struct tr_actor_options options = {
+        .name = "redis reader",
+        .capacity = c->redis->options.in_flight,
+        .pin = TR_PIN_HERE,
+        .keep_expired = true,
+        .task = &c->reader_task,
+    };
+    return tr_spawn(&c->reader, reader_body, c, &options);
+}
+
+/*
+ * The line is over, or the writer is: ends the reader and closes the stream. Replies still come in for as long as the
+ * server sends them: to the end when we were stopped, for a moment when a write failed.
+ */
+static void detach(struct connection *c, bool cancelled)
+{
+    struct tr_shield shield;
+    c->draining = true;
+    tr_actor_stop(c->reader);
+    if (cancelled || (!c->lost && c->forwarded == c->answered))
+        tr_stream_abort(c->stream);
+    if (tr_task_join(c->reader_task, NULL, c->lost ? tr_after(LAST_REPLIES) : TR_FOREVER) < 0) {
+        tr_stream_abort(c->stream);
+        tr_shield_open(&shield, TR_FOREVER);
+        tr_task_join(c->reader_task, NULL, TR_FOREVER);
+        tr_shield_close(&shield);
+    }
+    tr_stream_close(c->stream);
+    c->stream = NULL;
+}
+
+static int writer_body(void *argument)
+{
+    struct connection *c = argument;
+    const struct redis_url *url = &c->redis->url;
+    int rc = 0;
+    while (rc == 0) {
+        if (!c->stream && (rc = reconnect(c)) < 0)
+            break;
+        rc = attach(c);
+        if (rc < 0)
+            break;
+        rc = serve(c);
+        c->stopped = rc == -EPIPE;
+        if (rc == 0)
+            tr_log(TR_LOG_WARNING, "redis %s:%u: connection lost (%s)", url->host, url->port, strerror(-c->lost));
+        detach(c, rc == -ECANCELED);
+        if (c->answered > 0)
+            c->pause = 0; /* it was a good one: try again at once; else a server that throws us out keeps us away */
+    }
+    if (c->stream)
+        tr_stream_close(c->stream);
+    c->stream = NULL;
+    if (c->holding)
+        fail(c, c->held.reply, REDIS_NOT_SENT);
+    return rc == -EPIPE ? 0 : rc;
+}
+
+int redis_connection_start(struct connection *c, int pin)
+{
+    c->jitter = ((uint64_t)tr_clock() ^ (uintptr_t)c) | 1;
+    c->in_capacity = IN_BYTES;
+    c->in = malloc(IN_BYTES);
+    c->out = malloc(OUT_BYTES);
+    c->ends = malloc(OUT_REQUESTS * sizeof *c->ends);
+    if (!c->in || !c->out || !c->ends)
+        return -ENOMEM;
+    struct tr_actor_options options = {
+        .name = "redis writer",
+        .capacity = c->redis->options.queue,
+        .pin = pin,
+        .task = &c->writer_task,
+    };
+    return tr_spawn(&c->writer, writer_body, c, &options);
+}
+
+void redis_connection_deinit(struct connection *c)
+{
+    free(c->in);
+    free(c->out);
+    free(c->ends);
 }

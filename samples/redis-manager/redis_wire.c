@@ -441,6 +441,7 @@ int redis_parse(struct redis_parser *parser, const char *bytes, size_t count, st
     int rc = element.type != REDIS_ARRAY && parser->values == 1 ? build_single(reply, &element)
                                                                 : build_array(parser, bytes, reply);
     *used = parser->scanned;
-    *parser = (struct redis_parser){ .most_bytes = parser->most_bytes };
+    parser->scanned = 0;
+    parser->values = 0;
     return rc;
 }

@@ -1,13 +1,17 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
+# shellcheck disable=SC2153 # FAILED belongs to tally.sh
+#
 # build.sh: building a directory, and running what it holds. Source it, after tally.sh for the test_ functions.
 #
 #   build_dir DIR [OPTIONS]    configures (again, if the options have changed) and builds; quiet unless it fails
+#   build_checked NAME DIR     the same as a counted step; its status tells
 #   backend_works NAME         whether this kernel lets us use uring (epoll always works)
 #   sanitizer_environment      what the sanitizers' run-time libraries are told
 #   test_suites PREFIX DIR     the check suites of DIR: on each backend, and those that need none
 #   test_models BOUND [core]   the models (all, or the four core ones) at that preemption bound
+#   test_quick                 ./run test
 #   test_e2e PREFIX DIR        the end-to-end scripts on the programs of DIR, on each backend
 
 # Runs quietly into build/log/NAME.log; on failure shows the end of it and returns non-zero.
@@ -38,6 +42,17 @@ build_dir()
         echo "$stamp" >"$dir/.options"
     fi
     build_quietly "build-$name" ninja -C "$dir" ${JOBS:+-j "$JOBS"}
+}
+
+# What build/ and build/asan are configured with, by whatever command.
+BUILD_OPTIONS=(-Dtests=disabled -Db_ndebug=true)
+ASAN_BUILD_OPTIONS=("-Db_sanitize=address,undefined" -Dtests=enabled -Dwerror=true)
+
+build_checked()
+{
+    local before=$FAILED
+    tally "$1: build" build_dir "${@:2}"
+    [ "$FAILED" -eq "$before" ]
 }
 
 backend_works()
@@ -87,4 +102,18 @@ test_models()
 {
     local bound=$1 which=${2:-all}
     tally_skip "models ($which) at bound $bound" "not wired yet"
+}
+
+# One compiler, sanitizers, both backends.
+test_quick()
+{
+    echo "== test"
+    sanitizer_environment
+    if build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}"; then
+        test_suites "" build/asan
+        test_e2e "" build/asan
+    fi
+    if build_checked plain build "${BUILD_OPTIONS[@]}"; then
+        test_models 2
+    fi
 }

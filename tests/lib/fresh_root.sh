@@ -14,6 +14,7 @@ shift 2
 source_tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # The mirror that this machine's own apt uses for Debian.
+# shellcheck disable=SC2016 # a name of apt's own
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -m 1 -E '/debian/?$' || true)
 
 if [ ! -e "$target/.complete" ]; then

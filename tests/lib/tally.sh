@@ -65,7 +65,7 @@ tally_meson()
     # shellcheck disable=SC2086 # two numbers
     tally_result "$name" "$status" ${counts:-0 1}
 }
-LOG_BASE=test
+LOG_BASE="test"
 
 tally_skip()
 {

@@ -24,7 +24,8 @@ export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=
 
 shared=$(find "$libdir" -name 'libtroupe.so.*' -type f)
 archive=$(find "$libdir" -name libtroupe.a)
-[ -n "$shared" ] && [ -n "$archive" ] || complain "a library is missing: '$shared' '$archive'"
+[ -n "$shared" ] || complain "no shared library"
+[ -n "$archive" ] || complain "no static library"
 for header in include/troupe.h include/troupe/*.h; do
     cmp "$header" "$stage$prefix/$header" || complain "$header is not installed"
 done

@@ -79,7 +79,8 @@ struct thread {
     bool (*ready)(const void *argument);
     const void *argument;
     struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
-    uint16_t read_count, last_read_count;
+    uint16_t read_count, last_read_count, repeats;
+    uint64_t turn, last_turn;               /* hash of what the turn did, by values */
     bool impure;                            /* has done more than read since the last turn */
     bool fresh;                             /* was just chosen: its next step needs no choice */
     bool has_base;

@@ -240,8 +240,11 @@ static void run_alone(void)
     struct thread *thread = tri_engine_thread();
     const struct model_case *test = engine.test;
     engine.alone = true;
+    bool tracing = engine.tracing;
+    engine.tracing = tracing && engine.options.verbose;
     if (test->setup)
         test->setup();
+    engine.tracing = tracing;
     thread->now.at[0]++;
     for (unsigned i = 0; i < MODEL_THREADS && test->threads[i].body; i++) {
         struct thread *other = &engine.threads[i + 1];
@@ -288,7 +291,8 @@ static void wait_as(enum thread_state state)
 
 /*
  * A turn of a spin that read the very same stores as the turn before, and did nothing else, leads nowhere: the execution
- * in which the thread waited a while longer is searched anyway.
+ * in which the thread waited a while longer is searched anyway. A turn that also wrote is cut when it does the very same
+ * for the third time: fairness, since a thread may read what is old again, but not for ever.
  */
 void tri_explore_spin(void)
 {
@@ -298,6 +302,11 @@ void tri_explore_spin(void)
     if (!thread->impure && thread->read_count > 0 && thread->read_count == thread->last_read_count &&
         memcmp(thread->reads, thread->last_reads, thread->read_count * sizeof *thread->reads) == 0)
         tri_explore_leave(LEAVE_PRUNED);
+    thread->repeats = thread->turn == thread->last_turn ? thread->repeats + 1 : 0;
+    if (thread->repeats > 1)
+        tri_explore_leave(LEAVE_PRUNED);
+    thread->last_turn = thread->turn;
+    thread->turn = 0;
     memcpy(thread->last_reads, thread->reads, sizeof thread->reads);
     thread->last_read_count = thread->read_count;
     thread->read_count = 0;
@@ -382,7 +391,8 @@ static int run_execution(void)
     for (unsigned i = 0; i < THREADS; i++) {
         struct thread *thread = &engine.threads[i];
         thread->now = thread->released = thread->acquirable = (struct clock){ 0 };
-        thread->read_count = thread->last_read_count = 0;
+        thread->read_count = thread->last_read_count = thread->repeats = 0;
+        thread->turn = thread->last_turn = 0;
         thread->impure = thread->fresh = false;
         thread->state = THREAD_NONE;
     }

@@ -158,6 +158,19 @@ static void run_mutant(const struct model *model, struct mutant *mutant, unsigne
     }
 }
 
+/* Reached only where failing is right. */
+static bool is_aside(const struct model *model, const bool *reached, unsigned site)
+{
+    bool any = false;
+    for (unsigned c = 0; model->cases[c].name; c++)
+        if (reached[c * SITE_LIMIT + site]) {
+            any = true;
+            if (!model->cases[c].fails && !model->cases[c].skip_mutants)
+                return false;
+        }
+    return any;
+}
+
 static void run_mutants(const struct model *model, const bool *reached, const char *only)
 {
     bool own = false;
@@ -165,7 +178,7 @@ static void run_mutants(const struct model *model, const bool *reached, const ch
         own |= model->cases[c].mutate_own;
     for (const struct model_site *site = model->sites; site < model->sites_end; site++) {
         unsigned index = (unsigned)(site - model->sites);
-        if (is_own(site) && !own)
+        if ((is_own(site) && !own) || is_aside(model, reached, index))
             continue;
         for (unsigned failure = 0; failure <= (site->kind == MODEL_CAS); failure++) {
             unsigned weaker[2], order = failure ? site->failure : site->order;

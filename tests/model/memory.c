@@ -172,6 +172,7 @@ static unsigned begin(const struct model_site *site)
 static void end(const struct model_site *site, uint64_t what, uint64_t value)
 {
     struct thread *thread = tri_engine_thread();
+    thread->turn = tri_engine_mix(thread->turn, tri_engine_mix(site_index(site), value));
     uint64_t event = tri_engine_mix((uint64_t)engine.current << 32 | thread->now.at[engine.current], site_index(site));
     engine.hash += tri_engine_mix(tri_engine_mix(event, what), value);
     thread->now.at[engine.current]++;

@@ -37,7 +37,8 @@ static uint32_t pop(void)
         if ((old & 255) == 0)
             return 0;
         next = tri_load(&node[old & 255].next, TRI_RELAXED);
-    } while (!tri_cas(&head, &old, ((old & ~255u) + version_step) | next, TRI_ACQUIRE, TRI_ACQUIRE));
+        /* The version says that this is the very store that `old` was acquired from. */
+    } while (!tri_cas(&head, &old, ((old & ~255u) + version_step) | next, TRI_RELAXED, TRI_ACQUIRE));
     return old & 255;
 }
 

@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# full.sh: ./run test full. Everything, in parts that can be started alone and are not run again once they have passed.
+#
+# The one idea: a part that has passed leaves a marker in build/full/ with the fingerprint of the tree it ran on (every
+# file but build/). Interrupt it at will; the next run goes on with what is left.
+#
+#   ./run test full              all parts
+#   ./run test full list         names them
+#   ./run test full PART...      these parts, whether they have passed before or not
+#   FUZZ_SECONDS=600             how long each fuzzer runs
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export ROOT LC_ALL=C.UTF-8
+cd "$ROOT"
+# shellcheck source=tests/lib/packages.sh
+. tests/lib/packages.sh
+# shellcheck source=tests/lib/build.sh
+. tests/lib/build.sh
+# shellcheck source=tests/lib/tally.sh
+. tests/lib/tally.sh
+# shellcheck source=tests/lint.sh
+. tests/lint.sh
+
+PARTS='quick            ./run test: gcc, address and undefined sanitizers, both backends, models at bound 2, end to end
+lint             ./run lint
+gcc-release      gcc, optimised, without assertions, -Werror
+gcc-debug        gcc, not optimised, with assertions, -Werror
+clang-release    clang, optimised, without assertions, -Werror
+clang-debug      clang, not optimised, with assertions, -Werror
+clang-asan       clang, address and undefined sanitizers
+gcc-tsan         gcc, thread sanitizer
+clang-tsan       clang, thread sanitizer
+migrate          every wake moves its task to another worker (address sanitizer)
+no-caches        every stack, record and slot through the shared lists (address sanitizer)
+stress           the stress programs at ten times their size
+models           every model at bound 3
+mutants          every memory order weakened by one step: each must be caught
+fuzz             each fuzzer for FUZZ_SECONDS
+aarch64          cross build, and what needs no ring under qemu-user
+debian12         ./run demo and ./run test in a fresh Debian 12 root
+debian13         ./run demo and ./run test in a fresh Debian 13 root'
+
+part_names()
+{
+    awk '{print $1}' <<<"$PARTS"
+}
+
+# variant NAME OPTIONS...: builds build/NAME and runs the suites there
+variant()
+{
+    local name=$1
+    shift
+    build_checked "$name" "build/$name" -Dtests=enabled -Dwerror=true "$@" || return 0
+    LOG_BASE=$name test_suites "$name: " "build/$name" ${WRAPPER:+"$WRAPPER"}
+    test_e2e "$name: " "build/$name"
+}
+
+part_quick()
+{
+    test_quick
+}
+
+part_lint()
+{
+    packages_need lint
+    lint_all
+}
+
+part_gcc-release()
+{
+    CC=gcc variant gcc-release -Dbuildtype=release -Db_ndebug=true
+}
+
+part_gcc-debug()
+{
+    CC=gcc variant gcc-debug -Dbuildtype=debug
+}
+
+part_clang-release()
+{
+    packages_need clang
+    CC=clang variant clang-release -Dbuildtype=release -Db_ndebug=true
+}
+
+part_clang-debug()
+{
+    packages_need clang
+    CC=clang variant clang-debug -Dbuildtype=debug
+}
+
+part_clang-asan()
+{
+    packages_need clang
+    CC=clang variant clang-asan -Db_sanitize=address,undefined
+}
+
+# The thread sanitizer of these compilers cannot live with the widest randomisation of addresses.
+part_gcc-tsan()
+{
+    WRAPPER="setarch $(uname -m) -R" CC=gcc variant gcc-tsan -Db_sanitize=thread
+}
+
+part_clang-tsan()
+{
+    packages_need clang
+    WRAPPER="setarch $(uname -m) -R" CC=clang variant clang-tsan -Db_sanitize=thread
+}
+
+part_migrate()
+{
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    TR_TEST_MIGRATE=1 LOG_BASE=migrate test_suites "migrate: " build/asan
+}
+
+part_no-caches()
+{
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    TR_TEST_NO_CACHES=1 LOG_BASE=no-caches test_suites "no caches: " build/asan
+    TR_TEST_NO_CACHES=1 TR_TEST_MIGRATE=1 LOG_BASE=no-caches-migrate test_suites "no caches, migrating: " build/asan
+}
+
+part_stress()
+{
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    TR_STRESS=10 TR_TEST_TIMEOUT=1800 LOG_BASE=stress tally_meson "stress, ten times" build/asan --suite stress -t 10
+}
+
+part_models()
+{
+    build_checked plain build "${BUILD_OPTIONS[@]}" || return 0
+    test_models 3
+}
+
+part_mutants()
+{
+    build_checked plain build "${BUILD_OPTIONS[@]}" || return 0
+    test_models mutants
+}
+
+part_fuzz()
+{
+    local target name
+    packages_need clang
+    CC=clang build_checked fuzz build/fuzz -Dtests=disabled -Dfuzz=true -Dsamples=false \
+        -Db_sanitize=address,undefined || return 0
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        if [ ! -x "$target" ] || [ -d "$target" ]; then
+            continue # objects beside the programs
+        fi
+        name=${target##*/fuzz_}
+        mkdir -p "build/fuzz/corpus_$name"
+        tally "fuzz: $name for ${FUZZ_SECONDS:-600} s" "$target" -max_total_time="${FUZZ_SECONDS:-600}" -timeout=20 \
+            -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus_$name" "tests/fuzz/corpus_$name"
+    done
+}
+
+part_aarch64()
+{
+    packages_need arm64
+    tally "aarch64: foreign packages" bash tests/lib/aarch64.sh sysroot
+    tally "aarch64: build" bash tests/lib/aarch64.sh build
+    LOG_BASE=aarch64 TR_BACKEND=epoll tally_meson "aarch64: suites on epoll" build/aarch64 -t 10 --suite alone --suite epoll
+}
+
+part_debian12()
+{
+    part_root bookworm
+}
+
+part_debian13()
+{
+    part_root trixie
+}
+
+part_root()
+{
+    if [ "$(id -u)" -ne 0 ]; then
+        tally_skip "fresh $1" "making a root needs root"
+        return
+    fi
+    packages_need roots
+    tally "fresh $1: demo" bash tests/lib/fresh_root.sh "$1" "$ROOT/build/roots/$1" './run demo'
+    tally "fresh $1: test" bash tests/lib/fresh_root.sh "$1" "$ROOT/build/roots/$1" './run test'
+}
+
+fingerprint()
+{
+    find . \( -path ./build -o -path ./.git -o -path './build-*' \) -prune -o -type f -print0 | LC_ALL=C sort -z |
+        xargs -0 sha256sum | sha256sum | cut -c1-40
+}
+
+# run_part NAME: in a shell of its own, so that no part leaves anything in the next one's environment
+run_part()
+{
+    local name=$1 before=$FAILED_TOTAL counts
+    echo "== $name: $(sed -n "s/^$name  *//p" <<<"$PARTS")"
+    (
+        sanitizer_environment
+        "part_$name"
+        printf '%s %s\n' "$PASSED" "$FAILED" >build/full/.counts
+        printf 'failed:  %s\n' ${FAILED_NAMES[@]+"${FAILED_NAMES[@]}"} >build/full/.failed
+    ) || echo "0 1" >build/full/.counts
+    read -r counts before <build/full/.counts
+    PASSED_TOTAL=$((PASSED_TOTAL + counts)) FAILED_TOTAL=$((FAILED_TOTAL + before))
+    if [ "$before" -eq 0 ]; then
+        echo "$FINGERPRINT $counts" >"build/full/$name"
+    else
+        rm -f "build/full/$name"
+        FAILED_PARTS+=("$name")
+    fi
+}
+
+main()
+{
+    local name known passed parts=()
+    PASSED_TOTAL=0 FAILED_TOTAL=0 FAILED_PARTS=()
+    if [ "${1:-}" = list ]; then
+        echo "$PARTS"
+        return
+    fi
+    mkdir -p build/full
+    FINGERPRINT=$(fingerprint)
+    for name in "$@"; do
+        part_names | grep -qx -e "$name" || {
+            echo "run: there is no part '$name' (./run test full list)" >&2
+            exit 2
+        }
+        parts+=("$name")
+    done
+    packages_need build test
+    redis_find
+    [ $# -gt 0 ] || read -r -d '' -a parts < <(part_names && printf '\0')
+    for name in "${parts[@]}"; do
+        known='' passed=0
+        if [ $# -eq 0 ] && [ -f "build/full/$name" ]; then
+            read -r known passed <"build/full/$name"
+        fi
+        if [ "$known" = "$FINGERPRINT" ]; then
+            echo "== $name: has passed for this tree"
+            PASSED_TOTAL=$((PASSED_TOTAL + passed))
+        else
+            run_part "$name"
+        fi
+    done
+    echo
+    [ "${#FAILED_PARTS[@]}" -eq 0 ] || echo "failed parts: ${FAILED_PARTS[*]}"
+    printf '%d passed, %d failed\n' "$PASSED_TOTAL" "$FAILED_TOTAL"
+    [ "$FAILED_TOTAL" -eq 0 ]
+}
+
+main "$@"

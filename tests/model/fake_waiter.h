@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake_waiter.h: the seam mailbox/waiter.h on model threads, for models of mailbox/. To be included once by a model.
+ *
+ * A wake leaves a token, a park takes it or blocks; with release and acquire, as actor/park.h promises ([P1]: after the
+ * park the waker's writes are visible), and no more. A cancel is a flag and a token. Deadlines do not pass by themselves:
+ * a thread that cancels stands for them.
+ */
+#ifndef FAKE_WAITER_H
+#define FAKE_WAITER_H
+
+#include <errno.h>
+
+#include "mailbox/waiter.h"
+#include "model.h"
+
+struct tri_task {
+    TRI_ATOMIC(uint32_t) token;
+    TRI_ATOMIC(uint32_t) cancelled;
+};
+
+static struct tri_task fake_tasks[MODEL_THREADS + 1];
+
+struct tri_task *tri_self(void)
+{
+    return &fake_tasks[model_self() + 1];
+}
+
+bool tri_in_task(void)
+{
+    return true;
+}
+
+void tri_wake(struct tri_task *task)
+{
+    tri_fetch_or(&task->token, 1u, TRI_RELEASE);
+}
+
+static inline void fake_cancel(struct tri_task *task)
+{
+    tri_fetch_or(&task->cancelled, 1u, TRI_RELAXED);
+    tri_wake(task);
+}
+
+int tri_cancel_check(void)
+{
+    return tri_load(&tri_self()->cancelled, TRI_RELAXED) ? -ECANCELED : 0;
+}
+
+static bool fake_has_token(const void *task)
+{
+    const struct tri_task *parked = task;
+    return model_peek(&parked->token) != 0;
+}
+
+void tri_park_tail(enum tri_wait on)
+{
+    (void)on;
+    model_block(fake_has_token, tri_self());
+    tri_exchange(&tri_self()->token, 0u, TRI_ACQUIRE);
+}
+
+int tri_park(tr_time deadline, enum tri_wait on)
+{
+    (void)deadline;
+    if (tri_cancel_check() < 0)
+        return -ECANCELED;
+    tri_park_tail(on);
+    return tri_cancel_check();
+}
+
+int tri_budget(void)
+{
+    return 0;
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mailbox_parts.h: the real mailbox with its constants shrunken, one record and its consumer, for the models of it.
+ * To be included once by a model.
+ */
+#ifndef MAILBOX_PARTS_H
+#define MAILBOX_PARTS_H
+
+#include <string.h>
+
+#include "fake_waiter.h"
+#include "mailbox/mailbox.h"
+
+#undef TRI_STORAGE_BITS
+#define TRI_STORAGE_BITS 4
+
+#include "mailbox/pool.c"
+#include "mailbox/storage.c"
+#include "mailbox/mailbox.c"
+
+enum { WARM = 3 }; /* threads whose cache holds a storage from the start */
+
+static struct {
+    struct tri_mailbox mailbox;
+    struct tri_mailbox_consumer consumer;
+    TRI_ATOMIC(uint64_t) life;
+} record;
+
+static struct tri_storage_cache caches[MODEL_THREADS + 1];
+static TRI_ATOMIC(uint32_t) scheduled; /* the run queue: one actor, in it or not */
+
+static struct tri_storage_cache *my_cache(void)
+{
+    return &caches[model_self() + 1];
+}
+
+/* What a sender holds. */
+static struct tri_mailbox_ref ref_of(uint64_t generation)
+{
+    return (struct tri_mailbox_ref){ &record.mailbox, &record.consumer, &record.life, generation };
+}
+
+static void put_in_queue(bool schedule)
+{
+    if (schedule)
+        model_assert(tri_exchange(&scheduled, 1u, TRI_ACQ_REL) == 0);
+}
+
+static bool is_scheduled(const void *unused)
+{
+    (void)unused;
+    return model_peek(&scheduled) != 0;
+}
+
+static void take_from_queue(void)
+{
+    model_block(is_scheduled, NULL);
+    tri_exchange(&scheduled, 0u, TRI_ACQ_REL);
+}
+
+/* A clean storage of the right shape in the cache of each thread. */
+static void warm(uint32_t bytes, uint32_t capacity)
+{
+    struct tri_storage *made[WARM];
+    uint32_t place_bytes = (uint32_t)(sizeof(struct tri_place) + bytes + PLACE_UNIT - 1) / PLACE_UNIT * PLACE_UNIT;
+    for (int i = 0; i < WARM; i++)
+        made[i] = tri_storage_take(NULL, place_bytes, places_for(capacity));
+    for (int i = 0; i < WARM; i++)
+        tri_storage_give(&caches[i + 1], made[i]);
+}
+
+static void begin_record(uint32_t capacity, uint32_t bytes, bool idle)
+{
+    warm(bytes, capacity);
+    tri_mailbox_construct(&record.mailbox, &record.consumer);
+    tri_store(&record.life, UINT64_C(1) << TRI_LIFE_SHIFT, TRI_RELAXED);
+    tri_mailbox_init(&record.mailbox, &record.consumer, capacity, bytes, idle);
+}
+
+/* None lost, none doubled: all storages are in caches or in the shared list. */
+static void check_storages(unsigned in_use)
+{
+    unsigned found = 0, made = shared.next_index - 1;
+    for (unsigned t = 0; t <= MODEL_THREADS; t++)
+        for (struct tri_storage *storage = caches[t].head[0]; storage; storage = storage->next)
+            model_assert(++found <= made);
+    for (struct tri_storage *storage = shared.head[0]; storage; storage = storage->next)
+        model_assert(++found <= made);
+    model_assert(found + in_use == made);
+}
+
+#endif

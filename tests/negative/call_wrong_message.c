@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* refused: not of the address's type */
+#include "tests/negative/common.h"
+
+int negative_case(struct apple_address apples, struct pear_address pears)
+{
+    (void)apples;
+    (void)pears;
+#ifdef MISTAKE
+    long answer;
+    return tr_call(apples, &answer, TR_FOREVER, &(struct pear){ .weight = 1 });
+#else
+    int answer;
+    return tr_call(apples, &answer, TR_FOREVER, &(struct apple){ .weight = 1 });
+#endif
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* refused: tri_answer */
+#include "tests/negative/common.h"
+
+int negative_case(struct apple_address apples, struct pear_address pears)
+{
+    (void)apples;
+    (void)pears;
+#ifdef MISTAKE
+    return tr_reply_error(apples, 1);
+#else
+    struct apple apple = { 0 };
+    return tr_reply_error(apple.reply, 1);
+#endif
+}

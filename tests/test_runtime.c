@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_runtime.c: starting and ending by the promises of troupe/runtime.h: tr_run, tr_start beside foreign code, several
+ * runtimes at once, the phases of a shutdown, signals, logs and counters.
+ */
+#include "tests/support.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+static int return_argument(void *argument)
+{
+    return (int)(intptr_t)argument;
+}
+
+static int echo_loop(void *argument)
+{
+    struct number message;
+    (void)argument;
+    while (tr_receive(&message, TR_FOREVER) == 0)
+        tr_reply(message.reply, &message.value);
+    return 0;
+}
+
+static int sleep_for_ever(void *argument)
+{
+    int rc = tr_sleep(TR_FOREVER);
+    if (argument)
+        atomic_store((atomic_int *)argument, rc);
+    return rc == -ECANCELED ? 0 : rc;
+}
+
+/* ---- tr_run --------------------------------------------------------------------------------------------------- */
+
+START_TEST(run_returns_mains_result)
+{
+    struct tr_options options = test_options(0);
+    static const int results[] = { 0, 1, -1, -EINVAL, INT32_MAX };
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+        expect_int(tr_run(&options, return_argument, (void *)(intptr_t)results[i]), results[i]);
+    expect_int(tr_run(NULL, return_argument, (void *)3), 3);
+}
+END_TEST
+
+START_TEST(run_many_times_leaves_nothing)
+{
+    struct tr_options options = test_options(0);
+    for (int i = 0; i < 100; i++)
+        expect_int(tr_run(&options, return_argument, (void *)(intptr_t)i), i);
+}
+END_TEST
+
+static void run_inside(void)
+{
+    struct tr_runtime *runtime;
+    expect_int(tr_run(NULL, return_argument, NULL), -EDEADLK);
+    expect_int(tr_start(&runtime, NULL), -EDEADLK);
+}
+
+START_TEST(run_in_a_task_edeadlk)
+{
+    test_run(0, run_inside);
+}
+END_TEST
+
+START_TEST(options_impossible_einval)
+{
+    struct tr_runtime *runtime;
+    static const struct tr_options bad[] = {
+        { .workers = 1000000 },
+        { .workers = UINT32_MAX },
+        { .backend = (enum tr_backend)77 },
+        { .stop_ns = -1 },
+        { .shutdown_ns = -1 },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        expect_int(tr_run(&bad[i], return_argument, NULL), -EINVAL);
+        expect_int(tr_start(&runtime, &bad[i]), -EINVAL);
+    }
+    struct tr_options huge = { .stack_bytes = SIZE_MAX / 2 };
+    int rc = tr_run(&huge, return_argument, NULL);
+    expect(rc == -EINVAL || rc == -ENOMEM);
+}
+END_TEST
+
+static unsigned workers_wanted;
+
+static int report_worker(void *argument)
+{
+    expect_int(tr_worker_index(), (int)(intptr_t)argument);
+    return 0;
+}
+
+static void check_workers(void)
+{
+    expect_int(tr_worker_count(), workers_wanted);
+    expect(tr_worker_index() >= 0 && tr_worker_index() < (int)workers_wanted);
+    expect(tr_backend_kind() == TR_BACKEND_URING || tr_backend_kind() == TR_BACKEND_EPOLL);
+    for (unsigned i = 0; i < workers_wanted; i++) {
+        struct tr_task task;
+        struct tr_task_options options = { .pin = TR_PIN((int)i) };
+        expect_int(tr_task_spawn(&task, report_worker, (void *)(intptr_t)i, &options), 0);
+        expect_int(test_join(task), 0);
+    }
+}
+
+START_TEST(options_workers_1_to_4_all_run_tasks)
+{
+    for (workers_wanted = 1; workers_wanted <= 4; workers_wanted++)
+        test_run(workers_wanted, check_workers);
+}
+END_TEST
+
+static void check_backend(void)
+{
+    expect_int(tr_backend_kind(), TR_BACKEND_EPOLL);
+}
+
+START_TEST(options_from_the_environment)
+{
+    setenv("TR_WORKERS", "3", 1);
+    setenv("TR_BACKEND", "epoll", 1);
+    workers_wanted = 3;
+    test_run(0, check_workers);
+    test_run(0, check_backend);
+    workers_wanted = 2;
+    test_run(2, check_workers); /* an option wins over the environment */
+    struct tr_options options = test_options(1);
+    options.backend = TR_BACKEND_EPOLL;
+    unsetenv("TR_BACKEND");
+    test_run_with(&options, check_backend);
+}
+END_TEST
+
+/* ---- shutdown ------------------------------------------------------------------------------------------------- */
+
+static atomic_int handled, cancelled_rc;
+
+static int count_message(void *state, void *message)
+{
+    (void)state;
+    (void)message;
+    expect_int(tr_yield(), 0);
+    atomic_fetch_add(&handled, 1);
+    return 0;
+}
+
+static void leave_work(void)
+{
+    struct number_address actor = test_handler(count_message, NULL, 32, NULL);
+    for (int i = 0; i < 20; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+    expect_int(tr_task_spawn(NULL, sleep_for_ever, &cancelled_rc, NULL), 0);
+    test_loop(echo_loop, NULL, 4, NULL);
+}
+
+START_TEST(shutdown_actors_drain_and_tasks_are_cancelled)
+{
+    struct tr_options options = test_options(0);
+    options.stop_ns = 200 * TR_MILLISECOND;
+    test_run_with(&options, leave_work);
+    expect_int(atomic_load(&handled), 20);
+    expect_int(atomic_load(&cancelled_rc), -ECANCELED);
+}
+END_TEST
+
+static int spawn_while_shutting_down(void *argument)
+{
+    struct number_address actor;
+    expect_int(tr_sleep(TR_FOREVER), -ECANCELED);
+    atomic_store((atomic_int *)argument, tr_task_spawn(NULL, return_argument, NULL, NULL));
+    expect_int(tr_spawn(&actor, echo_loop, NULL, NULL), -ECANCELED);
+    return 0;
+}
+
+static void leave_spawner(void)
+{
+    expect_int(tr_task_spawn(NULL, spawn_while_shutting_down, &cancelled_rc, NULL), 0);
+}
+
+START_TEST(shutdown_refuses_new_tasks_ecanceled)
+{
+    test_run(0, leave_spawner);
+    expect_int(atomic_load(&cancelled_rc), -ECANCELED);
+}
+END_TEST
+
+static int shut_down_from_inside(void *argument)
+{
+    (void)argument;
+    test_loop(echo_loop, NULL, 4, NULL);
+    expect_int(tr_shutdown(tr_after(LONG_TIME)), 0);
+    return tr_sleep(TR_FOREVER);
+}
+
+START_TEST(shutdown_from_inside_cancels_main)
+{
+    struct tr_options options = test_options(0);
+    expect_int(tr_run(&options, shut_down_from_inside, NULL), -ECANCELED);
+}
+END_TEST
+
+static int raise_signal(void *argument)
+{
+    expect_int(kill(getpid(), (int)(intptr_t)argument), 0);
+    return tr_sleep(LONG_TIME);
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&handled, 1);
+}
+
+START_TEST(signal_begins_the_shutdown_with_main_cancelled)
+{
+    struct tr_options options = test_options(0);
+    struct sigaction before = { .sa_handler = note_signal }, after;
+    sigaction(SIGTERM, &before, NULL);
+    sigaction(SIGINT, &before, NULL);
+    expect_int(tr_run(&options, raise_signal, (void *)SIGTERM), -ECANCELED);
+    expect_int(tr_run(&options, raise_signal, (void *)SIGINT), -ECANCELED);
+    expect_int(atomic_load(&handled), 0);
+    sigaction(SIGTERM, NULL, &after);
+    expect(after.sa_handler == note_signal); /* given back */
+    sigaction(SIGINT, NULL, &after);
+    expect(after.sa_handler == note_signal);
+}
+END_TEST
+
+static void raise_and_go_on(void)
+{
+    expect_int(kill(getpid(), SIGTERM), 0);
+    wait_until(atomic_load(&handled) == 1);
+    expect_int(tr_sleep(5 * TR_MILLISECOND), 0);
+}
+
+START_TEST(signal_left_alone_with_keep_signals)
+{
+    struct tr_options options = test_options(0);
+    struct sigaction mine = { .sa_handler = note_signal };
+    sigaction(SIGTERM, &mine, NULL);
+    options.keep_signals = true;
+    test_run_with(&options, raise_and_go_on);
+    expect_int(atomic_load(&handled), 1);
+}
+END_TEST
+
+static atomic_int release_stuck;
+
+/* Deaf to cancellation until it is released. */
+static int stay_stuck(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&release_stuck)) {
+        tr_cancel_taken();
+        tr_sleep(TR_MILLISECOND);
+    }
+    return 0;
+}
+
+static int stay_stuck_in_a_receive(void *argument)
+{
+    struct tr_shield shield;
+    struct number message;
+    (void)argument;
+    tr_shield_open(&shield, TR_FOREVER);
+    while (!atomic_load(&release_stuck))
+        if (tr_receive(&message, tr_after(10 * TR_MILLISECOND)) == -EPIPE)
+            tr_sleep(TR_MILLISECOND);
+    tr_shield_close(&shield);
+    return 0;
+}
+
+START_TEST(shutdown_with_stuck_tasks_names_them_and_etimedout)
+{
+    struct tr_runtime *runtime;
+    struct tr_options options = test_options(0);
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_task_options task = { .name = "stuck-in-the-mud", .runtime = runtime };
+    expect_int(tr_task_spawn(NULL, stay_stuck, NULL, &task), 0);
+    struct number_address actor;
+    struct tr_actor_options stuck = { .name = "deaf-actor", .runtime = runtime };
+    expect_int(tr_spawn(&actor, stay_stuck_in_a_receive, NULL, &stuck), 0);
+    test_log_capture(TR_LOG_INFO);
+    expect_int(tr_stop(runtime, tr_after(300 * TR_MILLISECOND)), -ETIMEDOUT);
+    expect(test_log_has("stuck-in-the-mud"));
+    expect(test_log_has("deaf-actor"));
+    expect_int(tr_stop(runtime, tr_after(20 * TR_MILLISECOND)), -ETIMEDOUT);
+    atomic_store(&release_stuck, 1);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    test_log_release();
+}
+END_TEST
+
+/* ---- tr_start, several runtimes ------------------------------------------------------------------------------- */
+
+START_TEST(start_and_stop_many_times_leave_nothing)
+{
+    struct tr_options options = test_options(0);
+    for (int i = 0; i < 50; i++) {
+        struct tr_runtime *runtime;
+        expect_int(tr_start(&runtime, &options), 0);
+        if (i % 2) {
+            struct number_address actor;
+            struct tr_actor_options actor_options = { .runtime = runtime };
+            expect_int(tr_spawn(&actor, echo_loop, NULL, &actor_options), 0);
+            expect_int(test_ask(actor, 0, i), i);
+        }
+        expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    }
+}
+END_TEST
+
+START_TEST(address_after_runtime_gone_esrch)
+{
+    struct tr_options options = test_options(0);
+    struct tr_runtime *runtime;
+    struct number_address actor;
+    struct tr_task task, sleeper;
+    struct tr_actor_info info;
+    int64_t answer;
+    for (int round = 0; round < 10; round++) {
+        expect_int(tr_start(&runtime, &options), 0);
+        struct tr_actor_options actor_options = { .task = &task, .runtime = runtime };
+        struct tr_task_options task_options = { .runtime = runtime };
+        expect_int(tr_spawn(&actor, echo_loop, NULL, &actor_options), 0);
+        expect_int(tr_task_spawn(&sleeper, sleep_for_ever, NULL, &task_options), 0);
+        expect_int(test_ask(actor, 0, 5), 5);
+        expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), -ESRCH);
+        expect_int(tr_try_send(actor, &(struct number){ .value = 1 }), -ESRCH);
+        expect_int(tr_call(actor, &answer, TR_FOREVER, &(struct number){ .value = 1 }), -ESRCH);
+        expect_int(tr_actor_stop(actor), -ESRCH);
+        expect_int(tr_actor_info(actor, &info), -ESRCH);
+        expect_int(tr_task_cancel(task), -ESRCH);
+        expect_int(tr_task_cancel(sleeper), -ESRCH);
+        expect_int(tr_task_join(task, NULL, TR_FOREVER), -ESRCH);
+        expect_int(tr_task_join(sleeper, NULL, TR_FOREVER), -ESRCH);
+    }
+}
+END_TEST
+
+static struct number_address far_echo;
+
+static void ask_far(void)
+{
+    for (int i = 0; i < 200; i++)
+        expect_int(test_ask(far_echo, 0, i), i);
+}
+
+static void *run_ask_far(void *argument)
+{
+    (void)argument;
+    test_run(0, ask_far);
+    return NULL;
+}
+
+START_TEST(runtimes_several_at_once_call_each_other)
+{
+    struct tr_options options = test_options(1);
+    struct tr_runtime *runtime;
+    pthread_t threads[3];
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_actor_options actor_options = { .capacity = 2, .runtime = runtime };
+    expect_int(tr_spawn(&far_echo, echo_loop, NULL, &actor_options), 0);
+    for (int i = 0; i < 3; i++)
+        expect_int(pthread_create(&threads[i], NULL, run_ask_far, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        expect_int(pthread_join(threads[i], NULL), 0);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+END_TEST
+
+static int keep_for_ever(void *argument)
+{
+    struct number message;
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    atomic_store((atomic_int *)argument, 1);
+    while (tr_receive(&message, TR_FOREVER) == 0)
+        continue;
+    return 0;
+}
+
+static void *call_far(void *argument)
+{
+    int64_t answer;
+    *(int *)argument = tr_call(far_echo, &answer, TR_FOREVER, &(struct number){ .value = 1 });
+    return NULL;
+}
+
+START_TEST(runtime_that_ends_resolves_calls_from_outside)
+{
+    struct tr_options options = test_options(0);
+    struct tr_runtime *runtime;
+    static atomic_int taken;
+    pthread_t thread;
+    int rc = 1;
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_actor_options actor_options = { .capacity = 2, .runtime = runtime };
+    expect_int(tr_spawn(&far_echo, keep_for_ever, &taken, &actor_options), 0);
+    expect_int(pthread_create(&thread, NULL, call_far, &rc), 0);
+    wait_until(atomic_load(&taken));
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    expect_int(pthread_join(thread, NULL), 0);
+    expect_int(rc, -EPIPE);
+}
+END_TEST
+
+/* ---- census, counters, logs ----------------------------------------------------------------------------------- */
+
+TASK_TEST(census_counts_tasks_and_their_stacks)
+{
+    struct tr_census before, now;
+    struct tr_task tasks[50];
+    tr_census(&before);
+    for (int i = 0; i < 50; i++)
+        tasks[i] = test_task(sleep_for_ever, NULL);
+    wait_until((tr_census(&now), now.stacks >= before.stacks + 50));
+    expect_int((int64_t)(now.tasks - before.tasks), 50);
+    for (int i = 0; i < 50; i++)
+        expect_int(tr_task_cancel(tasks[i]), 0);
+    for (int i = 0; i < 50; i++)
+        expect_int(test_join(tasks[i]), 0);
+    wait_until((tr_census(&now), now.tasks == before.tasks && now.stacks <= before.stacks + 1));
+}
+
+TASK_TEST(counters_grow)
+{
+    struct tr_counters before, after;
+    expect_int(tr_counters(&before), 0);
+    for (int i = 0; i < 20; i++)
+        expect_int(test_join(test_task(return_argument, NULL)), 0);
+    expect_int(tr_sleep(TR_MILLISECOND), 0);
+    expect_int(tr_counters(&after), 0);
+    expect(after.spawns - before.spawns >= 20);
+    expect(after.switches > before.switches);
+    expect(after.polls > before.polls);
+}
+
+START_TEST(log_goes_to_the_sink_down_to_its_level)
+{
+    test_log_capture(TR_LOG_WARNING);
+    tr_log(TR_LOG_ERROR, "loud %d", 1);
+    tr_log(TR_LOG_WARNING, "plain %d", 2);
+    tr_log(TR_LOG_INFO, "quiet %d", 3);
+    expect(test_log_has("loud 1"));
+    expect(test_log_has("plain 2"));
+    expect(!test_log_has("quiet 3"));
+    test_log_release();
+    expect(strlen(tr_version()) > 0);
+}
+END_TEST
+
+static void do_nothing(void)
+{
+}
+
+START_TEST(log_names_the_backend_at_start)
+{
+    struct tr_options options = test_options(1);
+    options.backend = TR_BACKEND_EPOLL;
+    test_log_capture(TR_LOG_INFO);
+    test_run_with(&options, do_nothing);
+    expect(test_log_has("epoll"));
+    test_log_release();
+}
+END_TEST
+
+int main(void)
+{
+    return test_main(
+        "runtime",
+        TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
+              options_impossible_einval, options_workers_1_to_4_all_run_tasks, options_from_the_environment,
+              shutdown_actors_drain_and_tasks_are_cancelled, shutdown_refuses_new_tasks_ecanceled,
+              shutdown_from_inside_cancels_main, signal_begins_the_shutdown_with_main_cancelled,
+              signal_left_alone_with_keep_signals, shutdown_with_stuck_tasks_names_them_and_etimedout,
+              start_and_stop_many_times_leave_nothing, address_after_runtime_gone_esrch,
+              runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
+              census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
+              log_names_the_backend_at_start));
+}
