@@ -92,12 +92,12 @@ static bool take_message(struct tri_task *task, void *message)
 }
 
 /* Goes idle and waits until there may be a message. Returns 0: look again. */
-static int await_message(struct tri_task *task, tr_time deadline, bool *retried)
+static inline __attribute__((always_inline)) int await_message(struct tri_task *task, tr_time deadline, bool *retried)
 {
     int rc;
     switch (tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()))) {
     case TRI_IDLE_DONE:
-        rc = tri_park(deadline, TRI_WAIT_MESSAGE);
+        rc = tri_park_task(tri_worker_here(), deadline, TRI_WAIT_MESSAGE);
         if (rc < 0)
             tri_mailbox_unidle(&task->mailbox);
         return rc;
@@ -107,7 +107,7 @@ static int await_message(struct tri_task *task, tr_time deadline, bool *retried)
         if (*retried) { /* a sender is between claim and publication: come back later, never spin */
             if (deadline <= tri_worker_here()->now)
                 return -ETIMEDOUT;
-            tri_suspend(tri_worker_here(), TRI_HOOK_REQUEUE);
+            tri_give_way(tri_worker_here());
         }
         *retried = true;
         return 0;

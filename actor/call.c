@@ -94,17 +94,30 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
 
 /* ---- calling -------------------------------------------------------------------------------------------------- */
 
+/* A foreign thread waits. */
+static __attribute__((noinline)) int park_thread(tr_time deadline)
+{
+    return tri_park(deadline, TRI_WAIT_REPLY);
+}
+
+/* Gives up, unless the answer is being written into our frame already. Returns true when we may leave. */
+static __attribute__((noinline)) bool give_up(struct tri_slot *slot)
+{
+    if (tri_reply_abandon(slot))
+        return true;
+    while (!tri_reply_done(slot))
+        tri_park_tail(TRI_WAIT_REPLY);
+    return false;
+}
+
 /* Waits for the answer in `slot`, which is free afterwards, or the replier's. */
-static int await_reply(struct tri_slot *slot, tr_time deadline)
+static inline __attribute__((always_inline)) int await_reply(struct tri_slot *slot, tr_time deadline)
 {
     while (!tri_reply_done(slot)) {
-        int rc = tri_park(deadline, TRI_WAIT_REPLY);
-        if (rc == 0)
-            continue;
-        if (tri_reply_abandon(slot))
+        struct tri_worker *worker = tri_worker_here();
+        int rc = worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY) : park_thread(deadline);
+        if (rc < 0 && give_up(slot))
             return rc;
-        while (!tri_reply_done(slot)) /* the answer is being written into our frame */
-            tri_park_tail(TRI_WAIT_REPLY);
     }
     int result = slot->result;
     tri_reply_free(tri_slot_cache(tri_worker_here()), slot);
@@ -112,7 +125,7 @@ static int await_reply(struct tri_slot *slot, tr_time deadline)
 }
 
 /* The target was idle and the request is in its mailbox: runs it at once if it may be, else queues it. */
-static inline void run_or_queue(struct tri_worker *worker, struct tri_task *target, tr_time deadline)
+static inline __attribute__((always_inline)) void run_or_queue(struct tri_worker *worker, struct tri_task *target, tr_time deadline)
 {
     if (!tri_task_is(target, TRI_TASK_HANDLER)) {
         tri_wake(target);

@@ -19,8 +19,6 @@
 #include "actor/scheduler.h"
 #include "actor/deadline.h"
 #include "actor/idle.h"
-#include "actor/sanitizer.h"
-#include "actor/switch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -176,7 +174,7 @@ static void park_commit(struct tri_worker *worker, struct tri_task *task)
         tri_mailbox_grant(&task->mailbox, &task->consumer, tri_storage_cache(worker));
 }
 
-static inline void run_hook(struct tri_worker *worker)
+void tri_arrive(struct tri_worker *worker)
 {
     enum tri_hook hook = worker->hook;
     worker->hook = TRI_HOOK_NONE;
@@ -205,20 +203,6 @@ static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
            "stack_bytes", worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
            worker->current ? tri_task_label(worker->current) : "?", (size_t)(stack->bytes / 1024));
     abort();
-}
-
-/* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
-static inline TRI_NO_TSAN void switch_stacks(struct tri_worker *worker, struct tri_stack *from, struct tri_stack *to)
-{
-    tri_count(&worker->switches);
-    worker->quota--;
-    if (__builtin_expect(!tri_stack_intact(from), 0))
-        die_of_overflow(worker, from);
-    worker->stack = to;
-    tri_asan_leave(&from->fake, to->low, to->bytes);
-    tri_fiber_switch(to->fiber);
-    tri_switch(&from->sp, to->sp);
-    tri_asan_arrive(from->fake);
 }
 
 static struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
@@ -272,11 +256,13 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
     }
 }
 
-void tri_suspend(struct tri_worker *worker, enum tri_hook hook)
+struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *from = worker->stack;
-    release_held(worker);
+    if (__builtin_expect(!tri_stack_intact(worker->stack), 0))
+        die_of_overflow(worker, worker->stack);
+    if (worker->held)
+        release_held(worker);
     if (worker->quota <= 0)
         tri_pass(worker);
     struct tri_task *next = next_task(worker);
@@ -285,49 +271,40 @@ void tri_suspend(struct tri_worker *worker, enum tri_hook hook)
         next = next_task(worker);
     }
     if (!next && hook == TRI_HOOK_REQUEUE && !worker->migrate)
-        return; /* a yield to nobody */
+        return NULL; /* a yield to nobody */
     if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park)) {
         if (next)
             tri_ready_last(worker, next);
-        return;
+        return NULL;
     }
     struct tri_stack *to = stack_for(worker, next);
     if (!to && !(to = scrape_stack(worker, hook, next)))
-        return;
-    int saved = *worker->errno_at;
-    self->stack = from;
+        return NULL;
+    self->stack = worker->stack;
     worker->hook = hook;
     worker->hook_task = self;
-    switch_stacks(worker, from, to);
-    worker = tri_worker_here();
-    run_hook(worker);
-    *worker->errno_at = saved;
+    return to;
 }
 
-bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next)
-{
-    return !worker->migrate && (next->pin == 0 || next->pin == worker->index + 1);
-}
-
-void tri_hold(struct tri_worker *worker, struct tri_task *next)
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *from = worker->stack;
     struct tri_stack *to = take_stack(worker, next->stack_class);
     if (!to) {
         tri_ready_last(worker, next);
-        return;
+        return NULL;
     }
-    int saved = *worker->errno_at;
-    self->stack = from;
+    self->stack = worker->stack;
     self->next = worker->held;
     worker->held = self;
     worker->hand = next;
     worker->current = NULL;
-    switch_stacks(worker, from, to);
-    worker = tri_worker_here();
-    run_hook(worker);
-    *worker->errno_at = saved;
+    return to;
+}
+
+void tri_give_way(struct tri_worker *worker)
+{
+    tri_suspend(worker, TRI_HOOK_REQUEUE);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------- */
@@ -355,7 +332,7 @@ static struct tri_task *after_task(struct tri_worker *worker)
 }
 
 /* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. */
-static void leave_loop(struct tri_worker *worker, struct tri_task *task)
+static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = stack_for(worker, task);
@@ -368,8 +345,8 @@ static void leave_loop(struct tri_worker *worker, struct tri_task *task)
     }
     worker->hook = TRI_HOOK_RELEASE;
     worker->hook_stack = from;
-    switch_stacks(worker, from, to);
-    run_hook(tri_worker_here());
+    tri_switch_stacks(worker, from, to);
+    tri_arrive(tri_worker_here());
 }
 
 /* The end of the worker: back to the thread's own stack. */
@@ -377,14 +354,14 @@ static void leave_worker(struct tri_worker *worker)
 {
     worker->hook = TRI_HOOK_RELEASE;
     worker->hook_stack = worker->stack;
-    switch_stacks(worker, worker->stack, &worker->os_stack);
-    run_hook(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
+    tri_switch_stacks(worker, worker->stack, &worker->os_stack);
+    tri_arrive(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
 }
 
 void tri_loop_entry(struct tri_stack *stack)
 {
     tri_asan_arrive(NULL);
-    run_hook(tri_worker_here());
+    tri_arrive(tri_worker_here());
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
         struct tri_task *task = worker->hand;
@@ -425,8 +402,8 @@ void tri_worker_loop(struct tri_worker *worker)
         tri_worker_tls = NULL;
         return;
     }
-    switch_stacks(worker, &worker->os_stack, loop);
-    run_hook(tri_worker_here());
+    tri_switch_stacks(worker, &worker->os_stack, loop);
+    tri_arrive(tri_worker_here());
     tri_stack_flush(&worker->stacks, worker->stack_class);
     tri_worker_tls = NULL;
 }

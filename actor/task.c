@@ -206,7 +206,7 @@ static void drain(struct tri_task *task)
         else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
             break;
         else
-            tri_suspend(worker, TRI_HOOK_REQUEUE);
+            tri_give_way(worker);
     }
     tri_mailbox_finish(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
 }
@@ -286,7 +286,7 @@ static bool is_done(struct tri_task *task)
 }
 
 /* We are in the join word. Waits for DONE; on an error leaves the word, unless the task has ended after all. */
-static int await_end(struct tri_task *task, uintptr_t self, int *result, tr_time deadline)
+static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uintptr_t self, int *result, tr_time deadline)
 {
     while (!is_done(task)) {
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
@@ -298,7 +298,7 @@ static int await_end(struct tri_task *task, uintptr_t self, int *result, tr_time
 }
 
 /* A task that lies unstarted in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
-static void run_unstarted(struct tri_task *task)
+static inline __attribute__((always_inline)) void run_unstarted(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current || task->stack || tri_task_is(task, TRI_TASK_HANDLER))

@@ -85,23 +85,18 @@ static int park_foreign(tr_time deadline)
     return 0;
 }
 
-/* The tightest of the task's shields bounds every deadline inside it. */
-static tr_time bounded(struct tri_worker *worker, tr_time deadline)
+tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
 {
     struct tr_shield *shield = worker->stack->shield;
     return shield && shield->tri_outer < deadline ? shield->tri_outer : deadline;
 }
 
-static void suspend_until(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
+bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
 {
     struct tri_task *task = worker->current;
     tri_store(&task->wait, (uint8_t)on, TRI_RELAXED);
     worker->stack->since = worker->now;
-    if (tri_deadline_arm(worker, task, deadline) < 0) { /* no memory for an alarm: look again after a turn */
-        tri_suspend(worker, TRI_HOOK_REQUEUE);
-        return;
-    }
-    tri_suspend(worker, TRI_HOOK_PARK);
+    return tri_deadline_arm(worker, task, deadline) == 0;
 }
 
 int tri_park(tr_time deadline, enum tri_wait on)
@@ -109,14 +104,7 @@ int tri_park(tr_time deadline, enum tri_wait on)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return park_foreign(deadline);
-    if (tri_task_cancelled(worker->current) && !worker->stack->shield)
-        return -ECANCELED;
-    deadline = bounded(worker, deadline);
-    if (deadline <= worker->now)
-        return -ETIMEDOUT;
-    if (!tri_park_consume(&worker->current->park))
-        suspend_until(worker, deadline, on);
-    return 0;
+    return tri_park_task(worker, deadline, on);
 }
 
 void tri_park_tail(enum tri_wait on)
@@ -125,7 +113,7 @@ void tri_park_tail(enum tri_wait on)
     if (!worker || !worker->current)
         park_foreign(TR_FOREVER);
     else if (!tri_park_consume(&worker->current->park))
-        suspend_until(worker, TR_FOREVER, on);
+        tri_suspend(worker, tri_note_wait(worker, TR_FOREVER, on) ? TRI_HOOK_PARK : TRI_HOOK_REQUEUE);
 }
 
 void tri_wake(struct tri_task *task)
@@ -197,7 +185,7 @@ int tr_yield(void)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return -EINVAL;
-    if (tri_task_cancelled(worker->current) && !worker->stack->shield)
+    if (tri_worker_cancelled(worker))
         return -ECANCELED;
     tri_suspend(worker, TRI_HOOK_REQUEUE);
     return 0;
@@ -209,7 +197,7 @@ void tr_shield_open(struct tr_shield *shield, tr_time deadline)
     if (!worker || !worker->current)
         return;
     shield->tri_above = worker->stack->shield;
-    shield->tri_outer = bounded(worker, deadline);
+    shield->tri_outer = tri_bounded(worker, deadline);
     worker->stack->shield = shield;
 }
 

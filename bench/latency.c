@@ -53,9 +53,12 @@ static int play(void *argument)
 {
     struct player_address *player = argument;
     uint64_t value;
-    while (!atomic_load_explicit(&stopping, memory_order_relaxed))
-        CHECK(tr_call(*player, &value, tr_after(TR_SECOND), &(struct ball){ .value = 1 }));
-    return tr_actor_stop(*player);
+    while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+        int rc = tr_call(*player, &value, tr_after(TR_SECOND), &(struct ball){ .value = 1 });
+        CHECK(rc != 0 && !atomic_load(&stopping));
+    }
+    tr_actor_stop(*player);
+    return 0;
 }
 
 static void start_ping_pong(void)

@@ -62,12 +62,17 @@ void tri_gate_shut(struct tri_gate *gate)
     shutdown(gate->fd, SHUT_RDWR); /* -ENOTCONN: the peer was quicker, and the operations have ended by that */
 }
 
+/*
+ * shutdown(2) is for those inside only: without them close(2) says goodbye as the socket's options want it, at once by a
+ * reset if need be.
+ */
 void tri_gate_close(struct tri_gate *gate)
 {
-    tri_gate_shut(gate);
     gate->closer = tri_self();
-    unsigned state = tri_fetch_or(&gate->state, TRI_GATE_CLOSING, TRI_ACQ_REL); /* [G2] publishes closer, [G1] */
+    unsigned state = tri_fetch_or(&gate->state, TRI_GATE_SHUT | TRI_GATE_CLOSING, TRI_ACQ_REL); /* [G1], [G2] */
     assert(!(state & TRI_GATE_CLOSING));
+    if (state & INSIDE && !(state & TRI_GATE_SHUT))
+        shutdown(gate->fd, SHUT_RDWR);
     while (state & INSIDE) {
         tri_park_tail(TRI_WAIT_IO);
         state = tri_load(&gate->state, TRI_ACQUIRE); /* [G1] */

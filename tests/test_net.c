@@ -163,11 +163,11 @@ static void reset_on_close(struct tr_stream *stream)
     setsockopt(tr_stream_fd(stream), SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-static void shrink_buffers(struct tr_stream *writer, struct tr_stream *reader)
+/* The least that the kernel grants, some 4 KiB: every write of more is partial. */
+static void shrink_buffer(struct tr_stream *writer)
 {
     int bytes = 1;
     setsockopt(tr_stream_fd(writer), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-    setsockopt(tr_stream_fd(reader), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 }
 
 /* ---- Listening, accepting, connecting ---- */
@@ -473,7 +473,10 @@ NET_TEST(net_ten_thousand_connections_come_and_go)
     int before = descriptors();
     for (int i = 0; i < churn.count; i++) {
         struct tr_stream *stream;
-        must_be(tr_tcp_connect(&stream, "127.0.0.1", tr_listener_port(churn.listener), LONG_TIME), 0);
+        int rc = tr_tcp_connect(&stream, "127.0.0.1", tr_listener_port(churn.listener), LONG_TIME);
+        if (rc == -ECONNRESET) /* the other end was quicker */
+            continue;
+        must_be(rc, 0);
         if (i % 2 == 0)
             reset_on_close(stream);
         tr_stream_close(stream);
@@ -593,7 +596,7 @@ NET_TEST(net_pieces_arrive_whole_through_small_buffers)
 {
     struct tr_stream *pair[2];
     make_pair(pair);
-    shrink_buffers(pair[0], pair[1]);
+    shrink_buffer(pair[0]);
     char *block = malloc(PIECES_BYTES);
     struct iovec *pieces = malloc(2 * PIECES * sizeof *pieces), *copy = pieces + PIECES;
     for (size_t i = 0; i < PIECES_BYTES; i++)
@@ -625,7 +628,7 @@ NET_TEST(net_write_out_of_time_tells_how_much)
     for (int round = 0; round < 5; round++) {
         make_pair(pair);
         if (round % 2)
-            shrink_buffers(pair[0], pair[1]);
+            shrink_buffer(pair[0]);
         else
             setsockopt(tr_stream_fd(pair[0]), SOL_SOCKET, SO_SNDBUF, &(int){ 50000 }, sizeof(int));
         setsockopt(tr_stream_fd(pair[1]), SOL_SOCKET, SO_RCVBUF, &(int){ 50000 }, sizeof(int));
@@ -723,7 +726,7 @@ NET_TEST(net_both_directions_at_once)
 {
     struct tr_stream *pair[2];
     make_pair(pair);
-    shrink_buffers(pair[0], pair[1]);
+    shrink_buffer(pair[0]);
     struct transfer transfers[2] = { { pair[0], ROUNDS(1000000) }, { pair[1], ROUNDS(1000000) } };
     struct job jobs[4];
     for (int i = 0; i < 2; i++) {

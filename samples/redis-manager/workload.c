@@ -30,7 +30,7 @@ struct client {
     uint64_t random;
     uint64_t quota;
     struct tr_task task;
-    bool joined;
+    bool running;
     struct key *keys;
     uint64_t *value;   /* what was or should be read or written, in words */
     struct tally tally;
@@ -191,7 +191,6 @@ static int prepare(struct client *client, struct workload *load, unsigned index,
 {
     const struct plan *plan = &load->plan;
     client->load = load;
-    client->joined = true;
     client->random = ((uint64_t)run << 32 | index) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     client->quota = plan->requests / plan->clients + (index < plan->requests % plan->clients);
     if (plan->requests == 0)
@@ -226,7 +225,7 @@ int workload_start(struct workload **out, struct redis *redis, const struct plan
     for (unsigned i = 0; i < plan->clients && rc == 0; i++) {
         rc = tr_task_spawn(&load->clients[i].task, client_body, &load->clients[i],
                            &(struct tr_task_options){ .name = "client" });
-        load->clients[i].joined = rc < 0;
+        load->clients[i].running = rc == 0;
     }
     *out = load;
     if (rc < 0) {
@@ -247,10 +246,10 @@ int workload_join(struct workload *load)
 {
     for (unsigned i = 0; i < load->plan.clients; i++) {
         struct client *client = &load->clients[i];
-        int rc = client->joined ? 0 : tr_task_join(client->task, NULL, TR_FOREVER);
+        int rc = client->running ? tr_task_join(client->task, NULL, TR_FOREVER) : 0;
         if (rc < 0)
             return rc;
-        client->joined = true;
+        client->running = false;
     }
     return 0;
 }
