@@ -309,7 +309,7 @@ void tri_give_way(struct tri_worker *worker)
 
 /* ---- the loop ------------------------------------------------------------------------------------------------- */
 
-static void start_task(struct tri_worker *worker, struct tri_task *task)
+static inline __attribute__((always_inline)) void start_task(struct tri_worker *worker, struct tri_task *task)
 {
     worker->current = task;
     worker->stack->shield = NULL;

@@ -109,8 +109,8 @@ struct tr_runtime {
 
 /*
  * Suspending is in three parts, so that only the middle one is inlined into the public calls: after a switch every return
- * of a function that was entered on this stack before it is mispredicted, for the predictor remembers the calls of the
- * stack that was left. Eight nanoseconds each: between the switch and the user's code there is one frame, no more.
+ * of a function that was entered on this stack before it is apt to be mispredicted, for the predictor remembers the calls
+ * of the stack that was left. Eight nanoseconds each: between the switch and the user's code there is one frame, no more.
  *
  * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive runs the hook.
  */
@@ -122,13 +122,12 @@ void tri_arrive(struct tri_worker *worker);
 static inline __attribute__((always_inline)) void tri_switch_stacks(struct tri_worker *worker, struct tri_stack *from,
                                                                     struct tri_stack *to)
 {
-    void *sp = to->sp;
     tri_store(&worker->switches, tri_load(&worker->switches, TRI_RELAXED) + 1, TRI_RELAXED);
     worker->quota--;
     worker->stack = to;
     tri_asan_leave(&from->fake, to->low, to->bytes);
     tri_fiber_switch(to->fiber);
-    tri_switch(&from->sp, sp);
+    tri_switch(&from->context, &to->context);
     tri_asan_arrive(from->fake);
 }
 

@@ -2,10 +2,8 @@
 /* stack.c: slabs, guards, caches and the first frame of a stack. See stack.h. */
 #include "actor/stack.h"
 #include "actor/sanitizer.h"
-#include "actor/switch.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <troupe/runtime.h>
 #include <unistd.h>
@@ -75,28 +73,6 @@ static bool install_guard(char *slot)
     return false;
 }
 
-/* The frame that tri_switch will restore: zeroed registers, but the one in which tri_stack_start finds the stack. */
-static void prepare(struct tri_stack *stack)
-{
-    void **sp = (void **)(void *)stack;
-#if defined(__x86_64__)
-    *--sp = 0;               /* keeps the stack aligned at the call in tri_stack_start */
-    *--sp = 0;
-    *--sp = (void *)tri_stack_start;
-    sp -= 6; /* r15 r14 r13 r12 rbx rbp */
-    memset(sp, 0, 6 * sizeof *sp);
-    sp[4] = stack;
-#elif defined(__aarch64__)
-    sp -= 20;
-    memset(sp, 0, 20 * sizeof *sp);
-    sp[1] = (void *)tri_stack_start; /* x30 */
-    sp[2] = stack;                   /* x19 */
-#else
-#error "troupe runs on x86-64 and aarch64"
-#endif
-    stack->sp = sp;
-}
-
 /* Writes the header at the top of a slot, which touches its top page. */
 static struct tri_stack *make_stack(char *slot, uint32_t size_class)
 {
@@ -113,7 +89,7 @@ static struct tri_stack *make_stack(char *slot, uint32_t size_class)
     if (stack->canary)
         *(uint64_t *)(void *)stack->low = TRI_STACK_CANARY;
     tri_fiber_register_stack(stack->low, stack->bytes);
-    prepare(stack);
+    tri_context_make(&stack->context, stack, stack, tri_stack_start);
     return stack;
 }
 

@@ -13,6 +13,7 @@
 #ifndef TRI_STACK_H
 #define TRI_STACK_H
 
+#include "actor/switch.h"
 #include "mailbox/pool.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@
 struct tr_shield;
 
 struct tri_stack {
-    void *sp;              /* saved context, while nobody runs on it */
+    struct tri_context context; /* while nobody runs on it */
     struct tri_stack *next; /* in a pool */
     char *low;             /* lowest usable byte */
     uint64_t bytes;        /* usable */

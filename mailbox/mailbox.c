@@ -137,9 +137,14 @@ static inline void copy_message(char *to, const void *message, uint32_t bytes)
         memcpy(to, from, bytes);
         return;
     }
-    for (; bytes >= 8; bytes -= 8, to += 8, from += 8)
+    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
+        memcpy(to, from, 16);
+    if (bytes & 8) {
         memcpy(to, from, 8);
-    for (; bytes > 0; bytes--)
+        to += 8;
+        from += 8;
+    }
+    for (bytes &= 7; bytes > 0; bytes--)
         *to++ = *from++;
 }
 

@@ -269,9 +269,16 @@ static int serve(struct connection *c)
         int rc = tr_receive(&request, TR_FOREVER);
         if (rc < 0)
             return rc;
+        uint64_t first = c->forwarded;
         do
             submit(c, &request);
         while (!c->lost && tr_try_receive(&request) == 0);
+        if (c->forwarded - first < c->answered - c->answered_before) {
+            tr_yield();
+            while (!c->lost && tr_try_receive(&request) == 0)
+                submit(c, &request);
+        }
+        c->answered_before = c->answered;
     }
 }
 

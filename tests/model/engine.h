@@ -28,8 +28,12 @@ enum {
 };
 
 /* clock.at[t]: the steps of thread t that happened before. */
+typedef uint16_t epochs __attribute__((vector_size(2 * THREADS)));
 struct clock {
-    uint16_t at[THREADS];
+    union {
+        uint16_t at[THREADS];
+        epochs all;
+    };
 };
 
 /* A set of sequentially consistent events of one execution. */
@@ -59,6 +63,7 @@ struct location {
     uint16_t *order;      /* the modification order: indices of stores */
     struct access *accesses;
     uint32_t stores, store_room, access_count, access_room;
+    bool uniform;         /* all its bytes have the same history of plain accesses */
     bool plain_write;     /* memory holds the plain write of this thread and epoch, not yet in the history */
     uint16_t plain_thread, plain_epoch;
 };
@@ -92,7 +97,7 @@ struct choice {
 };
 
 struct options {
-    unsigned bound;
+    unsigned bound, stale; /* UNBOUNDED, or how many preemptions, and how many reads of what is not the newest */
     uint64_t most_executions;
     double most_seconds;
     bool no_cache, verbose, mutants, quiet;
@@ -121,7 +126,7 @@ struct engine {
     jmp_buf leave;
     /* the execution */
     struct thread threads[THREADS];
-    unsigned current, thread_count, preemptions;
+    unsigned current, thread_count, preemptions, stale_left;
     bool alone;   /* setup or check: nobody else runs */
     bool peeking; /* outside of the model: plain accesses do not count */
     uint64_t hash;
@@ -161,9 +166,8 @@ static inline bool tri_clock_knows(const struct clock *clock, unsigned thread, u
 
 static inline void tri_clock_join(struct clock *into, const struct clock *from)
 {
-    for (unsigned i = 0; i < THREADS; i++)
-        if (from->at[i] > into->at[i])
-            into->at[i] = from->at[i];
+    epochs newer = (epochs)(from->all > into->all);
+    into->all = (newer & from->all) | (~newer & into->all);
 }
 
 /* explore.c */

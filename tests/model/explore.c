@@ -25,7 +25,7 @@
 
 struct engine engine;
 
-/* ---- states seen: open addressing, the low three bits of an entry hold the preemptions left --------------------- */
+/* ---- states seen: open addressing, the low six bits of an entry hold what was left of the two bounds ------------ */
 
 static struct {
     uint64_t *entries;
@@ -45,8 +45,8 @@ static void forget_states(void)
 
 static uint64_t *find_state(uint64_t key)
 {
-    uint64_t at = (key >> 3) & (seen.room - 1);
-    while (seen.entries[at] && (seen.entries[at] ^ key) > 7)
+    uint64_t at = (key >> 6) & (seen.room - 1);
+    while (seen.entries[at] && (seen.entries[at] ^ key) > 63)
         at = (at + 1) & (seen.room - 1);
     return &seen.entries[at];
 }
@@ -66,18 +66,18 @@ static void grow_states(void)
     free(old);
 }
 
-/* True if the state was searched before with at least as many preemptions left; remembers it otherwise. */
-static bool was_seen(uint64_t state, unsigned left)
+/* True if the state was searched before with at least as much left of both bounds; remembers it otherwise. */
+static bool was_seen(uint64_t state, unsigned left, unsigned stale)
 {
-    uint64_t key = (state | UINT64_C(1) << 63) & ~UINT64_C(7);
+    uint64_t key = (state | UINT64_C(1) << 63) & ~UINT64_C(63);
     uint64_t *entry = find_state(key);
-    if (*entry && (*entry & 7) >= left)
+    if (*entry && (*entry & 7) >= left && (*entry >> 3 & 7) >= stale)
         return true;
     if (!*entry) {
         seen.used++;
         engine.outcome.states++;
     }
-    *entry = key | left;
+    *entry = key | stale << 3 | left;
     if (seen.used * 2 > seen.room)
         grow_states();
     return false;
@@ -224,7 +224,7 @@ static void schedule(void)
     }
     unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
     if (count > 1 && !engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
-        was_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left))
+        was_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left, engine.stale_left))
         tri_explore_leave(LEAVE_PRUNED);
     unsigned next = options[tri_explore_choose(count)];
     if (next == self)
@@ -381,6 +381,7 @@ static int run_execution(void)
     engine.run++;
     engine.depth = 0;
     engine.preemptions = 0;
+    engine.stale_left = engine.options.stale;
     engine.hash = 0;
     engine.steps = engine.operations = engine.stamps = 0;
     engine.thread_count = 1;

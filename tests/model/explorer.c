@@ -27,7 +27,7 @@ struct mutant {
 static struct mutant mutants[MUTANTS_LIMIT];
 static unsigned mutant_count;
 static char directory[4000];
-static struct options options = { .bound = 2, .most_executions = UINT64_MAX, .most_seconds = 1e18 };
+static struct options options = { .bound = 2, .stale = UNBOUNDED, .most_executions = UINT64_MAX, .most_seconds = 1e18 };
 static unsigned wrong, capped;
 
 static void set_orders(const struct model *model)
@@ -55,6 +55,21 @@ static void print_count(uint64_t count)
         printf("%llu", (unsigned long long)count);
 }
 
+static const char *say_bounds(const struct outcome *outcome)
+{
+    static char text[120];
+    int used = 0;
+    if (!outcome->exhausted)
+        used = snprintf(text, sizeof text, "*** NOT EXHAUSTED: stopped by a cap *** at bound %u", outcome->bound);
+    else if (options.bound == UNBOUNDED)
+        used = snprintf(text, sizeof text, "exhausted without bound");
+    else
+        used = snprintf(text, sizeof text, "exhausted at bound %u", outcome->bound);
+    if (options.stale != UNBOUNDED)
+        snprintf(text + used, sizeof text - (size_t)used, ", %u stale reads", options.stale);
+    return text;
+}
+
 /* One line per case. Returns whether the case did what it should. */
 static bool report_case(const struct model_case *test)
 {
@@ -71,12 +86,8 @@ static bool report_case(const struct model_case *test)
     if (failed)
         printf("%s with %u preemptions: %s\n", test->fails ? "outcome found, as it should be," : "FAILS",
                outcome->preemptions, outcome->reason);
-    else if (!outcome->exhausted)
-        printf("*** NOT EXHAUSTED: stopped by a cap at bound %u ***\n", outcome->bound);
-    else if (options.bound == UNBOUNDED)
-        printf("exhausted without bound%s\n", test->fails ? ": FAILS, the outcome was not found" : "");
     else
-        printf("exhausted at bound %u%s\n", outcome->bound, test->fails ? ": FAILS, the outcome was not found" : "");
+        printf("%s%s\n", say_bounds(outcome), test->fails ? ": FAILS, the outcome was not found" : "");
     if (!failed && !outcome->exhausted)
         capped++;
     else if (!good)
@@ -279,6 +290,7 @@ static void print_help(void)
     puts("usage: explorer [OPTION...] MODEL[:CASE]...\n"
          "Runs every execution of each case on the C11 memory model.\n"
          "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
+         "  --stale N            reads of a store that is not the newest per execution, likewise; default \"none\"\n"
          "  --mutants            then again for every memory order weakened by one step\n"
          "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
          "  --max-seconds S      stop a search after so long (likewise)\n"
@@ -295,7 +307,7 @@ static unsigned parse_bound(const char *text)
         return UNBOUNDED;
     unsigned long bound = strtoul(text, &end, 10);
     if (*end || end == text || bound >= UNBOUNDED) {
-        fprintf(stderr, "explorer: --bound takes 0 to %d, or none\n", UNBOUNDED - 1);
+        fprintf(stderr, "explorer: a bound is 0 to %d, or none\n", UNBOUNDED - 1);
         exit(2);
     }
     return (unsigned)bound;
@@ -307,7 +319,8 @@ int main(int argc, char **argv)
         { "bound", required_argument, NULL, 'b' },          { "mutants", no_argument, NULL, 'm' },
         { "max-executions", required_argument, NULL, 'e' }, { "max-seconds", required_argument, NULL, 's' },
         { "no-states", no_argument, NULL, 'n' },            { "verbose", no_argument, NULL, 'v' },
-        { "list", no_argument, NULL, 'l' },                 { "help", no_argument, NULL, 'h' },
+        { "stale", required_argument, NULL, 'o' },          { "list", no_argument, NULL, 'l' },
+                        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
@@ -317,6 +330,9 @@ int main(int argc, char **argv)
         switch (option) {
         case 'b':
             options.bound = parse_bound(optarg);
+            break;
+        case 'o':
+            options.stale = parse_bound(optarg);
             break;
         case 'm':
             options.mutants = true;

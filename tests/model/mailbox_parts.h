@@ -62,9 +62,8 @@ static void take_from_queue(void)
 static void warm(uint32_t bytes, uint32_t capacity)
 {
     struct tri_storage *made[WARM];
-    uint32_t place_bytes = (uint32_t)(sizeof(struct tri_place) + bytes + PLACE_UNIT - 1) / PLACE_UNIT * PLACE_UNIT;
     for (int i = 0; i < WARM; i++)
-        made[i] = tri_storage_take(NULL, place_bytes, places_for(capacity));
+        made[i] = tri_storage_take(NULL, tri_shape_make(bytes, capacity));
     for (int i = 0; i < WARM; i++)
         tri_storage_give(&caches[i + 1], made[i]);
 }

@@ -153,6 +153,18 @@ static bool must_read_newest(unsigned index)
     return false;
 }
 
+/*
+ * One of the places found, the newest first. To read what is not the newest, or to write in front of it, takes one from
+ * the execution's allowance for it, if the search is bounded so.
+ */
+static unsigned choose_place(const unsigned *places, unsigned count)
+{
+    unsigned taken = tri_explore_choose(engine.stale_left == 0 ? 1 : count);
+    if (taken > 0 && engine.stale_left != UNBOUNDED)
+        engine.stale_left--;
+    return places[taken];
+}
+
 /* A step begins: the site is noted, another thread may run first, the clock ticks. Returns the order in force. */
 static unsigned begin(const struct model_site *site)
 {
@@ -226,7 +238,7 @@ uint64_t model_load(const struct model_site *site, const volatile void *object, 
     for (unsigned place = location->stores; place-- > floor && count < CANDIDATES_LIMIT;)
         if (tri_order_allows(location, 2 * place + 1, false, order == TRI_SEQ_CST, &before))
             candidates[count++] = place;
-    unsigned place = candidates[tri_explore_choose(count)];
+    unsigned place = choose_place(candidates, count);
     unsigned from = location->order[place];
     const struct store *store = &engine.stores[from];
     learn(store, order);
@@ -270,7 +282,7 @@ void model_store(const struct model_site *site, volatile void *object, unsigned 
         if (!is_followed_by_rmw(location, place - 1) &&
             tri_order_allows(location, 2 * place - 1, true, order == TRI_SEQ_CST, &before))
             candidates[count++] = place;
-    unsigned place = candidates[tri_explore_choose(count)];
+    unsigned place = choose_place(candidates, count);
     struct store store = { .value = value, .site = site, .message = message_of(order),
                            .thread = (uint16_t)engine.current, .epoch = before.at[engine.current] };
     if (engine.tracing) {
@@ -336,7 +348,7 @@ uint64_t model_rmw(const struct model_site *site, volatile void *object, unsigne
         if (!is_followed_by_rmw(location, place) &&
             tri_order_allows(location, 2 * place + 1, true, order == TRI_SEQ_CST, &before))
             candidates[count++] = place;
-    unsigned place = candidates[tri_explore_choose(count)];
+    unsigned place = choose_place(candidates, count);
     uint64_t old = engine.stores[location->order[place]].value;
     return modify(site, index, place, apply(what, old, operand, bytes), order, &before);
 }
@@ -357,7 +369,7 @@ bool model_cas(const struct model_site *site, volatile void *object, unsigned by
             tri_order_allows(location, 2 * place + 1, equal, (equal ? order : failure) == TRI_SEQ_CST, &before))
             candidates[count++] = place;
     }
-    unsigned place = candidates[tri_explore_choose(count)];
+    unsigned place = choose_place(candidates, count);
     unsigned from = location->order[place];
     const struct store *store = &engine.stores[from];
     if (store->value == *expected) {

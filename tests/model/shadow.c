@@ -22,14 +22,19 @@ struct cell {
     uint16_t write_epoch, location; /* location: index + 1 */
     uint8_t writer;
     bool freed;
-    uint16_t read_epoch[THREADS];
-    const void *write_pc, *read_pc;
+    struct clock reads;
+};
+
+/* Who made the accesses of a cell, for what is printed. */
+struct origin {
+    const void *write, *read;
 };
 
 struct region {
     char *base;
     size_t bytes;
     struct cell *cells;
+    struct origin *origins;
 };
 
 static struct region module, space; /* space: the arena, then the stacks */
@@ -64,7 +69,7 @@ static int find_segment(struct dl_phdr_info *info, size_t size, void *unused)
         if ((const char *)module_within >= base && (const char *)module_within < base + segment->p_memsz)
             ours = true;
         if (segment->p_flags & PF_W)
-            found = (struct region){ base, segment->p_memsz, NULL };
+            found = (struct region){ .base = base, .bytes = segment->p_memsz };
     }
     /* The relocated part in front is read-only by now. */
     for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -88,10 +93,12 @@ void tri_shadow_open(const void *module_address)
         space.bytes = ARENA_BYTES + THREADS * STACK_BYTES;
         space.base = map(space.bytes);
         space.cells = map(space.bytes * sizeof *space.cells);
+        space.origins = map(space.bytes * sizeof *space.origins);
     }
     module_within = module_address;
     dl_iterate_phdr(find_segment, NULL);
     module.cells = map(module.bytes * sizeof *module.cells + 1);
+    module.origins = map(module.bytes * sizeof *module.origins + 1);
     first_values = map(module.bytes + 1);
     memcpy(first_values, module.base, module.bytes);
 }
@@ -100,6 +107,7 @@ void tri_shadow_close(void)
 {
     memcpy(module.base, first_values, module.bytes);
     munmap(module.cells, module.bytes * sizeof *module.cells + 1);
+    munmap(module.origins, module.bytes * sizeof *module.origins + 1);
     munmap(first_values, module.bytes + 1);
     module = (struct region){ 0 };
 }
@@ -116,12 +124,10 @@ void *tri_shadow_stack(unsigned thread)
     return space.base + ARENA_BYTES + (size_t)thread * STACK_BYTES;
 }
 
-static struct cell *blank(struct cell *cell)
+static inline struct cell *blank(struct cell *cell)
 {
-    if (cell->run != engine.run) {
-        memset(cell, 0, sizeof *cell);
-        cell->run = engine.run;
-    }
+    if (cell->run != engine.run)
+        *cell = (struct cell){ .run = engine.run };
     return cell;
 }
 
@@ -137,20 +143,28 @@ static struct cell *cells_of(const volatile void *address, size_t bytes)
     return NULL;
 }
 
+static struct origin *origin_of(const struct cell *cell)
+{
+    if (cell >= space.cells && cell < space.cells + space.bytes)
+        return space.origins + (cell - space.cells);
+    return module.origins + (cell - module.cells);
+}
+
 static _Noreturn void report_race(const struct cell *cell, bool writes, bool other_writes, unsigned other,
                                   const void *pc, const volatile void *address)
 {
     char here[300], there[300];
     tri_report_place(here, sizeof here, pc);
-    tri_report_place(there, sizeof there, other_writes ? cell->write_pc : cell->read_pc);
+    tri_report_place(there, sizeof there, other_writes ? origin_of(cell)->write : origin_of(cell)->read);
     tri_report_fail("data race at %p: %s by %s (%s) and %s by %s (%s)", (void *)(uintptr_t)address,
                     writes ? "write" : "read", engine.threads[engine.current].name, here,
                     other_writes ? "write" : "read", engine.threads[other].name, there);
 }
 
-static void check_cell(struct cell *cell, bool writes, const void *pc, const volatile void *address)
+static _Noreturn void report_cell(const struct cell *cell, bool writes, const void *pc, const volatile void *address)
 {
     const struct clock *now = &engine.threads[engine.current].now;
+    unsigned other = 0;
     if (cell->freed) {
         char here[300];
         tri_report_place(here, sizeof here, pc);
@@ -159,9 +173,24 @@ static void check_cell(struct cell *cell, bool writes, const void *pc, const vol
     }
     if (!tri_clock_knows(now, cell->writer, cell->write_epoch))
         report_race(cell, writes, true, cell->writer, pc, address);
-    for (unsigned t = 0; writes && t < THREADS; t++)
-        if (!tri_clock_knows(now, t, cell->read_epoch[t]))
-            report_race(cell, writes, false, t, pc, address);
+    while (tri_clock_knows(now, other, cell->reads.at[other]))
+        other++;
+    report_race(cell, writes, false, other, pc, address);
+}
+
+static inline bool is_any(epochs set)
+{
+    unsigned __int128 all;
+    memcpy(&all, &set, sizeof all);
+    return all != 0;
+}
+
+static inline void check_cell(const struct cell *cell, bool writes, const void *pc, const volatile void *address)
+{
+    const struct clock *now = &engine.threads[engine.current].now;
+    if (cell->freed || now->at[cell->writer] < cell->write_epoch ||
+        (writes && is_any((epochs)(cell->reads.all > now->all))))
+        report_cell(cell, writes, pc, address);
 }
 
 static void access_plain(const volatile void *address, size_t bytes, bool writes, const void *pc)
@@ -176,16 +205,17 @@ static void access_plain(const volatile void *address, size_t bytes, bool writes
         check_cell(cell, writes, pc, (const volatile char *)address + i);
         if (cell->location && cell->location != seen) {
             seen = cell->location;
+            engine.locations[seen - 1].uniform = false;
             tri_memory_check_plain(seen - 1, writes, pc, address);
         }
         if (writes) {
             cell->writer = (uint8_t)engine.current;
             cell->write_epoch = now->at[engine.current];
-            cell->write_pc = pc;
         } else {
-            cell->read_epoch[engine.current] = now->at[engine.current];
-            cell->read_pc = pc;
+            cell->reads.at[engine.current] = now->at[engine.current];
         }
+        if (engine.tracing)
+            *(writes ? &origin_of(cell)->write : &origin_of(cell)->read) = pc;
     }
 }
 
@@ -203,6 +233,10 @@ static unsigned new_location(const volatile void *address, unsigned bytes, struc
     location->address = address;
     location->bytes = bytes;
     location->stores = location->access_count = 0;
+    location->uniform = true;
+    for (unsigned i = 1; i < bytes; i++)
+        location->uniform &= cells[i].writer == cells->writer && cells[i].write_epoch == cells->write_epoch &&
+                             memcmp(&cells[i].reads, &cells->reads, sizeof cells->reads) == 0;
     location->plain_write = true;
     location->plain_thread = cells->writer;
     location->plain_epoch = cells->write_epoch;
@@ -234,8 +268,13 @@ unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool 
     struct cell *cells = cells_of(address, bytes);
     if (!cells)
         tri_report_fail("atomic access at %p, outside of the model's memory", (void *)(uintptr_t)address);
+    struct location *known = blank(cells)->location ? &engine.locations[cells->location - 1u] : NULL;
+    if (known && known->uniform && is_same(known, address, bytes)) {
+        check_cell(cells, writes, NULL, address);
+        return cells->location - 1u;
+    }
     for (unsigned i = 0; i < bytes; i++)
-        check_cell(blank(&cells[i]), writes, __builtin_return_address(0), address);
+        check_cell(blank(&cells[i]), writes, NULL, address);
     for (unsigned i = 0; i < bytes; i++)
         if (cells[i].location && !is_same(&engine.locations[cells[i].location - 1u], address, bytes))
             retire_location(cells[i].location - 1u);
