@@ -6,6 +6,9 @@
  * scheduling at all: the caller is set aside with its context saved, the handler runs at once on another stack, and when
  * it returns the caller goes on, the answer in its frame. Nothing is registered, queued or woken. Should the handler
  * suspend, the caller is queued like any ready task; it finds no answer yet and waits in the ordinary way.
+ *
+ * A loop actor that waits in receive is run the same way, on its own stack: when it comes to wait for its next message and
+ * has answered, it goes straight back to the held caller.
  */
 #include "actor/scheduler.h"
 
@@ -125,18 +128,15 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
 }
 
 /* The target was idle and the request is in its mailbox: runs it at once if it may be, else queues it. */
-static inline __attribute__((always_inline)) void run_or_queue(struct tri_worker *worker, struct tri_task *target, tr_time deadline)
+static inline __attribute__((always_inline)) void run_or_queue(struct tri_worker *worker, struct tri_task *target,
+                                                               struct tri_slot *slot, tr_time deadline)
 {
-    if (!tri_task_is(target, TRI_TASK_HANDLER)) {
-        tri_wake(target);
-        return;
-    }
-    bool ours = worker && worker->current && worker->runtime->index == tri_load(&target->runtime, TRI_RELAXED);
-    if (!ours || deadline == TR_NOW || !tri_can_hold(worker, target)) {
-        tri_ready(target);
-        return;
-    }
-    tri_hold(worker, target);
+    bool hold = worker && worker->current && worker->runtime->index == tri_load(&target->runtime, TRI_RELAXED) &&
+                deadline != TR_NOW && tri_can_hold(worker, target);
+    if (!hold)
+        activate(target);
+    else if (tri_task_is(target, TRI_TASK_HANDLER) || tri_park_wake(&target->park))
+        tri_hold(worker, target, slot);
 }
 
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
@@ -167,7 +167,7 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
         return rc;
     }
     if (schedule)
-        run_or_queue(worker, target, deadline); /* nothing has suspended us, if the target was idle */
+        run_or_queue(worker, target, debt.slot, deadline); /* nothing has suspended us, if the target was idle */
     return await_reply(debt.slot, deadline);
 }
 

@@ -256,15 +256,21 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
     }
 }
 
-struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
+/* The caller on top of the held chain, if the task that leaves has answered it: it goes on without any queue. */
+static struct tri_stack *answered_caller(struct tri_worker *worker)
+{
+    struct tri_task *task = worker->held;
+    struct tri_slot *awaits = task->stack->awaits;
+    if (!awaits || !tri_reply_done(awaits))
+        return NULL;
+    worker->held = task->next;
+    return stack_for(worker, task);
+}
+
+/* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
+static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
-    if (__builtin_expect(!tri_stack_intact(worker->stack), 0))
-        die_of_overflow(worker, worker->stack);
-    if (worker->held)
-        release_held(worker);
-    if (worker->quota <= 0)
-        tri_pass(worker);
     struct tri_task *next = next_task(worker);
     if (!next) {
         tri_pass(worker);
@@ -278,27 +284,41 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
         return NULL;
     }
     struct tri_stack *to = stack_for(worker, next);
-    if (!to && !(to = scrape_stack(worker, hook, next)))
+    return to ? to : scrape_stack(worker, hook, next);
+}
+
+struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *from = worker->stack;
+    struct tri_stack *to = NULL;
+    if (__builtin_expect(!tri_stack_intact(from), 0))
+        die_of_overflow(worker, from);
+    if (worker->held && !(to = answered_caller(worker)))
+        release_held(worker);
+    if (worker->quota <= 0)
+        tri_pass(worker);
+    if (!to && !(to = next_stack(worker, hook)))
         return NULL;
-    self->stack = worker->stack;
+    self->stack = from;
     worker->hook = hook;
     worker->hook_task = self;
     return to;
 }
 
-struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next)
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *to = take_stack(worker, next->stack_class);
+    struct tri_stack *from = worker->stack;
+    struct tri_stack *to = stack_for(worker, next);
     if (!to) {
         tri_ready_last(worker, next);
         return NULL;
     }
-    self->stack = worker->stack;
+    from->awaits = awaits;
+    self->stack = from;
     self->next = worker->held;
     worker->held = self;
-    worker->hand = next;
-    worker->current = NULL;
     return to;
 }
 

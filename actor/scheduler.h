@@ -115,7 +115,7 @@ struct tr_runtime {
  * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive runs the hook.
  */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook);
-struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next);
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits);
 void tri_arrive(struct tri_worker *worker);
 
 /* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
@@ -173,10 +173,14 @@ static inline __attribute__((always_inline)) void tri_suspend(struct tri_worker 
         tri_go(worker, to);
 }
 
-/* Runs `next`, unstarted, at once on a stack of its own, and returns when it has returned or suspended, and we run again. */
-static inline __attribute__((always_inline)) void tri_hold(struct tri_worker *worker, struct tri_task *next)
+/*
+ * Runs `next`, which is the caller's, at once, and returns when it has returned, or has suspended with `awaits` answered,
+ * or has suspended without and we were next in the queue.
+ */
+static inline __attribute__((always_inline)) void tri_hold(struct tri_worker *worker, struct tri_task *next,
+                                                           struct tri_slot *awaits)
 {
-    struct tri_stack *to = tri_leave_held(worker, next);
+    struct tri_stack *to = tri_leave_held(worker, next, awaits);
     if (to)
         tri_go(worker, to);
 }

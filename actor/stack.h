@@ -23,6 +23,7 @@
 #define TRI_STACK_CACHE_CAP     128u
 
 struct tr_shield;
+struct tri_slot;
 
 struct tri_stack {
     struct tri_context context; /* while nobody runs on it */
@@ -34,6 +35,7 @@ struct tri_stack {
     void *fiber;           /* TSan's, else NULL */
     void *fake;            /* ASan's, while nobody runs on it */
     struct tr_shield *shield; /* of the task that runs here: innermost clean-up shield */
+    struct tri_slot *awaits;  /* the answer that a held caller waits for; NULL: a join */
     int64_t since;         /* when the task that is suspended here began to wait */
 };
 

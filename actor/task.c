@@ -248,7 +248,8 @@ void tri_task_end(struct tri_task *task, int result)
             report_failure(task, result);
         free_task(worker, task);
     } else {
-        tri_fetch_and(&task->life, ~(TRI_LIFE_ALIVE | TRI_LIFE_CANCEL), TRI_RELAXED);
+        /* A cancellation that races with this store is lost, as one that comes after the end is. */
+        tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT, TRI_RELAXED);
         joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
         if (joiner == TRI_JOIN_DETACHED) { /* detached meanwhile */
             if (result < 0 && result != -ECANCELED)
@@ -304,7 +305,7 @@ static inline __attribute__((always_inline)) void run_unstarted(struct tri_task 
     if (!worker || !worker->current || task->stack || tri_task_is(task, TRI_TASK_HANDLER))
         return;
     if (tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
-        tri_hold(worker, task);
+        tri_hold(worker, task, NULL);
 }
 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
@@ -317,14 +318,16 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
         return -ESRCH;
     if (task == self)
         return -EDEADLK;
-    tri_budget();
     if (is_done(task))
         return take_result(task, result);
-    int rc = tri_cancel_check();
+    struct tri_worker *worker;
+    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
     if (deadline != TR_NOW)
         run_unstarted(task);
+    if (is_done(task))
+        return take_result(task, result);
     uintptr_t expected = TRI_JOIN_NOBODY;
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)

@@ -6,6 +6,9 @@ import sys
 import time
 
 
+REALTIME = False  # set by --realtime
+
+
 class Skip(Exception):
     """This machine does not allow the measurement."""
 
@@ -25,9 +28,12 @@ def progress(text):
 
 def start(command, cpus, **options):
     """Starts a program on `cpus`; TR_WORKERS follows, so that Troupe's programs use as many workers."""
+    def settle():
+        os.sched_setaffinity(0, cpus)
+        if REALTIME:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     environment = dict(os.environ, TR_WORKERS=str(len(cpus)))
-    return subprocess.Popen(command, env=environment, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus),
-                            **options)
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=settle, **options)
 
 
 def run(command, cpus, timeout=600):

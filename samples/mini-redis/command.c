@@ -65,17 +65,6 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 static const struct command *by_hash[HASH_SLOTS];
 static pthread_once_t by_hash_once = PTHREAD_ONCE_INIT;
 
-bool slice_is(struct slice text, const char *word)
-{
-    size_t i = 0;
-    for (; i < text.size && word[i] != '\0'; i++) {
-        char c = text.data[i];
-        if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != word[i])
-            return false;
-    }
-    return i == text.size && word[i] == '\0';
-}
-
 static unsigned hash_name(struct slice name)
 {
     unsigned hash = 0;
@@ -144,11 +133,6 @@ static void unknown_command(struct context *context, const struct slice *argv, u
     }
     reply_error(context->out, "ERR unknown command '%.*s', with args beginning with: %.*s", shown(argv[0], 128),
                 argv[0].data, (int)size, shown_args);
-}
-
-void reply_wrong_arity(struct buffer *out, const char *name)
-{
-    reply_error(out, "ERR wrong number of arguments for '%s' command", name);
 }
 
 void reply_unknown_subcommand(struct buffer *out, struct slice subcommand, const char *command)

@@ -72,9 +72,6 @@ size_t command_count(void);
  */
 const struct command *command_check(const struct slice *argv, uint32_t argc);
 
-bool slice_is(struct slice text, const char *word); /* ignoring case; `word` is in lower case */
-
-void reply_wrong_arity(struct buffer *out, const char *name);
 void reply_unknown_subcommand(struct buffer *out, struct slice subcommand, const char *command);
 
 /* The commands' functions, by file. keys.c: */

@@ -128,3 +128,19 @@ void reply_error(struct buffer *out, const char *format, ...)
     }
     REPLY(out, "\r\n");
 }
+
+void reply_wrong_arity(struct buffer *out, const char *name)
+{
+    reply_error(out, "ERR wrong number of arguments for '%s' command", name);
+}
+
+bool slice_is(struct slice text, const char *word)
+{
+    size_t i = 0;
+    for (; i < text.size && word[i] != '\0'; i++) {
+        char c = text.data[i];
+        if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != word[i])
+            return false;
+    }
+    return i == text.size && word[i] == '\0';
+}

@@ -60,4 +60,9 @@ void reply_array(struct buffer *out, size_t count);         /* *2, the elements 
 /* "-<text>"; line breaks within the text become blanks. */
 void reply_error(struct buffer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+void reply_wrong_arity(struct buffer *out, const char *name);
+
+/* Is it this word? Upper and lower case are the same; `word` is in lower case. */
+bool slice_is(struct slice text, const char *word);
+
 #endif
