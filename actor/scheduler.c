@@ -174,26 +174,15 @@ static void park_commit(struct tri_worker *worker, struct tri_task *task)
         tri_mailbox_grant(&task->mailbox, &task->consumer, tri_storage_cache(worker));
 }
 
-void tri_arrive(struct tri_worker *worker)
+void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 {
-    enum tri_hook hook = worker->hook;
-    worker->hook = TRI_HOOK_NONE;
-    switch (hook) {
-    case TRI_HOOK_NONE:
-        break;
-    case TRI_HOOK_PARK:
-        park_commit(worker, worker->hook_task);
-        break;
-    case TRI_HOOK_REQUEUE:
-        if (worker->migrate && worker->hook_task->pin == 0)
-            tri_ready(worker->hook_task);
-        else
-            tri_ready_last(worker, worker->hook_task);
-        break;
-    case TRI_HOOK_RELEASE:
-        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
-        break;
-    }
+    struct tri_task *task = worker->hook_task;
+    if (hook == TRI_HOOK_PARK)
+        park_commit(worker, task);
+    else if (worker->migrate && task->pin == 0)
+        tri_ready(task);
+    else
+        tri_ready_last(worker, task);
 }
 
 /* A stack ran over its end where no guard page could stop it. */
@@ -424,6 +413,6 @@ void tri_worker_loop(struct tri_worker *worker)
     }
     tri_switch_stacks(worker, &worker->os_stack, loop);
     tri_arrive(tri_worker_here());
-    tri_stack_flush(&worker->stacks, worker->stack_class);
+    tri_stack_flush(&worker->stacks);
     tri_worker_tls = NULL;
 }

@@ -112,11 +112,21 @@ struct tr_runtime {
  * of a function that was entered on this stack before it is apt to be mispredicted, for the predictor remembers the calls
  * of the stack that was left. Eight nanoseconds each: between the switch and the user's code there is one frame, no more.
  *
- * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive runs the hook.
+ * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive carries it out.
  */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook);
 struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits);
-void tri_arrive(struct tri_worker *worker);
+void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook);
+
+static inline __attribute__((always_inline)) void tri_arrive(struct tri_worker *worker)
+{
+    enum tri_hook hook = worker->hook;
+    worker->hook = TRI_HOOK_NONE;
+    if (hook == TRI_HOOK_RELEASE)
+        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
+    else if (hook != TRI_HOOK_NONE)
+        tri_arrive_slow(worker, hook);
+}
 
 /* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
 static inline __attribute__((always_inline)) void tri_switch_stacks(struct tri_worker *worker, struct tri_stack *from,

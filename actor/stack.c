@@ -165,57 +165,39 @@ static void give_shared(struct tri_stack *stack)
     tri_unlock(&shared[size_class].lock);
 }
 
-static void set_count(struct tri_stack_cache *cache, uint32_t count)
+struct tri_stack *tri_stack_take_slow(uint32_t size_class)
 {
-    tri_store(&cache->count, count, TRI_RELAXED);
-}
-
-struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class)
-{
-    struct tri_stack *stack;
-    if (cache && size_class == cached && cache->head) {
-        stack = cache->head;
-        cache->head = stack->next;
-        set_count(cache, tri_load(&cache->count, TRI_RELAXED) - 1);
-    } else {
-        stack = take_shared(size_class);
-        if (!stack)
-            return NULL;
+    struct tri_stack *stack = take_shared(size_class);
+    if (stack)
         tri_fetch_add(&live, 1, TRI_RELAXED);
-    }
     return stack;
 }
 
-void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+/* The cache is full, and gives back half of itself; or the stack is of a class that is not cached. */
+void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack)
 {
-    if (!cache || stack->size_class != cached) {
-        tri_fetch_sub(&live, 1, TRI_RELAXED);
-        give_shared(stack);
+    tri_fetch_sub(&live, 1, TRI_RELAXED);
+    give_shared(stack);
+    if (!cache)
         return;
-    }
-    stack->next = cache->head;
-    cache->head = stack;
-    uint32_t count = tri_load(&cache->count, TRI_RELAXED) + 1;
-    set_count(cache, count);
-    if (count < TRI_STACK_CACHE_CAP)
-        return;
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
     for (; count > TRI_STACK_CACHE_CAP / 2; count--) {
         stack = cache->head;
         cache->head = stack->next;
         tri_fetch_sub(&live, 1, TRI_RELAXED);
         give_shared(stack);
     }
-    set_count(cache, count);
+    tri_store(&cache->count, count, TRI_RELAXED);
 }
 
-void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached)
+void tri_stack_flush(struct tri_stack_cache *cache)
 {
     struct tri_stack *stack;
     while ((stack = cache->head)) {
         cache->head = stack->next;
-        tri_stack_give(NULL, cached, stack);
+        tri_stack_give_slow(NULL, stack);
     }
-    set_count(cache, 0);
+    tri_store(&cache->count, 0u, TRI_RELAXED);
 }
 
 bool tri_stack_is_guard(const void *address)

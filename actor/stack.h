@@ -47,11 +47,36 @@ struct tri_stack_cache {
 /* The class that holds `bytes` of stack, or -1 when there is none so large. */
 int tri_stack_class(size_t bytes);
 
-/* A stack whose saved context is a scheduler loop's, at its start or where it left the stack; NULL when memory is out. cache: class `cached` only. */
-struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class);
+struct tri_stack *tri_stack_take_slow(uint32_t size_class);
+void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack);
+
+/*
+ * A stack whose saved context is a scheduler loop's, at its start or where it left the stack; NULL when memory is out.
+ * `cached` is the class that the cache holds; cache NULL: from the shared lists.
+ */
+static inline struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class)
+{
+    if (!cache || size_class != cached || !cache->head)
+        return tri_stack_take_slow(size_class);
+    struct tri_stack *stack = cache->head;
+    cache->head = stack->next;
+    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
+    return stack;
+}
+
 /* Nobody runs on it any more; its loop goes on at the next take. */
-void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack);
-void tri_stack_flush(struct tri_stack_cache *cache, uint32_t cached);
+static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+{
+    uint32_t count;
+    if (!cache || stack->size_class != cached || (count = tri_load(&cache->count, TRI_RELAXED)) >= TRI_STACK_CACHE_CAP) {
+        tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
+        return;
+    }
+    stack->next = cache->head;
+    cache->head = stack;
+    tri_store(&cache->count, count + 1, TRI_RELAXED);
+}
+void tri_stack_flush(struct tri_stack_cache *cache);
 
 /* True if `address` lies in the guard (or just below the low end) of a stack slot; for the fault handler: no locks. */
 bool tri_stack_is_guard(const void *address);

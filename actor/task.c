@@ -53,12 +53,10 @@ static struct tri_cache *cold_cache(struct tri_worker *worker)
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
 
-/* The part that most tasks do without. Returns 0, -ENOMEM; leaves *cold NULL when nothing is needed. */
-static int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn, struct tri_cold **cold)
+/* The part that most tasks do without. Returns 0, -ENOMEM. */
+static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn,
+                                               struct tri_cold **cold)
 {
-    *cold = NULL;
-    if (!spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0)
-        return 0;
     struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
     if (!made)
         return -ENOMEM;
@@ -78,7 +76,7 @@ static int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn, s
     return 0;
 }
 
-static int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
+static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
                  uint32_t *stack_class)
 {
     *runtime = spawn->runtime ? spawn->runtime : worker ? worker->runtime : NULL;
@@ -121,11 +119,12 @@ static void count_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
         tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
 }
 
-int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *generation)
+static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn, struct tri_task **out,
+                                                            uint64_t *generation)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tr_runtime *runtime;
-    struct tri_cold *cold;
+    struct tri_cold *cold = NULL;
     uint32_t stack_class;
     int rc = check(worker, spawn, &runtime, &stack_class);
     if (rc < 0)
@@ -133,7 +132,8 @@ int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *ge
     struct tri_task *task = tri_pool_take(&tri_task_pool, task_cache(worker));
     if (!task)
         return -ENOMEM;
-    rc = make_cold(worker, spawn, &cold);
+    bool plain = !spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0;
+    rc = plain ? 0 : make_cold(worker, spawn, &cold);
     if (rc < 0) {
         tri_pool_give(&tri_task_pool, task_cache(worker), task);
         return rc;
@@ -154,6 +154,11 @@ int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *ge
     if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
         tri_ready(task);
     return 0;
+}
+
+int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *generation)
+{
+    return spawn_task(spawn, out, generation);
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
@@ -411,7 +416,7 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
         .runtime = options->runtime,
         .joinable = out,
     };
-    int rc = tri_spawn(&spawn, &task, &generation);
+    int rc = spawn_task(&spawn, &task, &generation);
     if (rc == 0 && out)
         *out = (struct tr_task){ task, generation };
     return rc;

@@ -6,6 +6,9 @@
  * so that calls from the library, linked statically or shared, and from glibc are seen alike. The count is one relaxed
  * atomic: it is there to show zero.
  */
+/* Here mmap and mmap64 are two names, whatever the size of off_t is asked to be. */
+#undef _FILE_OFFSET_BITS
+
 #include "bench.h"
 
 #include <errno.h>
@@ -61,6 +64,12 @@ int posix_memalign(void **out, size_t alignment, size_t bytes)
     count_one();
     *out = __libc_memalign(alignment, bytes);
     return *out ? 0 : ENOMEM;
+}
+
+void *mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    count_one();
+    return (void *)syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
 }
 
 void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)

@@ -129,32 +129,13 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
     return result;
 }
 
-/* Most messages are a few words, for which a call of memcpy costs more than the copy. */
-static inline void copy_message(char *to, const void *message, uint32_t bytes)
-{
-    const char *from = message;
-    if (bytes > 64) {
-        memcpy(to, from, bytes);
-        return;
-    }
-    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
-        memcpy(to, from, 16);
-    if (bytes & 8) {
-        memcpy(to, from, 8);
-        to += 8;
-        from += 8;
-    }
-    for (bytes &= 7; bytes > 0; bytes--)
-        *to++ = *from++;
-}
-
 /* Fills the claimed place and publishes it. The shape is stable: the tenant cannot end while a place is claimed. */
 static void publish(struct tri_mailbox *mailbox, uint64_t claimed, const struct tri_letter *letter)
 {
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     struct tri_storage *storage = tri_storage_at(storage_of(claimed));
     struct tri_place *place = tri_storage_place(storage, shape, position_of(claimed));
-    copy_message(place->message, letter->message, letter->bytes);
+    tri_copy(place->message, letter->message, letter->bytes);
     if (letter->debt.slot) {
         memcpy(place->message + letter->token_offset, &letter->debt, sizeof letter->debt);
         place->generation = letter->debt.generation;
@@ -355,7 +336,7 @@ enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_c
     uintptr_t stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
     if (stamp == 0)
         return TRI_TAKE_EMPTY;
-    copy_message(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
+    tri_copy(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
     debt->slot = (struct tri_slot *)(stamp & ~(uintptr_t)1);
     if (debt->slot)
         debt->generation = place->generation;

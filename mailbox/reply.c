@@ -97,8 +97,7 @@ static void finish(struct tri_debt debt, uint32_t bytes, const void *answer, int
 {
     struct tri_slot *slot = debt.slot;
     struct tri_task *caller = slot->caller;
-    if (bytes > 0)
-        memcpy(slot->answer, answer, bytes);
+    tri_copy(slot->answer, answer, bytes);
     slot->result = result;
     tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */
     if (caller != held)

@@ -15,6 +15,7 @@
 #define TRI_STORAGE_H
 
 #include "mailbox/pool.h"
+#include <string.h>
 
 #define TRI_STORAGE_BITS    22
 #define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones come from malloc */
@@ -57,6 +58,26 @@ struct tri_storage_cache {
     struct tri_storage *head[TRI_STORAGE_CLASSES];
     TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES];
 };
+
+/* Most messages are a few words, for which a call of memcpy costs more than the copy. */
+static inline void tri_copy(void *target, const void *source, uint32_t bytes)
+{
+    char *to = target;
+    const char *from = source;
+    if (bytes > 64) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
+        memcpy(to, from, 16);
+    if (bytes & 8) {
+        memcpy(to, from, 8);
+        to += 8;
+        from += 8;
+    }
+    for (bytes &= 7; bytes > 0; bytes--)
+        *to++ = *from++;
+}
 
 extern TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
 

@@ -182,7 +182,7 @@ static void list_by_id(struct connection *connection, const struct slice *argv, 
     }
     bool valid = true;
     for (uint32_t i = 0; i < count && valid; i++)
-        valid = resp_parse_integer(argv[i], &ids[i]) && ids[i] > 0;
+        valid = resp_parse_integer(argv[i], &ids[i]);
     if (valid)
         list_clients(connection, &(struct clients_filter){ CLIENTS_IDS, ids, count });
     else

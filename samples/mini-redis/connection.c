@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -91,11 +92,17 @@ static void not_authenticated(struct context *context, const struct slice *argv,
 
 static void not_in_subscription(struct context *context, const struct slice *argv, uint32_t argc)
 {
-    (void)argc;
+    const char *name = command_find(argv[0])->name;
+    bool has_subcommands = argc > 1 && (slice_is(argv[0], "client") || slice_is(argv[0], "config") ||
+                                        slice_is(argv[0], "command"));
+    char full[64];
+    int size = snprintf(full, sizeof full, "%s|%.*s", name, (int)argv[argc > 1].size, argv[argc > 1].data);
+    for (int i = 0; i < size && i < (int)sizeof full; i++)
+        full[i] |= full[i] >= 'A' && full[i] <= 'Z' ? 0x20 : 0;
     reply_error(context->out,
                 "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
                 "this context",
-                command_find(argv[0])->name);
+                has_subcommands ? full : name);
 }
 
 static void ping_in_subscription(struct context *context, const struct slice *argv, uint32_t argc)
@@ -246,7 +253,7 @@ static tr_time read_deadline(const struct connection *connection)
     return seconds == 0 || connection->subscriptions > 0 ? TR_FOREVER : tr_after(seconds * TR_SECOND);
 }
 
-/* Reads what there is. Returns a positive number, or the reason to end. */
+/* Reads what there is. Returns a positive number, 0 when the client has sent all, or the reason to end. */
 static ssize_t read_more(struct connection *connection)
 {
     struct buffer *in = &connection->in;
@@ -255,7 +262,7 @@ static ssize_t read_more(struct connection *connection)
     ssize_t got = tr_read(connection->stream, in->data + in->size, in->capacity - in->size,
                           read_deadline(connection));
     if (got <= 0)
-        return got < 0 ? got : -ECONNRESET;
+        return got;
     in->size += (size_t)got;
     size_t held = in->size + connection->parser.argument_capacity * sizeof(struct slice);
     if (held > connection->server->options.query_buffer_bytes) {
@@ -297,6 +304,8 @@ static int serve(struct connection *connection)
         ssize_t got = read_more(connection);
         if (got < 0)
             return (int)got;
+        if (got == 0)
+            break;
         int rc = serve_input(connection);
         if (rc < 0)
             return rc;

@@ -47,23 +47,24 @@ void command_strlen(struct context *context, const struct slice *argv, uint32_t 
 
 struct set_options {
     bool if_missing, if_present, get, keep_ttl;
-    int64_t unit_ms;           /* 0: no time given; 1 or 1000 */
-    bool absolute;             /* EXAT, PXAT */
+    enum { NO_TIME, EX, PX, EXAT, PXAT } kind;
     const struct slice *time;
 };
 
-/* EX, PX, EXAT, PXAT: they exclude each other, and KEEPTTL. */
+/* EX, PX, EXAT, PXAT: they exclude each other, and KEEPTTL. Of one given twice the last counts. */
 static bool parse_time_option(struct set_options *options, struct slice word, const struct slice *next)
 {
-    bool seconds = slice_is(word, "ex") || slice_is(word, "exat");
-    if (!seconds && !slice_is(word, "px") && !slice_is(word, "pxat"))
-        return false;
-    if (next == NULL || options->unit_ms != 0 || options->keep_ttl)
-        return false;
-    options->unit_ms = seconds ? 1000 : 1;
-    options->absolute = word.size == 4;
-    options->time = next;
-    return true;
+    static const char *const words[] = { [EX] = "ex", [PX] = "px", [EXAT] = "exat", [PXAT] = "pxat" };
+    for (unsigned kind = EX; kind <= PXAT; kind++) {
+        if (!slice_is(word, words[kind]))
+            continue;
+        if (next == NULL || options->keep_ttl || (options->kind != NO_TIME && options->kind != kind))
+            return false;
+        options->kind = kind;
+        options->time = next;
+        return true;
+    }
+    return false;
 }
 
 static bool parse_set_options(struct set_options *options, const struct slice *argv, uint32_t argc)
@@ -75,7 +76,7 @@ static bool parse_set_options(struct set_options *options, const struct slice *a
             options->if_present = true;
         else if (slice_is(argv[i], "get"))
             options->get = true;
-        else if (slice_is(argv[i], "keepttl") && options->unit_ms == 0)
+        else if (slice_is(argv[i], "keepttl") && options->kind == NO_TIME)
             options->keep_ttl = true;
         else if (parse_time_option(options, argv[i], i + 1 < argc ? &argv[i + 1] : NULL))
             i++;
@@ -89,14 +90,16 @@ static bool parse_set_options(struct set_options *options, const struct slice *a
 static bool read_expiry(struct context *context, const struct set_options *options, int64_t *expires_ms)
 {
     int64_t time, now = context->keyspace->now_ms;
+    int64_t unit_ms = options->kind == EX || options->kind == EXAT ? 1000 : 1;
+    bool absolute = options->kind == EXAT || options->kind == PXAT;
     if (!resp_parse_integer(*options->time, &time)) {
         REPLY(context->out, "-ERR value is not an integer or out of range\r\n");
         return false;
     }
-    if (time > 0 && time <= INT64_MAX / options->unit_ms) {
-        time *= options->unit_ms;
-        if (options->absolute || time <= INT64_MAX - now) {
-            time += options->absolute ? 0 : now;
+    if (time > 0 && time <= INT64_MAX / unit_ms) {
+        time *= unit_ms;
+        if (absolute || time <= INT64_MAX - now) {
+            time += absolute ? 0 : now;
             *expires_ms = time < NEVER ? time : NEVER - 1;
             return true;
         }
@@ -113,7 +116,7 @@ static void set_with_options(struct context *context, const struct slice *argv, 
         REPLY(context->out, "-ERR syntax error\r\n");
         return;
     }
-    if (options.unit_ms != 0 && !read_expiry(context, &options, &expires_ms))
+    if (options.kind != NO_TIME && !read_expiry(context, &options, &expires_ms))
         return;
     const struct entry *old = keyspace_find(context->keyspace, argv[1]);
     if (options.get)

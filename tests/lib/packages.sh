@@ -21,11 +21,11 @@ build  cmd:ninja          ninja-build
 build  cmd:pkg-config     pkg-config
 build  pc:liburing        liburing-dev
 build  cmd:python3        python3
+test   cmd:g++            g++
 test   pc:check           check
 test   pc:hiredis         libhiredis-dev
 test   cmd:redis-cli      redis-tools
 redis  cmd:redis-cli      redis-tools
-lint   cmd:g++            g++
 lint   cmd:clang-format   clang-format
 lint   cmd:clang-tidy     clang-tidy
 lint   cmd:shellcheck     shellcheck
