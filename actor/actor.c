@@ -67,10 +67,11 @@ static struct tri_task *receiver(uint32_t bytes)
 /* The request in hand is not answered yet and makes room for the next: from now on it is owed. */
 static void settle_hand(struct tri_task *task)
 {
-    if (!task->hand.slot)
+    struct tri_debt debt = tri_hand(task);
+    if (!debt.slot)
         return;
-    tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), task->hand);
-    task->hand.slot = NULL;
+    tri_hand_clear(task);
+    tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
 }
 
 /* Takes a message that is there, skipping requests whose caller has given up. */
@@ -83,7 +84,7 @@ static bool take_message(struct tri_task *task, void *message)
             TRI_TAKE_EMPTY)
             return false;
         if (!debt.slot || !tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
-            task->hand = debt;
+            tri_hand_take(task, debt);
             return true;
         }
         tri_count(&worker->expired);
@@ -141,6 +142,10 @@ int tr_try_receive_raw(uint32_t bytes, void *message)
         return -EINVAL;
     settle_hand(task);
     if (take_message(task, message))
+        return 0;
+    /* One that only tries never parks, which is where a sender that registered meanwhile is seen for sure. */
+    if (tri_mailbox_serve_waiting(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here())) &&
+        take_message(task, message))
         return 0;
     return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
 }
@@ -245,6 +250,7 @@ int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out)
         return -ESRCH;
     out->capacity = tri_load(&task->mailbox.capacity, TRI_RELAXED);
     out->queued = tri_mailbox_length(&task->mailbox, &task->consumer);
-    out->owed = tri_load(&task->debts.count, TRI_RELAXED);
-    return tri_task_generation(task) == address.tri_generation ? 0 : -ESRCH;
+    out->owed = tri_load(&task->debts.count, TRI_RELAXED) + (tri_load(&task->hand, TRI_RELAXED) != NULL);
+    uint64_t life = tri_load(&task->life, TRI_ACQUIRE);
+    return life >> TRI_LIFE_SHIFT == address.tri_generation && (life & TRI_LIFE_ALIVE) ? 0 : -ESRCH;
 }

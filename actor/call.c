@@ -106,7 +106,7 @@ static __attribute__((noinline)) int park_thread(tr_time deadline)
 /* Gives up, unless the answer is being written into our frame already. Returns true when we may leave. */
 static __attribute__((noinline)) bool give_up(struct tri_slot *slot)
 {
-    if (tri_reply_abandon(slot))
+    if (tri_reply_abandon(tri_slot_cache(tri_worker_here()), slot))
         return true;
     while (!tri_reply_done(slot))
         tri_park_tail(TRI_WAIT_REPLY);
@@ -178,9 +178,9 @@ static struct tri_debt debt_of(struct tr_token token)
     return (struct tri_debt){ token.tri_slot, token.tri_generation };
 }
 
-static bool in_hand(const struct tri_task *task, struct tri_debt debt)
+static bool in_hand(struct tri_task *task, struct tri_debt debt)
 {
-    return task->hand.slot == debt.slot && task->hand.generation == debt.generation && debt.slot;
+    return debt.slot && tri_load(&task->hand, TRI_RELAXED) == debt.slot && task->hand_generation == debt.generation;
 }
 
 static int answer(struct tr_token token, uint32_t bytes, const void *value, int result)
@@ -191,7 +191,7 @@ static int answer(struct tr_token token, uint32_t bytes, const void *value, int 
         return tri_reply_send(NULL, debt, bytes, value, result, NULL);
     int rc = tri_reply_send(tri_slot_cache(worker), debt, bytes, value, result, worker->held);
     if (rc != -EINVAL && worker->current && in_hand(worker->current, debt))
-        worker->current->hand.slot = NULL;
+        tri_hand_clear(worker->current);
     return rc;
 }
 
@@ -223,7 +223,7 @@ int tr_defer_raw(struct tr_token token)
         return tri_reply_wanted(debt) ? 0 : -ESRCH; /* owed already */
     if (!tri_task_is(task, TRI_TASK_HANDLER))
         return tri_reply_wanted(debt) ? 0 : -ESRCH; /* a loop actor keeps it by itself */
-    task->hand.slot = NULL;
+    tri_hand_clear(task);
     return tri_debts_link(&task->debts, tri_slot_cache(worker), debt) ? 0 : -ESRCH;
 }
 
@@ -242,8 +242,9 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
         return rc;
     /* The debt leaves us before the target can see it. We cannot end inside this call: nobody is left hanging. */
     struct tri_task *task = worker->current;
-    if (in_hand(task, debt))
-        task->hand.slot = NULL;
+    bool was_in_hand = in_hand(task, debt);
+    if (was_in_hand)
+        tri_hand_clear(task);
     else if (!tri_debts_unlink(&task->debts, debt))
         return -ESRCH;
     if (!tri_reply_wanted(debt)) { /* given up: this frees the slot */
@@ -252,7 +253,9 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
     }
     struct tri_letter letter = { message, type->size, token_offset, debt };
     rc = deliver(worker, address, &letter, deadline, &schedule);
-    if (rc < 0)
+    if (rc < 0 && was_in_hand)
+        tri_hand_take(task, debt);
+    else if (rc < 0)
         tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
     else if (schedule)
         activate(address.tri_record);

@@ -48,7 +48,7 @@ void tr_census(struct tr_census *out)
 {
     struct cached cached = { 0 };
     tri_runtime_each_worker(count_worker, &cached);
-    out->tasks = in_use(&tri_task_pool, cached.tasks);
+    out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
     out->slots = in_use(&tri_slot_pool, cached.slots);
     out->timers = in_use(&tri_alarm_pool, cached.alarms);
     out->stacks = less(tri_stack_live(), cached.stacks);

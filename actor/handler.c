@@ -22,7 +22,7 @@ static enum tri_take next_message(struct tri_task *task, char *message)
             TRI_TAKE_EMPTY)
             return TRI_TAKE_EMPTY;
         if (!debt.slot || !tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
-            task->hand = debt;
+            tri_hand_take(task, debt);
             return TRI_TAKE_MESSAGE;
         }
         tri_count(&worker->expired);
@@ -34,9 +34,10 @@ static enum tri_take next_message(struct tri_task *task, char *message)
 static bool handle(struct tri_task *task, char *message, int *reason)
 {
     int rc = task->on_message(task->argument, message);
-    if (task->hand.slot) { /* neither answered nor deferred */
-        tri_reply_send(tri_slot_cache(tri_worker_here()), task->hand, 0, NULL, -EPIPE, NULL);
-        task->hand.slot = NULL;
+    struct tri_debt debt = tri_hand(task);
+    if (debt.slot) { /* neither answered nor deferred */
+        tri_hand_clear(task);
+        tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
     }
     *reason = rc < 0 ? rc : 0;
     if (rc != 0)

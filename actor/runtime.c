@@ -47,8 +47,9 @@ void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *cont
     pthread_mutex_unlock(&table_lock);
 }
 
-uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
-                               void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+/* Calls visit for every record of `runtime` whose life flags, masked, are `flags`. */
+static uint64_t each_record(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
+                            void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
 {
     uint64_t count = 0;
     struct tri_pool *pool = &tri_task_pool;
@@ -62,14 +63,19 @@ uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
         for (uint32_t j = 0; j < pool->slab_objects; j++) {
             struct tri_task *task = (struct tri_task *)(void *)(slab + (size_t)j * pool->object_bytes);
             uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] of task.c */
-            if (!(life & TRI_LIFE_ALIVE) || tri_load(&task->runtime, TRI_RELAXED) != runtime->index)
+            if ((life & mask) != flags || tri_load(&task->runtime, TRI_RELAXED) != runtime->index)
                 continue;
             count++;
-            if (visit)
-                visit(task, life >> TRI_LIFE_SHIFT, context);
+            visit(task, life >> TRI_LIFE_SHIFT, context);
         }
     }
     return count;
+}
+
+uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
+                               void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    return each_record(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------------- */
@@ -233,6 +239,7 @@ int tr_start(struct tr_runtime **out, const struct tr_options *options)
 static uint64_t count_live(struct tr_runtime *runtime)
 {
     uint64_t ended = 0, spawned = 0;
+    tri_fence(TRI_SEQ_CST); /* [T3] of task.c: after the phase was set */
     for (uint32_t i = 0; i < runtime->workers; i++)
         ended += tri_load(&runtime->worker[i].ended, TRI_ACQUIRE);
     for (uint32_t i = 0; i < runtime->workers; i++)
@@ -288,6 +295,12 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
     }
 }
 
+static void reap_task(struct tri_task *task, uint64_t generation, void *context)
+{
+    (void)context;
+    tri_task_reap(task, generation);
+}
+
 static void enter_phase(struct tr_runtime *runtime, enum tri_phase phase)
 {
     if (tri_load(&runtime->phase, TRI_RELAXED) < (uint32_t)phase)
@@ -309,8 +322,11 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }
+    each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
+    tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* no worker takes its reactor down while we wake them */
     enter_phase(runtime, TRI_PHASE_EXIT);
     tri_wake_all(runtime);
+    tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
     join_workers(runtime, runtime->workers);
     give_entry(runtime);
     return 0;

@@ -48,6 +48,7 @@ struct tri_reactor *tri_reactor_here(void)
 static void push_pinned(struct tri_worker *worker, struct tri_task *task)
 {
     task->next = NULL;
+    task->queue_place = tri_load(&worker->queue.tail, TRI_RELAXED);
     if (worker->pinned_last)
         worker->pinned_last->next = task;
     else
@@ -55,10 +56,13 @@ static void push_pinned(struct tri_worker *worker, struct tri_task *task)
     worker->pinned_last = task;
 }
 
-static struct tri_task *pop_pinned(struct tri_worker *worker)
+/* The first pinned task; `in_turn`: only when all that stood in the ring before it has been taken. */
+static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
 {
     struct tri_task *task = worker->pinned_first;
-    if (task && !(worker->pinned_first = task->next))
+    if (!task || (in_turn && (int32_t)(tri_load(&worker->queue.head, TRI_RELAXED) - task->queue_place) < 0))
+        return NULL;
+    if (!(worker->pinned_first = task->next))
         worker->pinned_last = NULL;
     return task;
 }
@@ -121,16 +125,13 @@ bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
     return taken == task;
 }
 
-/* From the ring or the pinned tasks, in turn. */
+/* From the ring or the pinned tasks, in the order in which they became ready. */
 static struct tri_task *pop_waiting(struct tri_worker *worker)
 {
-    struct tri_task *task = NULL;
-    worker->pinned_turn = !worker->pinned_turn;
-    if (worker->pinned_turn)
-        task = pop_pinned(worker);
+    struct tri_task *task = worker->pinned_first ? pop_pinned(worker, true) : NULL;
     if (!task)
         task = tri_queue_pop(&worker->queue, worker->alone);
-    return task || worker->pinned_turn ? task : pop_pinned(worker);
+    return task || !worker->pinned_first ? task : pop_pinned(worker, false);
 }
 
 /* The next ready task of this worker's own, or NULL. */

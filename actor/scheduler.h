@@ -53,7 +53,6 @@ struct tri_worker {
     bool migrate;     /* for tests: every wake goes to the next worker */
     bool no_caches;   /* for tests */
     bool on_watch;    /* this worker is the sentry */
-    bool pinned_turn; /* the ring and the pinned tasks take turns */
     uint32_t quiet;   /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
@@ -263,6 +262,9 @@ static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *wor
 {
     return worker && !worker->no_caches ? &worker->storages : NULL;
 }
+
+/* Records that stand for foreign threads. */
+uint64_t tri_foreign_count(void);
 
 /* The thread function of a worker; argument: struct tri_worker. */
 void *tri_worker_main(void *argument);

@@ -5,6 +5,8 @@
  *   [T1] the join word. The end exchanges DONE into it (release); the joiner reads it (acquire), takes the result and
  *        frees the record. Whoever of {end of a detached task, joiner, detacher of a finished one} finds the other there
  *        already frees: exactly one does.
+ *   [T3] spawned (foreign_spawned), fence, phase   against   phase, fence, counts (runtime.c): a spawn that goes on has
+ *        been seen by the shutdown, which waits for its end.
  *   [T2] life: set with release when the record has its new tenant, so that whoever finds the generation finds the tenant.
  */
 #include "actor/task.h"
@@ -94,9 +96,9 @@ static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn
     if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
         return -EINVAL;
     if (spawn->flags & TRI_TASK_ACTOR &&
-        (spawn->capacity > TRI_CAPACITY_LIMIT || spawn->message_bytes > TRI_MESSAGE_LIMIT))
+        (spawn->capacity > TR_CAPACITY_LIMIT || spawn->message_bytes > TR_MESSAGE_LIMIT))
         return -EINVAL;
-    return tri_load(&(*runtime)->phase, TRI_RELAXED) == TRI_PHASE_RUN ? 0 : -ECANCELED;
+    return 0;
 }
 
 static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tri_cold *cold)
@@ -106,17 +108,34 @@ static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tr
     task->cold = cold;
     task->stack = NULL;
     tri_store(&task->flags, spawn->flags, TRI_RELAXED);
-    task->hand = (struct tri_debt){ 0 };
+    tri_hand_clear(task);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
     tri_store(&task->join, spawn->joinable ? TRI_JOIN_NOBODY : TRI_JOIN_DETACHED, TRI_RELAXED);
 }
 
-static void count_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
+/* Counts the task as living, unless the runtime is shutting down. */
+static inline bool count_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
+{
+    if (worker && worker->runtime == runtime) { /* the spawner lives and is counted: the shutdown waits for it anyway */
+        if (tri_load(&runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
+            return false;
+        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELEASE);
+        return true;
+    }
+    tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+    tri_fence(TRI_SEQ_CST); /* [T3] */
+    if (tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_RUN)
+        return true;
+    tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+    return false;
+}
+
+static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
 {
     if (worker && worker->runtime == runtime)
-        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELEASE);
+        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) - 1, TRI_RELEASE);
     else
-        tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+        tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
 }
 
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn, struct tri_task **out,
@@ -129,13 +148,18 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
     int rc = check(worker, spawn, &runtime, &stack_class);
     if (rc < 0)
         return rc;
+    if (!count_spawn(worker, runtime))
+        return -ECANCELED;
     struct tri_task *task = tri_pool_take(&tri_task_pool, task_cache(worker));
-    if (!task)
+    if (!task) {
+        uncount_spawn(worker, runtime);
         return -ENOMEM;
+    }
     bool plain = !spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0;
     rc = plain ? 0 : make_cold(worker, spawn, &cold);
     if (rc < 0) {
         tri_pool_give(&tri_task_pool, task_cache(worker), task);
+        uncount_spawn(worker, runtime);
         return rc;
     }
     fill(task, spawn, cold);
@@ -149,7 +173,6 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes,
                          spawn->flags & TRI_TASK_HANDLER);
     }
-    count_spawn(worker, runtime);
     *out = task;
     if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
         tri_ready(task);
@@ -173,13 +196,18 @@ static void free_cold(struct tri_worker *worker, struct tri_task *task)
     tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
 }
 
-/* The generation moves, so that every handle is stale from here on. */
+static void give_record(struct tri_worker *worker, struct tri_task *task)
+{
+    free_cold(worker, task);
+    tri_pool_give(&tri_task_pool, task_cache(worker), task);
+}
+
+/* The end of a task that nobody can join. The generation moves, so that every handle is stale from here on. */
 static void free_task(struct tri_worker *worker, struct tri_task *task)
 {
     uint64_t generation = tri_task_generation(task) + 1;
-    free_cold(worker, task);
     tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELEASE); /* [T2] */
-    tri_pool_give(&tri_task_pool, task_cache(worker), task);
+    give_record(worker, task);
 }
 
 void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt)
@@ -194,7 +222,7 @@ void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt
 /* Closes the mailbox, waits for senders that are between claim and publication, and discards what is in it. */
 static void drain(struct tri_task *task)
 {
-    _Alignas(64) char message[TRI_MESSAGE_LIMIT > 1024 ? 1024 : TRI_MESSAGE_LIMIT];
+    _Alignas(64) char message[TR_MESSAGE_LIMIT > 1024 ? 1024 : TR_MESSAGE_LIMIT];
     char *buffer = message;
     bool schedule;
     struct tri_debt debt;
@@ -226,9 +254,10 @@ static void report_failure(struct tri_task *task, int result)
 static void resolve_debts(struct tri_task *task)
 {
     struct tri_cache *cache = tri_slot_cache(tri_worker_here());
-    if (task->hand.slot)
-        tri_reply_send(cache, task->hand, 0, NULL, -EPIPE, NULL);
-    task->hand.slot = NULL;
+    struct tri_debt hand = tri_hand(task);
+    tri_hand_clear(task);
+    if (hand.slot)
+        tri_reply_send(cache, hand, 0, NULL, -EPIPE, NULL);
     if (tri_load(&task->debts.count, TRI_RELAXED) > 0)
         tri_debts_resolve(&task->debts, cache, -EPIPE);
 }
@@ -254,7 +283,7 @@ void tri_task_end(struct tri_task *task, int result)
         free_task(worker, task);
     } else {
         /* A cancellation that races with this store is lost, as one that comes after the end is. */
-        tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT, TRI_RELAXED);
+        tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
         joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
         if (joiner == TRI_JOIN_DETACHED) { /* detached meanwhile */
             if (result < 0 && result != -ECANCELED)
@@ -271,19 +300,41 @@ void tri_task_end(struct tri_task *task, int result)
 
 /* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
 
+/*
+ * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
+ * generation decides who: it moves once.
+ */
+static int take_result(struct tri_task *task, uint64_t generation, int *result)
+{
+    int32_t taken = task->result;
+    uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
+    if (!tri_cas(&task->life, &life, (generation + 1) << TRI_LIFE_SHIFT, TRI_ACQ_REL, TRI_RELAXED)) /* [T2] */
+        return -ESRCH;
+    if (result)
+        *result = taken;
+    give_record(tri_worker_here(), task);
+    return 0;
+}
+
+/* As a joiner who does not want the result. */
+static int reap(struct tri_task *task, uint64_t generation)
+{
+    int result = 0;
+    int rc = take_result(task, generation, &result);
+    if (rc == 0 && result < 0 && result != -ECANCELED)
+        tr_log(TR_LOG_WARNING, "a task failed with %d (%s), and nobody joined it", result, strerror(-result));
+    return rc;
+}
+
+void tri_task_reap(struct tri_task *task, uint64_t generation)
+{
+    reap(task, generation);
+}
+
 static struct tri_task *record_of(struct tr_task handle)
 {
     struct tri_task *task = handle.tri_record;
     return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
-}
-
-/* The task has ended and is ours: takes the result, frees the record. */
-static int take_result(struct tri_task *task, int *result)
-{
-    if (result)
-        *result = task->result;
-    free_task(tri_worker_here(), task);
-    return 0;
 }
 
 static bool is_done(struct tri_task *task)
@@ -292,7 +343,8 @@ static bool is_done(struct tri_task *task)
 }
 
 /* We are in the join word. Waits for DONE; on an error leaves the word, unless the task has ended after all. */
-static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uintptr_t self, int *result, tr_time deadline)
+static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation,
+                                                           uintptr_t self, int *result, tr_time deadline)
 {
     while (!is_done(task)) {
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
@@ -300,7 +352,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
         if (rc < 0 && tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
             return rc;
     }
-    return take_result(task, result);
+    return take_result(task, generation, result);
 }
 
 /* A task that lies unstarted in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
@@ -324,7 +376,7 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     if (task == self)
         return -EDEADLK;
     if (is_done(task))
-        return take_result(task, result);
+        return take_result(task, handle.tri_generation, result);
     struct tri_worker *worker;
     int rc = tri_begin(&worker);
     if (rc < 0)
@@ -332,11 +384,11 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     if (deadline != TR_NOW)
         run_unstarted(task);
     if (is_done(task))
-        return take_result(task, result);
+        return take_result(task, handle.tri_generation, result);
     uintptr_t expected = TRI_JOIN_NOBODY;
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
-            return record_of(handle) ? take_result(task, result) : -ESRCH;
+            return take_result(task, handle.tri_generation, result);
         return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
     }
     if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
@@ -344,7 +396,7 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
         tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED);
         return -ESRCH;
     }
-    return await_end(task, (uintptr_t)self, result, deadline);
+    return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
 }
 
 int tr_task_detach(struct tr_task handle)
@@ -357,10 +409,7 @@ int tr_task_detach(struct tr_task handle)
         return 0;
     if (expected != TRI_JOIN_DONE)
         return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
-    if (task->result < 0 && task->result != -ECANCELED)
-        report_failure(task, task->result);
-    free_task(tri_worker_here(), task);
-    return 0;
+    return reap(task, handle.tri_generation);
 }
 
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)

@@ -20,6 +20,8 @@
 
 #define TRI_LIFE_CANCEL UINT64_C(1)
 #define TRI_LIFE_ALIVE  UINT64_C(2)
+#define TRI_LIFE_FLAGS  UINT64_C(3)
+#define TRI_LIFE_ENDED  UINT64_C(1) /* not alive: the task has ended, and its result waits for a joiner */
 
 enum tri_task_flags {
     TRI_TASK_ACTOR = 1,        /* has a mailbox */
@@ -57,7 +59,10 @@ struct tri_task {
     TRI_ATOMIC(uint64_t) life;
     TRI_ATOMIC(uintptr_t) join;
     struct tri_park_word park;
-    int32_t result;
+    union {
+        int32_t result;       /* once it has ended */
+        uint32_t queue_place; /* a pinned task that is ready: the ring's tail when it was queued */
+    };
     TRI_ATOMIC(uint16_t) flags; /* set at spawn; a stale canceller may look */
     uint8_t stack_class;
     TRI_ATOMIC(uint8_t) wait; /* enum tri_wait, for reports */
@@ -71,7 +76,8 @@ struct tri_task {
 
     struct tri_mailbox_consumer consumer;
     struct tri_debts debts;
-    struct tri_debt hand;         /* the request being handled */
+    TRI_ATOMIC(struct tri_slot *) hand; /* the request being handled; NULL: none, or answered */
+    uint64_t hand_generation;
     TRI_ATOMIC(tr_time) deadline; /* of the wait under way */
 };
 
@@ -96,6 +102,23 @@ static inline bool tri_task_cancelled(struct tri_task *task)
     return tri_load(&task->life, TRI_RELAXED) & TRI_LIFE_CANCEL;
 }
 
+/* The request in hand. Only the task itself changes it. */
+static inline void tri_hand_take(struct tri_task *task, struct tri_debt debt)
+{
+    tri_store(&task->hand, debt.slot, TRI_RELAXED);
+    task->hand_generation = debt.generation;
+}
+
+static inline struct tri_debt tri_hand(struct tri_task *task)
+{
+    return (struct tri_debt){ tri_load(&task->hand, TRI_RELAXED), task->hand_generation };
+}
+
+static inline void tri_hand_clear(struct tri_task *task)
+{
+    tri_store(&task->hand, NULL, TRI_RELAXED);
+}
+
 /* The mailbox of `record` as senders see it. */
 static inline struct tri_mailbox_ref tri_task_mailbox(struct tri_task *record, uint64_t generation)
 {
@@ -117,6 +140,9 @@ int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
  * record is the joiner's, or free, afterwards. May yield while a sender is between claim and publication.
  */
 void tri_task_end(struct tri_task *task, int result);
+
+/* Frees the record of an ended task that nobody has joined; its handle is stale. A failure is reported. Thread: any. */
+void tri_task_reap(struct tri_task *task, uint64_t generation);
 
 /* A message that is never delivered: drop function once, request resolved with -ESRCH. */
 void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt);

@@ -16,9 +16,17 @@
 static pthread_key_t foreign_key;
 static pthread_once_t foreign_once = PTHREAD_ONCE_INIT;
 
+static TRI_ATOMIC(uint64_t) foreign_count;
+
+uint64_t tri_foreign_count(void)
+{
+    return tri_load(&foreign_count, TRI_RELAXED);
+}
+
 static void give_foreign(void *record)
 {
     struct tri_task *task = record;
+    tri_fetch_sub(&foreign_count, UINT64_C(1), TRI_RELAXED);
     tri_store(&task->flags, (uint16_t)0, TRI_RELAXED);
     tri_pool_give_shared(&tri_task_pool, task);
 }
@@ -41,6 +49,7 @@ static struct tri_task *foreign_self(void)
     tri_store(&task->flags, (uint16_t)TRI_TASK_FOREIGN, TRI_RELAXED);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
     pthread_setspecific(foreign_key, task);
+    tri_fetch_add(&foreign_count, UINT64_C(1), TRI_RELAXED);
     return task;
 }
 

@@ -182,7 +182,7 @@ static int connect_any(struct tr_stream **out, const struct tri_addresses *addre
 
 int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t port, tr_time deadline)
 {
-    if (!host)
+    if (!host || !tri_reactor_here())
         return -EINVAL;
     struct tri_addresses addresses;
     int rc = tri_address_parse(&addresses, host, port);

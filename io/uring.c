@@ -44,6 +44,7 @@ struct uring {
     struct tri_reactor reactor;
     struct io_uring ring;
     bool wake_armed;
+    bool has_poll_first; /* Linux 5.19 */
     struct tri_io_op *backlog, **backlog_end;
 };
 
@@ -65,7 +66,7 @@ static struct io_uring_sqe *next_entry(struct uring *uring)
     return io_uring_get_sqe(&uring->ring);
 }
 
-static void fill(struct io_uring_sqe *entry, struct tri_io_op *op)
+static void fill(const struct uring *uring, struct io_uring_sqe *entry, struct tri_io_op *op)
 {
     switch (op->kind) {
     case TRI_IO_ACCEPT:
@@ -76,7 +77,7 @@ static void fill(struct io_uring_sqe *entry, struct tri_io_op *op)
         break;
     case TRI_IO_RECEIVE:
         io_uring_prep_recv(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags);
-        if (op->wait_first)
+        if (op->wait_first && uring->has_poll_first)
             entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
     case TRI_IO_SEND:
@@ -118,7 +119,7 @@ static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
         join_backlog(uring, op);
         return;
     }
-    fill(entry, op);
+    fill(uring, entry, op);
 }
 
 static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
@@ -161,7 +162,7 @@ static void drain_backlog(struct uring *uring)
         } else if (op->phase & CANCEL_WANTED) {
             tri_io_complete(&uring->reactor, op, -ECANCELED);
         } else {
-            fill(entry, op);
+            fill(uring, entry, op);
         }
     }
 }
@@ -249,12 +250,17 @@ static void reap(struct uring *uring)
 
 /* ---- Entering the kernel ---- */
 
-/* What an enter can fail with, apart from mistakes of ours: all of it passes by itself once completions are reaped. */
+/*
+ * What an enter may fail with passes by itself, by the next poll or once completions are reaped. Anything else means that
+ * completions are lost (-EBADR: the kernel had no memory to keep them) or that we use the ring wrongly: tasks would wait
+ * for ever.
+ */
 static void check_enter(int rc)
 {
-    if (rc >= 0)
+    if (rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM)
         return;
-    assert(rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM);
+    tr_log(TR_LOG_ERROR, "io_uring_enter failed: %s; completions are lost, the program cannot go on", strerror(-rc));
+    abort();
 }
 
 static void enter(struct uring *uring)
@@ -292,8 +298,9 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
     uint64_t before = reactor->completions;
     drain_backlog(uring);
     arm_wake(uring);
-    if (reactor->completions != before || uring->backlog || io_uring_cq_ready(&uring->ring))
-        until = TR_NOW; /* there is something to report, or the kernel has no room */
+    bool full = uring->backlog || !uring->wake_armed;
+    if (reactor->completions != before || full || io_uring_cq_ready(&uring->ring))
+        until = TR_NOW; /* there is something to report, or the kernel takes no more, perhaps not even the wake-up */
     if (until > TR_NOW)
         enter_and_wait(uring, until);
     else if (io_uring_sq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
@@ -363,6 +370,7 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     /* Both save or guard something, and neither is needed. */
     io_uring_register_ring_fd(&uring->ring);
     io_uring_ring_dontfork(&uring->ring);
+    uring->has_poll_first = uring->ring.flags & IORING_SETUP_COOP_TASKRUN; /* came with the same kernel */
     uring->backlog_end = &uring->backlog;
     uring->reactor.wake_fd = wake_fd;
     arm_wake(uring);

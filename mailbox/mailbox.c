@@ -299,6 +299,15 @@ void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer 
     tri_unlock(&mailbox->lock);
 }
 
+bool tri_mailbox_serve_waiting(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache)
+{
+    if (!(tri_load(&mailbox->tail, TRI_RELAXED) & TRI_TAIL_WAIT))
+        return false;
+    tri_mailbox_grant(mailbox, consumer, cache);
+    return true;
+}
+
 int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
 {
     struct tri_mailbox *mailbox = ref->mailbox;

@@ -102,8 +102,6 @@ struct tri_mailbox_ref {
 
 #define TRI_LIFE_SHIFT 2
 
-#define TRI_MESSAGE_LIMIT  8192u
-#define TRI_CAPACITY_LIMIT 65536u
 
 /* Results beside 0: mailbox.c never suspends, so these are all. */
 enum tri_take {
@@ -162,6 +160,9 @@ bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_cons
 /* Serves waiting senders as far as there is room. Called when consumer->waiting is seen. Thread: any. */
 void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                        struct tri_storage_cache *cache);
+/* As grant, if the tail says that senders wait. True if it did. Consumer. */
+bool tri_mailbox_serve_waiting(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                               struct tri_storage_cache *cache);
 /* After closing, once take has returned EMPTY and idle DRAINED: gives the storage back. The record may be freed. */
 void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                         struct tri_storage_cache *cache);

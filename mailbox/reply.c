@@ -40,18 +40,6 @@ static uint64_t settled_word(struct tri_slot *slot)
     }
 }
 
-bool tri_reply_abandon(struct tri_slot *slot)
-{
-    for (;;) {
-        uint64_t word = settled_word(slot);
-        if (tri_slot_state_of(word) != TRI_SLOT_WAITING)
-            return false;
-        uint64_t next = (word & ~TRI_SLOT_STATE_MASK) | TRI_SLOT_ABANDONED;
-        if (tri_cas(&slot->word, &word, next, TRI_RELEASE, TRI_RELAXED)) /* [R4] */
-            return true;
-    }
-}
-
 /* Takes the slot out of `debts`, if it is there: the debtor may have let go of it meanwhile. */
 static void drop_link(struct tri_debts *debts, struct tri_slot *slot)
 {
@@ -75,6 +63,24 @@ static void leave_debtor(struct tri_slot *slot)
     if (tri_load(&slot->debtor, TRI_RELAXED) == debts) /* [R5] */
         drop_link(debts, slot);
     tri_unlock(&debts->lock);
+}
+
+bool tri_reply_abandon(struct tri_cache *cache, struct tri_slot *slot)
+{
+    for (;;) {
+        uint64_t word = settled_word(slot);
+        bool linked = word & TRI_SLOT_LINKED;
+        if (tri_slot_state_of(word) != TRI_SLOT_WAITING)
+            return false;
+        uint64_t next = (word & ~TRI_SLOT_STATE_MASK) | (linked ? TRI_SLOT_FILLING : TRI_SLOT_ABANDONED);
+        if (!tri_cas(&slot->word, &word, next, TRI_ACQ_REL, TRI_RELAXED)) /* [R2] [R4] */
+            continue;
+        if (linked) { /* a debtor may keep it for ever: do not leave it there */
+            leave_debtor(slot);
+            tri_reply_free(cache, slot);
+        }
+        return true;
+    }
 }
 
 /* Takes the right to resolve the slot. Returns WAITING, ABANDONED (late), or FREE: not ours. *linked as found. */

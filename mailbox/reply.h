@@ -11,7 +11,7 @@
  *                           |   v (debtor)
  *                           |  MOVING                      claim (late replier, or the debtor)
  *                           +----------------> ABANDONED -----------------------------> FREE (replier's side)
- *                            give up (caller)
+ *                            give up (caller; one that is LINKED it takes out of the list, and frees, itself)
  *
  * LINKED says that the slot is in its debtor's owed list. A request that is still queued, or in the hand of its
  * receiver, is not linked: the mailbox or the hand is what will resolve it. So exactly one of these holds every open
@@ -100,8 +100,11 @@ static inline bool tri_reply_done(struct tri_slot *slot)
     return tri_slot_state_of(tri_load(&slot->word, TRI_ACQUIRE)) == TRI_SLOT_DONE; /* [R3] */
 }
 
-/* The caller gives up. True: done, the slot is the replier's. False: an answer is being filled in or there: wait for DONE. */
-bool tri_reply_abandon(struct tri_slot *slot);
+/*
+ * The caller gives up. True: done; the slot belongs to the mailbox or the hand that holds the request, or has been taken
+ * out of the owed list and freed. False: an answer is being filled in or there: wait for DONE.
+ */
+bool tri_reply_abandon(struct tri_cache *cache, struct tri_slot *slot);
 
 /*
  * Answers: copies `bytes` (0: none) and the result, wakes the caller unless it is `held`. Returns 0, -ESRCH (answered,

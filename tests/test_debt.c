@@ -252,7 +252,8 @@ TASK_TEST(defer_of_a_request_given_up_esrch)
 struct front {
     struct number_address back;
     atomic_int forwarded, go;
-    int then; /* what the front does after forwarding: return 0, TR_END or fail */
+    int then;    /* what the front does after forwarding: return 0 or TR_END */
+    bool forget; /* after a failed forward it says nothing */
     int rc;
 };
 
@@ -271,8 +272,8 @@ static int forward_request(void *state, void *message)
     struct number *number = message;
     struct number passed = { .kind = number->kind, .value = number->value + 1 };
     front->rc = tr_forward(number->reply, front->back, tr_after(LONG_TIME), &passed);
-    if (front->rc < 0)
-        return tr_reply(number->reply, &number->value); /* the debt has not moved */
+    if (front->rc < 0) /* the debt has not moved */
+        return front->forget ? 0 : tr_reply(number->reply, &number->value);
     atomic_fetch_add(&front->forwarded, 1);
     return front->then;
 }
@@ -344,6 +345,18 @@ TASK_TEST(forward_to_a_stale_address_leaves_the_debt)
     struct number_address actor = test_handler(forward_request, front, 4, NULL);
     expect_int(test_ask(actor, REPLY, 17), 17);
     expect_int(front->rc, -ESRCH);
+}
+
+TASK_TEST(forward_failed_and_then_let_fall_epipe)
+{
+    struct tr_task task;
+    struct end end = { .go = 1 };
+    int64_t answer;
+    struct front *front = new_front(test_loop(take_and_end, &end, 4, &task), 0);
+    front->forget = true;
+    expect_int(test_join(task), 0);
+    struct number_address actor = test_handler(forward_request, front, 4, NULL);
+    expect_int(tr_call(actor, &answer, tr_after(LONG_TIME), &(struct number){ .kind = REPLY }), -EPIPE);
 }
 
 static int forward_now(void *argument)
@@ -422,6 +435,35 @@ TASK_TEST(forward_along_a_ring_many_times_the_last_one_answers)
         wait_until(test_owed(ring[i]) == 0);
 }
 
+/* ---- requests given up while they are owed -------------------------------------------------------------------- */
+
+/* Looks at whether an answer is wanted, and keeps nothing of those that are not. */
+static int forget_unwanted(void *argument)
+{
+    struct number message;
+    (void)argument;
+    while (tr_receive(&message, TR_FOREVER) == 0)
+        if (message.kind == REPLY)
+            tr_reply(message.reply, &message.value);
+    return 0;
+}
+
+TASK_TEST(owed_and_given_up_leaves_neither_debt_nor_slot)
+{
+    struct tr_census before, now;
+    struct number_address actor = test_loop(forget_unwanted, NULL, 4, NULL);
+    int64_t answer;
+    expect_int(test_ask(actor, REPLY, 1), 1);
+    tr_census(&before);
+    for (int i = 0; i < 50; i++) {
+        int rc = tr_call(actor, &answer, tr_after(TR_MILLISECOND), &(struct number){ .kind = FORGET });
+        expect_int(rc, -ETIMEDOUT);
+    }
+    expect_int(test_ask(actor, REPLY, 2), 2);
+    wait_until(test_owed(actor) <= 1);
+    wait_until((tr_census(&now), now.slots <= before.slots + 1));
+}
+
 int main(void)
 {
     return test_main(
@@ -434,6 +476,8 @@ int main(void)
               forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
               forward_moves_debt_and_new_debtor_death_resolves,
               forwarded_and_queued_when_the_new_debtor_ends_is_resolved, forward_to_a_stale_address_leaves_the_debt,
+              forward_failed_and_then_let_fall_epipe,
               forward_to_a_full_mailbox_times_out_and_leaves_the_debt, forward_of_a_request_given_up_sends_nothing,
-              forward_along_a_ring_many_times_the_last_one_answers));
+              forward_along_a_ring_many_times_the_last_one_answers,
+              owed_and_given_up_leaves_neither_debt_nor_slot));
 }

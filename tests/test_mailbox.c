@@ -401,6 +401,38 @@ TASK_TEST(receive_many_takes_at_most_count)
     expect_int(test_join(task), 1);
 }
 
+/* Never suspends for a message: looks, and yields. */
+static int poll_for_messages(void *argument)
+{
+    struct number message;
+    int rest = (int)(intptr_t)argument;
+    while (rest > 0) {
+        int rc = tr_try_receive(&message);
+        expect(rc == 0 || rc == -EAGAIN);
+        rest -= rc == 0;
+        expect_int(tr_yield(), 0);
+    }
+    return 0;
+}
+
+static int send_many(void *argument)
+{
+    for (int i = 0; i < 5000; i++)
+        expect_int(tr_send(*(struct number_address *)argument, tr_after(LONG_TIME), &(struct number){ .value = i }), 0);
+    return 0;
+}
+
+TASK_TEST(try_receive_in_a_loop_lets_waiting_senders_in)
+{
+    struct tr_task task, senders[3];
+    struct number_address actor = test_loop(poll_for_messages, (void *)15000, 1, &task);
+    for (int i = 0; i < 3; i++)
+        senders[i] = test_task(send_many, &actor);
+    for (int i = 0; i < 3; i++)
+        expect_int(test_join(senders[i]), 0);
+    expect_int(test_join(task), 0);
+}
+
 static int batch_with_waiting_senders(void *argument)
 {
     struct gate *gate = argument;
@@ -489,6 +521,7 @@ int main(void)
               send_to_own_full_mailbox_edeadlk, sender_waiting_when_the_actor_ends_esrch,
               sender_waiting_when_the_actor_is_stopped_esrch, receive_after_stop_drains_then_epipe,
               timeout_receive_takes_nothing, cancelled_receive_takes_nothing, receive_many_takes_at_most_count,
-              receive_many_lets_waiting_senders_in, counted_sender_last_close_stops,
+              receive_many_lets_waiting_senders_in,
+              try_receive_in_a_loop_lets_waiting_senders_in, counted_sender_last_close_stops,
               counted_senders_of_many_tasks_stop_once_all_closed));
 }

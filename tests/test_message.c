@@ -23,7 +23,7 @@ BLOCK_TYPE(block_64, 64, 64);
 BLOCK_TYPE(block_192, 192, 64);
 BLOCK_TYPE(block_4096, 4096, 64);
 BLOCK_TYPE(block_5000, 5000, 8);
-BLOCK_TYPE(block_20000, 20000, 16);
+BLOCK_TYPE(block_8192, 8192, 16);
 
 struct block_check {
     size_t bytes, alignment;
@@ -91,7 +91,7 @@ TASK_TEST(message_of_any_size_and_alignment_arrives_intact)
     CHECK_BLOCKS(block_192);
     CHECK_BLOCKS(block_4096);
     CHECK_BLOCKS(block_5000);
-    CHECK_BLOCKS(block_20000);
+    CHECK_BLOCKS(block_8192);
 }
 
 static int receive_blocks(void *argument)

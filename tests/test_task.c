@@ -81,8 +81,6 @@ TASK_TEST(spawn_impossible_option_refused)
     expect_int(tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .pin = -2 }), -EINVAL);
     int rc = tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .stack_bytes = SIZE_MAX / 2 });
     expect(rc == -EINVAL || rc == -ENOMEM);
-    rc = tr_task_spawn(&task, return_argument, &task, &(struct tr_task_options){ .argument_bytes = SIZE_MAX / 2 });
-    expect(rc == -EINVAL || rc == -ENOMEM);
 }
 
 TASK_TEST(spawn_detached_runs)
@@ -179,15 +177,23 @@ TASK_TEST(join_twice_second_esrch)
     expect_int(tr_task_cancel(task), -ESRCH);
 }
 
+static int wait_then_tell(void *argument)
+{
+    wait_for_flag(argument);
+    atomic_store((atomic_int *)argument, 2);
+    return 0;
+}
+
 TASK_TEST(join_detached_esrch)
 {
     static atomic_int flag;
-    struct tr_task task = test_task(wait_for_flag, &flag);
+    struct tr_task task = test_task(wait_then_tell, &flag);
     expect_int(tr_task_detach(task), 0);
     expect_int(tr_task_detach(task), -ESRCH);
     expect_int(tr_task_join(task, NULL, TR_FOREVER), -ESRCH);
     expect_int(tr_task_join(task, NULL, TR_NOW), -ESRCH);
     atomic_store(&flag, 1);
+    wait_until(atomic_load(&flag) == 2);
 }
 
 TASK_TEST(join_zero_handle_esrch)
@@ -262,6 +268,49 @@ TASK_TEST(join_makes_what_the_body_did_visible)
         expect_int(test_join(test_task(write_plainly, (void *)i)), 0);
         expect_int(plain_write, i);
     }
+}
+
+/* ---- two who want the same task ------------------------------------------------------------------------------- */
+
+struct contest {
+    struct tr_task task;
+    atomic_int *start;
+    bool detach;
+};
+
+static int contend(void *argument)
+{
+    struct contest *contest = argument;
+    while (!atomic_load(contest->start))
+        tr_yield();
+    return contest->detach ? tr_task_detach(contest->task) : tr_task_join(contest->task, NULL, tr_after(LONG_TIME));
+}
+
+static void check_contest(bool detach)
+{
+    for (int i = 0; i < 3000; i++) {
+        atomic_int start = 0;
+        struct tr_task task = test_task(i % 2 ? return_argument : yield_then_return, NULL);
+        struct contest contests[2] = { { task, &start, false }, { task, &start, detach } };
+        struct tr_task rivals[2] = { test_task(contend, &contests[0]), test_task(contend, &contests[1]) };
+        if (i % 3 == 0)
+            expect_int(tr_yield(), 0);
+        atomic_store(&start, 1);
+        int first = test_join(rivals[0]), second = test_join(rivals[1]);
+        expect_int((first == 0) + (second == 0), 1);
+        int loser = first ? first : second;
+        expect(loser == -ESRCH || loser == -EINVAL);
+    }
+}
+
+TASK_TEST(join_by_two_at_once_one_gets_it)
+{
+    check_contest(false);
+}
+
+TASK_TEST(join_against_detach_one_gets_it)
+{
+    check_contest(true);
 }
 
 TASK_TEST(detach_running_task_ends_on_its_own)
@@ -497,7 +546,8 @@ int main(void)
               join_self_edeadlk, join_twice_second_esrch, join_detached_esrch, join_zero_handle_esrch,
               join_ended_task_with_passed_deadline_takes_result, join_deadline_etimedout_then_joins,
               join_while_another_joins_einval, join_cancelled_joiner_leaves_task_joinable,
-              join_makes_what_the_body_did_visible, detach_running_task_ends_on_its_own, name_is_copied,
+              join_makes_what_the_body_did_visible, join_by_two_at_once_one_gets_it,
+              join_against_detach_one_gets_it, detach_running_task_ends_on_its_own, name_is_copied,
               name_too_long_is_a_prefix, self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave,
               pin_stays_on_its_worker, pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits,
               stack_default_holds_48_kib, stack_bytes_of_the_runtime_is_the_default,

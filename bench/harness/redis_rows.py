@@ -58,16 +58,13 @@ def manager(tools, clients, same_core, what):
     output, cpu = run_counting_cpu(
         [program, "--clients", str(clients), "--requests", str(count), "--value-bytes", str(VALUE_BYTES),
          "--server", f"redis://127.0.0.1:{port}"], place(tools, same_core))
-    patterns = {"rate": r"requests/s\D+([\d.,]+)", "p50": r"p50\D+([\d.,]+)\s*([mun]?s)?",
-                "batch": r"requests per write\D+([\d.,]+)"}
     if what == "cpu":
         return cpu * 1e9 / count, {}
-    found = re.search(patterns[what], output)
+    label = {"rate": "requests per second", "p50": "latency p50", "batch": "requests per write"}[what]
+    found = re.search(rf"^\s*{label}\s+([\d.]+)(?: (ns|us|ms|s)$)?", output, re.MULTILINE)
     if not found:
-        raise Failure(f"redis-manager printed no {what}")
-    value = float(found.group(1).replace(",", ""))
-    if what == "p50":
-        value *= {"ns": 1e-3, "ms": 1e3, "s": 1e6}.get(found.group(2), 1)
+        raise Failure(f"redis-manager printed no {label}")
+    value = float(found.group(1)) * {"ns": 1e-3, "ms": 1e3, "s": 1e6}.get(found.group(2), 1)
     return value, {"cpu_ns": round(cpu * 1e9 / count)}
 
 

@@ -52,7 +52,11 @@ struct tr_token {
     uint64_t tri_generation;
 };
 
-/* What the run-time checks know of a message type. */
+/* A larger message is sent as a pointer. */
+#define TR_MESSAGE_LIMIT  8192  /* bytes */
+#define TR_CAPACITY_LIMIT 65536 /* messages in a mailbox */
+
+/* What the run-time checks know of a message type: at most TR_MESSAGE_LIMIT bytes, alignment at most 64. */
 struct tr_type {
     const char *name;
     uint32_t size, align;
@@ -66,7 +70,7 @@ struct tr_ask {
 
 struct tr_actor_options {
     const char *name;                   /* copied; default "actor" */
-    uint32_t capacity;                  /* messages that the mailbox holds; default 64, at most 65536 */
+    uint32_t capacity;                  /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
     size_t stack_bytes;                 /* as in tr_task_options */
     int pin;                            /* as in tr_task_options */
     size_t argument_bytes;              /* non-zero: *argument or *state is copied, as in tr_task_options */

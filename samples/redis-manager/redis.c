@@ -105,17 +105,17 @@ static int call(struct connection *connection, const struct request *request, st
     return rc == -ESRCH ? REDIS_NOT_SENT : rc == -EPIPE ? REDIS_UNKNOWN : rc;
 }
 
-static int call_lending(struct connection *connection, size_t count, const struct redis_bytes *arguments,
-                        size_t bytes, struct redis_reply *reply, tr_time deadline)
+static int call_lending(struct connection *connection, size_t count, const struct redis_bytes *arguments, size_t most,
+                        struct redis_reply *reply, tr_time deadline)
 {
     struct loans *loans = &connection->redis->loans;
-    if (bytes > MOST_REQUEST)
+    if (most > MOST_REQUEST)
         return -EINVAL;
-    struct lent_bytes *lent = malloc(sizeof *lent + bytes);
+    struct lent_bytes *lent = malloc(sizeof *lent + most);
     if (!lent)
         return -ENOMEM;
     lent->references = 1;
-    redis_encode(lent->bytes, count, arguments);
+    size_t bytes = (size_t)(redis_encode(lent->bytes, count, arguments) - lent->bytes);
     struct request request = { .kind = REQUEST_LOAN, .length = (uint32_t)bytes };
     int rc = open_loan(loans, lent, &request.loan);
     if (rc < 0) {
@@ -127,13 +127,12 @@ static int call_lending(struct connection *connection, size_t count, const struc
     return rc;
 }
 
-static int call_inline(struct connection *connection, size_t count, const struct redis_bytes *arguments, size_t bytes,
+static int call_inline(struct connection *connection, size_t count, const struct redis_bytes *arguments,
                        struct redis_reply *reply, tr_time deadline)
 {
     struct request request; /* most of it need not be initialised */
     request.kind = REQUEST_BYTES;
-    request.length = (uint32_t)bytes;
-    redis_encode(request.bytes, count, arguments);
+    request.length = (uint32_t)(redis_encode(request.bytes, count, arguments) - request.bytes);
     return call(connection, &request, reply, deadline);
 }
 
@@ -142,11 +141,14 @@ static int request_reply(struct redis *redis, size_t count, const struct redis_b
 {
     reply->block = NULL;
     reply->value = (struct redis_value){ .type = REDIS_NIL };
-    size_t bytes = redis_encoded_bytes(count, arguments);
+    size_t most = redis_encoded_most(count, arguments);
+    /* With one connection there is nothing to choose, and after the call nothing that redis_close must wait for. */
+    if (redis->count == 1 && most <= REQUEST_INLINE)
+        return call_inline(&redis->connections[0], count, arguments, reply, deadline);
     struct connection *connection = choose(redis);
     atomic_fetch_add_explicit(&connection->load, 1, memory_order_relaxed);
-    int rc = bytes <= REQUEST_INLINE ? call_inline(connection, count, arguments, bytes, reply, deadline)
-                                     : call_lending(connection, count, arguments, bytes, reply, deadline);
+    int rc = most <= REQUEST_INLINE ? call_inline(connection, count, arguments, reply, deadline)
+                                    : call_lending(connection, count, arguments, most, reply, deadline);
     /* From here on redis_close may free everything. */
     atomic_fetch_sub_explicit(&connection->load, 1, memory_order_release);
     return rc;

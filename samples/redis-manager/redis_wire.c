@@ -161,36 +161,28 @@ int redis_url_parse(struct redis_url *out, const char *text, char *error, size_t
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
 
-static unsigned count_digits(size_t number)
-{
-    unsigned digits = 1;
-    for (; number >= 10; number /= 10)
-        digits++;
-    return digits;
-}
+#define HEADER_BYTES 24 /* enough for '$', a sign, 19 digits and "\r\n" */
 
 /* "$12\r\n" and "*3\r\n" */
-static char *put_header(char *at, char kind, size_t number)
+static inline char *put_header(char *at, char kind, size_t number)
 {
+    char digits[HEADER_BYTES], *first = digits + sizeof digits;
     *at++ = kind;
-    if (number < 10) {
-        *at++ = (char)('0' + number);
-    } else {
-        char *end = at + count_digits(number);
-        for (char *p = end; p > at; number /= 10)
-            *--p = (char)('0' + number % 10);
-        at = end;
-    }
+    for (; number >= 10; number /= 10)
+        *--first = (char)('0' + number % 10);
+    *at++ = (char)('0' + number);
+    while (first < digits + sizeof digits)
+        *at++ = *first++;
     *at++ = '\r';
     *at++ = '\n';
     return at;
 }
 
-size_t redis_encoded_bytes(size_t count, const struct redis_bytes *arguments)
+size_t redis_encoded_most(size_t count, const struct redis_bytes *arguments)
 {
-    size_t bytes = 3 + count_digits(count);
+    size_t bytes = HEADER_BYTES;
     for (size_t i = 0; i < count; i++)
-        bytes += 5 + count_digits(arguments[i].length) + arguments[i].length;
+        bytes += arguments[i].length + (arguments[i].length < 1000 ? 8 : HEADER_BYTES + 2);
     return bytes;
 }
 
@@ -238,8 +230,6 @@ void redis_reply_move(struct redis_reply *to, struct redis_reply *from)
 
 /* ---- reading replies -------------------------------------------------------------------------------------------- */
 
-#define HEADER_BYTES 24 /* enough for '$', a sign, 19 digits and "\r\n" */
-
 /* One value's header, or one whole value that has no items. */
 struct element {
     enum redis_type type;
@@ -277,18 +267,19 @@ static int parse_number(const char *bytes, size_t count, int64_t *out)
 /* "+text\r\n" and "-text\r\n". Returns as parse_element. */
 static int parse_line(const char *bytes, size_t count, struct element *out)
 {
-    size_t seen = count < REDIS_LINE_BYTES ? count : REDIS_LINE_BYTES;
-    const char *end = memchr(bytes, '\r', seen);
-    if (memchr(bytes, '\n', end ? (size_t)(end - bytes) : seen) || (end && end + 1 < bytes + count && end[1] != '\n'))
+    size_t seen = count < REDIS_LINE_BYTES ? count : REDIS_LINE_BYTES, end = 1;
+    while (end < seen && bytes[end] != '\r' && bytes[end] != '\n')
+        end++;
+    if (end == seen)
+        return seen == REDIS_LINE_BYTES ? -EMSGSIZE : 0;
+    if (bytes[end] == '\n' || (end + 1 < count && bytes[end + 1] != '\n'))
         return -EPROTO;
-    if (!end && seen == REDIS_LINE_BYTES)
-        return -EMSGSIZE;
-    if (!end || end + 1 == bytes + count)
+    if (end + 1 == count)
         return 0;
     out->type = bytes[0] == '+' ? REDIS_STATUS : REDIS_ERROR;
     out->text = bytes + 1;
-    out->length = (size_t)(end - out->text);
-    out->bytes = out->length + 3;
+    out->length = end - 1;
+    out->bytes = end + 2;
     return 1;
 }
 

@@ -38,8 +38,8 @@ struct redis_bytes {
     size_t length;
 };
 
-/* How many bytes redis_encode will write. */
-size_t redis_encoded_bytes(size_t count, const struct redis_bytes *arguments);
+/* At most so many bytes are written by redis_encode; a few more than needed, so that it is quickly said. */
+size_t redis_encoded_most(size_t count, const struct redis_bytes *arguments);
 
 /* Writes the command's bytes to `at` and returns the end of them. */
 char *redis_encode(char *at, size_t count, const struct redis_bytes *arguments);

@@ -143,7 +143,7 @@ static tr_time make_request(struct client *client, tr_time start)
 {
     struct workload *load = client->load;
     uint64_t random = next_random(&client->random);
-    struct key *key = &client->keys[(random >> 32) % load->plan.keys];
+    struct key *key = &client->keys[(random >> 32) * load->plan.keys >> 32];
     bool read = (uint32_t)random < load->reads_below;
     int rc;
     do {

@@ -30,8 +30,13 @@ build_quietly()
 build_dir()
 {
     local dir=$1 name=${1//\//-} reconfigure=() stamp
+    # The C++ compiler of the same make, for the test of the headers.
+    local -x CC=${CC:-gcc}
+    local -x CXX=${CXX:-${CC/%gcc/g++}}
+    CXX=${CXX/#clang/clang++}
+    CXX=${CXX/#clang++++/clang++}
     shift
-    stamp="$ROOT ${CC:-} $*"
+    stamp="$ROOT $CC $*"
     echo "   building $dir"
     if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/.options" 2>/dev/null)" != "$stamp" ]; then
         [ ! -f "$dir/build.ninja" ] || reconfigure=(--wipe)

@@ -4,10 +4,12 @@
 //!
 //!     tokio-peer manager --port N [--clients 64] [--requests 1000000] [--value-bytes 64] [--capacity 1024] [--workers 1]
 //!
-//! Every client sets its own key and reads it back in turn, and checks the value. Prints requests per second;
-//! the harness reads the CPU time from the finished process.
+//! The same workload as samples/redis-manager: each client reads and writes 16 keys of its own at random, half and half,
+//! checks every value and notes the time of every request. Prints requests per second; the harness reads the CPU time
+//! from the finished process.
 
 use crate::bench::{runtime, Options};
+use bytes::Bytes;
 use std::io::Write;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,11 +17,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-type Reply = Result<Option<Vec<u8>>, String>;
+type Reply = Result<Option<Bytes>, String>;
 
 enum Command {
-    Get { key: Vec<u8> },
-    Set { key: Vec<u8>, value: Vec<u8> },
+    Get { key: Bytes },
+    Set { key: Bytes, value: Bytes },
 }
 
 struct Request {
@@ -79,7 +81,7 @@ fn parse(bytes: &[u8]) -> Option<(Reply, usize)> {
             if bytes.len() < to + 2 {
                 return None;
             }
-            Some((Ok(Some(bytes[from..to].to_vec())), to + 2))
+            Some((Ok(Some(Bytes::copy_from_slice(&bytes[from..to]))), to + 2))
         }
         b'+' | b':' => Some((Ok(None), end + 2)),
         _ => Some((Err(String::from_utf8_lossy(line).into_owned()), end + 2)),
@@ -107,7 +109,7 @@ async fn read_replies(mut socket: OwnedReadHalf, mut waiting: mpsc::UnboundedRec
     }
 }
 
-async fn ask(manager: &mpsc::Sender<Request>, command: Command) -> Option<Vec<u8>> {
+async fn ask(manager: &mpsc::Sender<Request>, command: Command) -> Option<Bytes> {
     let (reply, answer) = oneshot::channel();
     if manager.send(Request { command, reply }).await.is_err() {
         panic!("manager gone");
@@ -115,20 +117,56 @@ async fn ask(manager: &mpsc::Sender<Request>, command: Command) -> Option<Vec<u8
     answer.await.expect("reply lost").expect("server's error")
 }
 
-async fn client(manager: mpsc::Sender<Request>, index: usize, requests: usize, value_bytes: usize) {
-    let key = format!("bench:{index}").into_bytes();
-    let mut value = vec![b'x'; value_bytes];
-    for i in 0..requests {
-        if i % 2 == 0 {
-            let stamp = (i as u64).to_ne_bytes();
-            let length = stamp.len().min(value_bytes);
-            value[..length].copy_from_slice(&stamp[..length]);
-            ask(&manager, Command::Set { key: key.clone(), value: value.clone() }).await;
-        } else {
-            let found = ask(&manager, Command::Get { key: key.clone() }).await;
-            assert_eq!(found.as_deref(), Some(&value[..]));
-        }
+const KEYS: usize = 16;
+
+struct Key {
+    name: Bytes,
+    id: u64,
+    version: u64,
+}
+
+/// The value of a version: the first word says which it is, the others follow from it.
+fn value_of(key: &Key, value_bytes: usize) -> Bytes {
+    let first = key.id << 32 | key.version;
+    let seed = first.wrapping_mul(0x9e3779b97f4a7c15);
+    let mut value = Vec::with_capacity(value_bytes + 8);
+    value.extend_from_slice(&first.to_ne_bytes());
+    for i in 1..(value_bytes as u64 + 7) / 8 {
+        value.extend_from_slice(&seed.wrapping_add(i.wrapping_mul(0xd1b54a32d192ed03)).to_ne_bytes());
     }
+    value.truncate(value_bytes);
+    value.into()
+}
+
+fn next_random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+async fn client(manager: mpsc::Sender<Request>, index: usize, requests: usize, value_bytes: usize) -> [u64; 64] {
+    let name = |i: usize| Bytes::from(format!("bench:{index}:{i}"));
+    let mut keys: Vec<Key> =
+        (0..KEYS).map(|i| Key { name: name(i), id: (index * KEYS + i) as u64, version: 0 }).collect();
+    let mut random = (index as u64).wrapping_mul(0x9e3779b97f4a7c15) | 1;
+    let mut histogram = [0; 64];
+    let mut now = Instant::now();
+    for _ in 0..requests {
+        let drawn = next_random(&mut random);
+        let key = &mut keys[(drawn >> 32) as usize % KEYS];
+        if drawn & 1 == 0 || key.version == 0 {
+            key.version += 1;
+            ask(&manager, Command::Set { key: key.name.clone(), value: value_of(key, value_bytes) }).await;
+        } else {
+            let found = ask(&manager, Command::Get { key: key.name.clone() }).await;
+            assert_eq!(found, Some(value_of(key, value_bytes)));
+        }
+        let end = Instant::now();
+        histogram[64 - ((end - now).as_nanos() as u64 | 1).leading_zeros() as usize] += 1;
+        now = end;
+    }
+    histogram
 }
 
 async fn workload(options: Options) {
@@ -145,9 +183,11 @@ async fn workload(options: Options) {
     let start = Instant::now();
     let tasks: Vec<_> =
         (0..clients).map(|i| tokio::spawn(client(manager.clone(), i, requests / clients, value_bytes))).collect();
+    let mut answered = 0;
     for task in tasks {
-        task.await.unwrap();
+        answered += task.await.unwrap().iter().sum::<u64>();
     }
+    assert_eq!(answered as usize, requests / clients * clients);
     let done = (requests / clients * clients) as f64;
     println!("requests_per_second {:.0} 1/s", done / start.elapsed().as_secs_f64());
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mailbox_parts.h: the real mailbox with its constants shrunken, one record and its consumer, for the models of it.
+ * fake_record.h: the real mailbox with its constants shrunken, one record and its consumer, for the models of it.
  * To be included once by a model.
  */
-#ifndef MAILBOX_PARTS_H
-#define MAILBOX_PARTS_H
+#ifndef FAKE_RECORD_H
+#define FAKE_RECORD_H
 
 #include <string.h>
 
@@ -40,22 +40,47 @@ static struct tri_mailbox_ref ref_of(uint64_t generation)
     return (struct tri_mailbox_ref){ &record.mailbox, &record.consumer, &record.life, generation };
 }
 
-static void put_in_queue(bool schedule)
+static inline void put_in_queue(bool schedule)
 {
     if (schedule)
         model_assert(tri_exchange(&scheduled, 1u, TRI_ACQ_REL) == 0);
 }
 
-static bool is_scheduled(const void *unused)
+static inline bool is_scheduled(const void *unused)
 {
     (void)unused;
     return model_peek(&scheduled) != 0;
 }
 
-static void take_from_queue(void)
+static inline void take_from_queue(void)
 {
     model_block(is_scheduled, NULL);
     tri_exchange(&scheduled, 0u, TRI_ACQ_REL);
+}
+
+/* ---- what a test looks at ---- */
+
+static uint64_t got[8];
+static unsigned got_count;
+static int results[MODEL_THREADS + 1]; /* of each thread's send, by model_self() + 1 */
+
+/* Takes all there is; returns what the consumer must do next. */
+static enum tri_idle run_consumer(void)
+{
+    uint64_t message;
+    struct tri_debt debt;
+    while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, &debt) == TRI_TAKE_MESSAGE)
+        got[got_count++] = message;
+    return tri_mailbox_idle(&record.mailbox, &record.consumer, my_cache());
+}
+
+/* Each message once, and in the order of its sender: 10, 11, ... are of one sender. */
+static void check_order(unsigned wanted)
+{
+    model_assert(got_count == wanted);
+    for (unsigned i = 0; i < got_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            model_assert(got[i] != got[j] && (got[i] / 10 != got[j] / 10 || got[j] < got[i]));
 }
 
 /* A clean storage of the right shape in the cache of each thread. */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_room.c: the full mailbox: senders that wait for room.
+ *
+ *   room       two senders wait, one of them is cancelled, while the consumer takes and parks: no lost wake, each message
+ *              arrives or its sender is told, and nobody is told both
+ *   elsewhere  the consumer takes one message and suspends elsewhere: the waiting sender is served nevertheless, at the
+ *              latest by the look that follows the consumer's park (park_commit in actor/scheduler.c)
+ *   close      a sender waits while the mailbox is closed and drained, and the record gets its next tenant
+ */
+#include "fake_record.h"
+
+/* As send_when_room and deliver in actor/call.c. */
+static int send_waiting(uint64_t message)
+{
+    struct tri_mailbox_ref ref = ref_of(1);
+    struct tri_letter letter = { .message = &message, .bytes = sizeof message };
+    struct tri_sender sender = { .task = tri_self(), .letter = &letter };
+    bool schedule;
+    for (;;) {
+        int rc = tri_mailbox_send(&ref, my_cache(), &letter, &schedule);
+        if (rc == -EAGAIN)
+            rc = tri_mailbox_wait_room(&ref, my_cache(), &sender, &schedule);
+        else
+            sender.result = rc, tri_store(&sender.done, 1u, TRI_RELAXED);
+        if (rc == -EAGAIN) {
+            tri_spin();
+            continue;
+        }
+        if (schedule)
+            tri_wake(&fake_tasks[1]);
+        if (rc < 0)
+            return rc;
+        break;
+    }
+    while (!tri_load(&sender.done, TRI_ACQUIRE)) {
+        int rc = tri_park(TR_FOREVER, TRI_WAIT_ROOM);
+        if (rc < 0 && tri_mailbox_leave_queue(&ref, &sender))
+            return rc;
+        if (rc < 0)
+            break;
+    }
+    return sender.result;
+}
+
+static void sender(void)
+{
+    results[model_self() + 1] = send_waiting(10u * (unsigned)model_self());
+}
+
+/* Full from the start. */
+static void setup(void)
+{
+    begin_record(1, sizeof(uint64_t), false);
+    model_assert(send_waiting(40) == 0);
+    tri_store(&fake_tasks[1].token, 0u, TRI_RELAXED);
+}
+
+static void consumer(void)
+{
+    for (;;) {
+        enum tri_idle idle = run_consumer();
+        if (idle == TRI_IDLE_DONE)
+            tri_park_tail(TRI_WAIT_MESSAGE);
+        else
+            tri_spin();
+    }
+}
+
+static void canceller(void)
+{
+    fake_cancel(&fake_tasks[3]);
+}
+
+static void room_check(void)
+{
+    model_assert(results[2] == 0);
+    model_assert(results[3] == 0 || results[3] == -ECANCELED);
+    check_order(2 + (results[3] == 0));
+    model_assert(!record.mailbox.last && !(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_WAIT));
+}
+
+/* ---- elsewhere ---- */
+
+static TRI_ATOMIC(uint32_t) parked;
+
+static void elsewhere_consumer(void)
+{
+    uint64_t message;
+    struct tri_debt debt;
+    model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, &debt) == TRI_TAKE_MESSAGE);
+    tri_exchange(&parked, 1u, TRI_ACQ_REL);
+    tri_fence_after_rmw();
+    if (tri_load(&record.consumer.waiting, TRI_RELAXED))
+        tri_mailbox_grant(&record.mailbox, &record.consumer, my_cache());
+}
+
+static void elsewhere_check(void)
+{
+    model_assert(results[2] == 0);
+    model_assert(run_consumer() == TRI_IDLE_DONE);
+    check_order(1);
+}
+
+/* ---- close ---- */
+
+static void closer(void)
+{
+    struct tri_mailbox_ref ref = ref_of(1);
+    bool schedule;
+    model_assert(tri_mailbox_close(&ref, &schedule) == 0);
+    if (schedule)
+        tri_wake(&fake_tasks[1]);
+}
+
+static void close_consumer(void)
+{
+    for (;;) {
+        enum tri_idle idle = run_consumer();
+        if (idle == TRI_IDLE_DRAINED)
+            break;
+        if (idle == TRI_IDLE_DONE)
+            tri_park_tail(TRI_WAIT_MESSAGE);
+        else
+            tri_spin();
+    }
+    tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
+    tri_store(&record.life, UINT64_C(2) << TRI_LIFE_SHIFT, TRI_RELAXED);
+    tri_mailbox_init(&record.mailbox, &record.consumer, 2, sizeof(uint64_t), true);
+}
+
+static void close_check(void)
+{
+    model_assert(results[2] == 0 || results[2] == -ESRCH);
+    check_order(1 + (results[2] == 0));
+    model_assert(!record.mailbox.last);
+    model_assert(tri_load(&record.mailbox.tail, TRI_RELAXED) ==
+                 ((position_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) << TRI_TAIL_POSITION_SHIFT) | TRI_TAIL_IDLE));
+    check_storages(0);
+}
+
+static const struct model_case cases[] = {
+    { .name = "elsewhere", .setup = setup, .check = elsewhere_check,
+      .threads = { { "consumer", elsewhere_consumer, 0 }, { "sender", sender, 0 } } },
+    { .name = "close", .setup = setup, .check = close_check,
+      .threads = { { "consumer", close_consumer, 0 }, { "sender", sender, 0 }, { "closer", closer, 0 } } },
+    { .name = "room", .setup = setup, .check = room_check,
+      .threads = { { "consumer", consumer, true }, { "sender", sender, 0 }, { "cancelled", sender, 0 },
+                   { "canceller", canceller, 0 } } },
+    { 0 },
+};
+MODEL(cases);
