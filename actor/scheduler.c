@@ -80,6 +80,7 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
 
 static void ready_next(struct tri_worker *worker, struct tri_task *task)
 {
+    __builtin_prefetch(task->stack); /* the context that the next switch loads */
     tri_lifo_begin(worker);
     struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
     tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */

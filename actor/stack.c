@@ -13,6 +13,7 @@
 #endif
 
 #define PAGE             4096u
+#define COLOURS          32u /* the header moves down by less than 2 KiB, in the top page */
 #define SLAB_BYTES       (UINT64_C(16) << 20) /* per batch of small stacks */
 #define MPROTECT_LIMIT   16384u
 #define SLAB_LIMIT       65536u
@@ -76,7 +77,9 @@ static bool install_guard(char *slot)
 /* Writes the header at the top of a slot, which touches its top page. */
 static struct tri_stack *make_stack(char *slot, uint32_t size_class)
 {
-    char *top = slot + slot_bytes_of(size_class);
+    /* Coloured: tops at one offset in every slot would fight for the same few sets of the caches. */
+    uint64_t colour = (uintptr_t)slot / slot_bytes_of(size_class) % COLOURS * 64;
+    char *top = slot + slot_bytes_of(size_class) - colour;
     struct tri_stack *stack = (struct tri_stack *)(void *)(top - (sizeof *stack + 63) / 64 * 64);
     bool guarded = install_guard(slot);
     *stack = (struct tri_stack){

@@ -218,6 +218,95 @@ const char *redis_failure_text(int result)
     }
 }
 
+/* ---- dialing ----------------------------------------------------------------------------------------------------- */
+
+/* Reads the replies to AUTH and SELECT. */
+static int read_greeting(struct connection *c, unsigned replies, tr_time deadline, char why[static 256])
+{
+    char in[1024];
+    size_t have = 0, used;
+    struct redis_parser parser = { .most_bytes = sizeof in };
+    while (replies > 0) {
+        struct redis_reply reply;
+        int rc = redis_parse(&parser, in, have, &reply, &used);
+        if (rc == 0) {
+            ssize_t bytes = tr_read(c->stream, in + have, sizeof in - have, deadline);
+            if (bytes <= 0)
+                return bytes == 0 ? -ECONNRESET : (int)bytes;
+            have += (size_t)bytes;
+            continue;
+        }
+        if (rc < 0)
+            return rc;
+        bool refused = reply.value.type == REDIS_ERROR;
+        if (refused)
+            snprintf(why, 256, "%.*s", (int)reply.value.length, reply.value.text);
+        redis_reply_clear(&reply);
+        if (refused)
+            return strncmp(why, "LOADING", 7) == 0 ? -EAGAIN : -EACCES;
+        have -= used;
+        memmove(in, in + used, have);
+        replies--;
+    }
+    return have > 0 ? -EPROTO : 0;
+}
+
+/* AUTH and SELECT, as far as the URL asks for them. */
+static int greet(struct connection *c, tr_time deadline, char why[static 256])
+{
+    const struct redis_url *url = &c->redis->url;
+    char out[1024], number[16], *end = out;
+    unsigned replies = 0;
+    if (url->password[0]) {
+        struct redis_bytes auth[] = { REDIS_BYTES("AUTH"), redis_text(url->user), redis_text(url->password) };
+        if (!url->user[0])
+            auth[1] = auth[2];
+        end = redis_encode(end, url->user[0] ? 3 : 2, auth);
+        replies++;
+    }
+    if (url->database) {
+        snprintf(number, sizeof number, "%u", url->database);
+        end = redis_encode(end, 2, (struct redis_bytes[]){ REDIS_BYTES("SELECT"), redis_text(number) });
+        replies++;
+    }
+    if (!replies)
+        return 0;
+    int rc = tr_write(c->stream, out, (size_t)(end - out), deadline);
+    return rc < 0 ? rc : read_greeting(c, replies, deadline, why);
+}
+
+int redis_connection_dial(struct connection *c, tr_time deadline, char why[static 256])
+{
+    const struct redis_url *url = &c->redis->url;
+    tr_time attempt = tr_after(c->redis->options.connect_ns);
+    if (attempt > deadline)
+        attempt = deadline;
+    why[0] = '\0';
+    int rc = tr_tcp_connect(&c->stream, url->host, url->port, attempt);
+    if (rc < 0) {
+        c->stream = NULL;
+    } else {
+        rc = greet(c, attempt, why);
+        if (rc < 0) {
+            tr_stream_close(c->stream);
+            c->stream = NULL;
+        }
+    }
+    if (rc < 0 && !why[0])
+        snprintf(why, 256, "%s", strerror(-rc));
+    switch (rc) {
+    case 0:
+    case -ECANCELED:
+    case -EACCES:
+    case -EINVAL:
+    case -EHOSTUNREACH:
+    case -ENOMEM:
+        return rc;
+    default:
+        return -EAGAIN;
+    }
+}
+
 /* ---- the pool ---------------------------------------------------------------------------------------------------- */
 
 #define DEFAULT(field, value) ((field) = (field) ? (field) : (value))

@@ -253,10 +253,15 @@ static void submit(struct connection *c, struct request *request)
         c->held = *request;
 }
 
-/*
- * Sends requests until the line is lost (0), or no more will come (-EPIPE), or we are cancelled. One at a time is
- * received and forwarded, which costs less than a batch: the debt of the request in hand is in no list yet.
- */
+/* Takes what is in the mailbox now. One at a time costs less than a batch: a request in hand is in no list of debts. */
+static void submit_waiting(struct connection *c)
+{
+    struct request request;
+    while (!c->lost && tr_try_receive(&request) == 0)
+        submit(c, &request);
+}
+
+/* Sends requests until the line is lost (0), or no more will come (-EPIPE), or we are cancelled. */
 static int serve(struct connection *c)
 {
     struct request request;
@@ -266,110 +271,21 @@ static int serve(struct connection *c)
         flush(c);
         if (c->lost)
             return 0;
+        uint64_t forwarded = c->forwarded, answered = c->answered;
         int rc = tr_receive(&request, TR_FOREVER);
         if (rc < 0)
             return rc;
-        uint64_t first = c->forwarded;
-        do
-            submit(c, &request);
-        while (!c->lost && tr_try_receive(&request) == 0);
-        if (c->forwarded - first < c->answered - c->answered_before) {
+        submit(c, &request);
+        submit_waiting(c);
+        /* Callers who were answered since the last batch are likely to be back in a moment: let them join this one. */
+        if (c->forwarded - forwarded < c->answered - answered) {
             tr_yield();
-            while (!c->lost && tr_try_receive(&request) == 0)
-                submit(c, &request);
+            submit_waiting(c);
         }
-        c->answered_before = c->answered;
     }
 }
 
 /* ---- writer: connecting ------------------------------------------------------------------------------------------- */
-
-/* Reads the replies to AUTH and SELECT. */
-static int read_greeting(struct connection *c, unsigned replies, tr_time deadline, char why[static 256])
-{
-    char in[1024];
-    size_t have = 0, used;
-    struct redis_parser parser = { .most_bytes = sizeof in };
-    while (replies > 0) {
-        struct redis_reply reply;
-        int rc = redis_parse(&parser, in, have, &reply, &used);
-        if (rc == 0) {
-            ssize_t bytes = tr_read(c->stream, in + have, sizeof in - have, deadline);
-            if (bytes <= 0)
-                return bytes == 0 ? -ECONNRESET : (int)bytes;
-            have += (size_t)bytes;
-            continue;
-        }
-        if (rc < 0)
-            return rc;
-        bool refused = reply.value.type == REDIS_ERROR;
-        if (refused)
-            snprintf(why, 256, "%.*s", (int)reply.value.length, reply.value.text);
-        redis_reply_clear(&reply);
-        if (refused)
-            return strncmp(why, "LOADING", 7) == 0 ? -EAGAIN : -EACCES;
-        have -= used;
-        memmove(in, in + used, have);
-        replies--;
-    }
-    return have > 0 ? -EPROTO : 0;
-}
-
-/* AUTH and SELECT, as far as the URL asks for them. */
-static int greet(struct connection *c, tr_time deadline, char why[static 256])
-{
-    const struct redis_url *url = &c->redis->url;
-    char out[1024], number[16], *end = out;
-    unsigned replies = 0;
-    if (url->password[0]) {
-        struct redis_bytes auth[] = { REDIS_BYTES("AUTH"), redis_text(url->user), redis_text(url->password) };
-        if (!url->user[0])
-            auth[1] = auth[2];
-        end = redis_encode(end, url->user[0] ? 3 : 2, auth);
-        replies++;
-    }
-    if (url->database) {
-        snprintf(number, sizeof number, "%u", url->database);
-        end = redis_encode(end, 2, (struct redis_bytes[]){ REDIS_BYTES("SELECT"), redis_text(number) });
-        replies++;
-    }
-    if (!replies)
-        return 0;
-    int rc = tr_write(c->stream, out, (size_t)(end - out), deadline);
-    return rc < 0 ? rc : read_greeting(c, replies, deadline, why);
-}
-
-int redis_connection_dial(struct connection *c, tr_time deadline, char why[static 256])
-{
-    const struct redis_url *url = &c->redis->url;
-    tr_time attempt = tr_after(c->redis->options.connect_ns);
-    if (attempt > deadline)
-        attempt = deadline;
-    why[0] = '\0';
-    int rc = tr_tcp_connect(&c->stream, url->host, url->port, attempt);
-    if (rc < 0) {
-        c->stream = NULL;
-    } else {
-        rc = greet(c, attempt, why);
-        if (rc < 0) {
-            tr_stream_close(c->stream);
-            c->stream = NULL;
-        }
-    }
-    if (rc < 0 && !why[0])
-        snprintf(why, 256, "%s", strerror(-rc));
-    switch (rc) {
-    case 0:
-    case -ECANCELED:
-    case -EACCES:
-    case -EINVAL:
-    case -EHOSTUNREACH:
-    case -ENOMEM:
-        return rc;
-    default:
-        return -EAGAIN;
-    }
-}
 
 /* Waits before the next attempt; takes one request meanwhile, if there is none in hand, so that a stop is noticed. */
 static int pause_dialing(struct connection *c)

@@ -91,7 +91,6 @@ struct connection {
     char *out;                /* a batch of requests */
     uint32_t out_length, out_count;
     uint32_t *ends;           /* where each of them ends */
-    uint64_t answered_before;
     int64_t pause;            /* before the next attempt to connect */
     uint64_t jitter;
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_queue.c: the run queue of actor/queue.h with two slots: the owner pushes and pops while a thief, or two, steal.
+ * Every task that was pushed is run once, and what its pusher wrote is seen by whoever runs it.
+ */
+#define TRI_QUEUE_SLOTS 2u
+#include "actor/queue.h"
+#include "model.h"
+
+enum { TASKS = 4 };
+struct tri_task {
+    int payload, runs;
+};
+
+static struct tri_task tasks[TASKS];
+static struct tri_queue queue, thief_queue, other_queue;
+
+static void run(struct tri_task *task)
+{
+    model_assert(task->payload == 1);
+    model_assert(++task->runs == 1);
+}
+
+static void push(unsigned i)
+{
+    tasks[i].payload = 1;
+    if (!tri_queue_push(&queue, &tasks[i]))
+        run(&tasks[i]);
+}
+
+static void pop(struct tri_queue *from)
+{
+    struct tri_task *task = tri_queue_pop(from, false);
+    if (task)
+        run(task);
+}
+
+static void owner(void)
+{
+    push(0);
+    push(1);
+    pop(&queue);
+    push(2);
+    pop(&queue);
+}
+
+static void wrap_owner(void)
+{
+    push(0);
+    push(1);
+    push(2);
+    push(3);
+    pop(&queue);
+}
+
+static void steal_into(struct tri_queue *own)
+{
+    uint32_t count = tri_queue_steal(&queue, own, 2);
+    model_assert(count <= 2);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tri_task *task = tri_queue_pop(own, false);
+        model_assert(task);
+        run(task);
+    }
+}
+
+static void thief(void)
+{
+    steal_into(&thief_queue);
+}
+
+static void twice_thief(void)
+{
+    steal_into(&thief_queue);
+    steal_into(&thief_queue);
+}
+
+static void other_thief(void)
+{
+    steal_into(&other_queue);
+}
+
+/* A thief that is itself stolen from. */
+static void rich_thief(void)
+{
+    tri_queue_steal(&queue, &thief_queue, 2);
+    pop(&thief_queue);
+}
+
+static void thief_of_thief(void)
+{
+    uint32_t count = tri_queue_steal(&thief_queue, &other_queue, 2);
+    for (uint32_t i = 0; i < count; i++)
+        pop(&other_queue);
+}
+
+static void drain(struct tri_queue *from)
+{
+    for (struct tri_task *task; (task = tri_queue_pop(from, false));)
+        run(task);
+}
+
+static void check(void)
+{
+    drain(&queue);
+    drain(&thief_queue);
+    drain(&other_queue);
+    for (int i = 0; i < TASKS; i++)
+        model_assert(tasks[i].runs == tasks[i].payload);
+}
+
+static void full_setup(void)
+{
+    push(0);
+    push(1);
+}
+
+static const struct model_case cases[] = {
+    { .name = "owner and thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", thief, 0 } } },
+    { .name = "wrap", .check = check, .threads = { { "owner", wrap_owner, 0 }, { "thief", twice_thief, 0 } } },
+    { .name = "two thieves", .check = check,
+      .threads = { { "owner", owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
+    { .name = "thief of thief", .setup = full_setup, .check = check,
+      .threads = { { "thief", rich_thief, 0 }, { "thief of thief", thief_of_thief, 0 } } },
+    { 0 },
+};
+MODEL(cases);
