@@ -55,7 +55,7 @@ int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type *type,
 /* ---- receiving ------------------------------------------------------------------------------------------------ */
 
 /* The calling loop actor, if its messages have this size. */
-static struct tri_task *receiver(uint32_t bytes)
+static inline struct tri_task *receiver(uint32_t bytes)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *task = worker ? worker->current : NULL;
@@ -65,17 +65,21 @@ static struct tri_task *receiver(uint32_t bytes)
 }
 
 /* The request in hand is not answered yet and makes room for the next: from now on it is owed. */
-static void settle_hand(struct tri_task *task)
+static __attribute__((noinline)) void owe_hand(struct tri_task *task)
 {
     struct tri_debt debt = tri_hand(task);
-    if (!debt.slot)
-        return;
     tri_hand_clear(task);
     tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
 }
 
+static inline void settle_hand(struct tri_task *task)
+{
+    if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
+        owe_hand(task);
+}
+
 /* Takes a message that is there, skipping requests whose caller has given up. */
-static bool take_message(struct tri_task *task, void *message)
+static inline bool take_message(struct tri_task *task, void *message)
 {
     for (;;) {
         struct tri_worker *worker = tri_worker_here();

@@ -197,6 +197,13 @@ static int answer(struct tr_token token, uint32_t bytes, const void *value, int 
 
 int tr_reply_raw(struct tr_token token, uint32_t bytes, const void *value)
 {
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_debt debt = debt_of(token);
+    if (worker && worker->current && in_hand(worker->current, debt) &&
+        tri_reply_send_fast(debt, bytes, value, worker->held)) {
+        tri_hand_clear(worker->current);
+        return 0;
+    }
     return answer(token, bytes, value, 0);
 }
 

@@ -130,7 +130,8 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
 }
 
 /* Fills the claimed place and publishes it. The shape is stable: the tenant cannot end while a place is claimed. */
-static void publish(struct tri_mailbox *mailbox, uint64_t claimed, const struct tri_letter *letter)
+static inline __attribute__((always_inline)) void publish(struct tri_mailbox *mailbox, uint64_t claimed,
+                                                          const struct tri_letter *letter)
 {
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     struct tri_storage *storage = tri_storage_at(storage_of(claimed));
@@ -330,15 +331,19 @@ int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
 
 /* ---- the consumer ------------------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) bool find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    uint32_t index = storage_of(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
+    if (index != 0)
+        consumer->storage = tri_storage_at(index);
+    return index != 0;
+}
+
 enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                                struct tri_storage_cache *cache, void *message, struct tri_debt *debt)
 {
-    if (!consumer->storage) {
-        uint32_t index = storage_of(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
-        if (index == 0)
-            return TRI_TAKE_EMPTY;
-        consumer->storage = tri_storage_at(index);
-    }
+    if (!consumer->storage && !find_storage(mailbox, consumer))
+        return TRI_TAKE_EMPTY;
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     struct tri_place *place = tri_storage_place(consumer->storage, shape, head);
@@ -351,7 +356,7 @@ enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_c
         debt->generation = place->generation;
     tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
     tri_store(&consumer->head, (head + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT), TRI_RELEASE); /* [M2] */
-    if (tri_load(&consumer->waiting, TRI_RELAXED)) /* [M5], its cheap half */
+    if (__builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0)) /* [M5], its cheap half */
         tri_mailbox_grant(mailbox, consumer, cache);
     return TRI_TAKE_MESSAGE;
 }

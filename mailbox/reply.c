@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
 
 struct tri_pool tri_slot_pool = {
     .name = "slot",
@@ -98,18 +97,6 @@ static inline enum tri_slot_state claim(struct tri_debt debt, bool *linked)
     }
 }
 
-/* Fills in the answer of a claimed, unlinked slot and lets the caller go. */
-static void finish(struct tri_debt debt, uint32_t bytes, const void *answer, int result, struct tri_task *held)
-{
-    struct tri_slot *slot = debt.slot;
-    struct tri_task *caller = slot->caller;
-    tri_copy(slot->answer, answer, bytes);
-    slot->result = result;
-    tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */
-    if (caller != held)
-        tri_wake(caller);
-}
-
 int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes, const void *answer, int result,
                    struct tri_task *held)
 {
@@ -127,7 +114,7 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
         tri_reply_free(cache, debt.slot);
         return -ESRCH;
     }
-    finish(debt, bytes, answer, result, held);
+    tri_reply_finish(debt, bytes, answer, result, held);
     return 0;
 }
 
@@ -210,7 +197,7 @@ void tri_debts_resolve(struct tri_debts *debts, struct tri_cache *cache, int res
         if (!slot)
             return;
         if (found == TRI_SLOT_WAITING)
-            finish(debt, 0, NULL, result, NULL);
+            tri_reply_finish(debt, 0, NULL, result, NULL);
         else if (found == TRI_SLOT_ABANDONED)
             tri_reply_free(cache, slot);
     }

@@ -2,6 +2,8 @@
 /*
  * test_denied.c: what happens where io_uring cannot be had: denied by a seccomp filter, absent, or too old.
  *
+ * And when it is busy: the submission queue is full and takes no more.
+ *
  * Denial is real: a filter of our own answers io_uring_setup with an error, as a container's profile does. Age is
  * played: the flags that an old kernel does not know are refused below by an io_uring_queue_init_params of ours.
  */
@@ -15,10 +17,12 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -66,6 +70,19 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct i
     if (rc == 0)
         ring->features &= ~missing_features;
     return rc;
+}
+
+/* The kernel takes nothing for the moment: how the submission queue comes to be full. */
+static bool refuse;
+
+int io_uring_submit(struct io_uring *ring)
+{
+    static int (*real)(struct io_uring *ring);
+    if (!real) {
+        void *symbol = dlsym(RTLD_NEXT, "io_uring_submit");
+        memcpy(&real, &symbol, sizeof real);
+    }
+    return refuse ? -EAGAIN : real(ring);
 }
 
 static void check_that_it_works(void)
@@ -169,6 +186,41 @@ START_TEST(too_old_kernel_is_left_to_epoll)
 }
 END_TEST
 
+/* More operations than the queue holds, and withdrawals of some in the queue and some that wait for room. */
+START_TEST(full_queue_is_worked_off)
+{
+    enum { COUNT = 1000 };
+    static struct tri_io_op ops[COUNT];
+    fake_begin(TR_BACKEND_URING);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (int round = 0; round < 4; round++) {
+        refuse = true;
+        for (int i = 0; i < COUNT; i++) {
+            ops[i] = (struct tri_io_op){ .kind = TRI_IO_POLL, .fd = fd, .events = POLLIN };
+            tri_io_start(&ops[i], tri_reactor_here(), tri_self());
+        }
+        for (int i = 0; i < COUNT; i += 2)
+            tri_io_cancel(&ops[i]);
+        for (int poll = 0; poll < round; poll++)
+            tri_reactor_poll(tri_reactor_here(), TR_FOREVER); /* must not wait: there is work that it could not hand over */
+        if (round % 2)
+            refuse = false;
+        ck_assert_int_eq(eventfd_write(fd, 1), 0);
+        for (int i = 0; i < COUNT; i++) {
+            int rc = tri_io_finish(&ops[i], tr_after(30 * TR_SECOND));
+            ck_assert(rc == POLLIN || (rc == -ECANCELED && i % 2 == 0));
+        }
+        ck_assert(!tri_reactor_busy(tri_reactor_here()));
+        eventfd_t value;
+        ck_assert_int_eq(eventfd_read(fd, &value), 0);
+        refuse = false;
+        check_that_it_works();
+    }
+    close(fd);
+    fake_end();
+}
+END_TEST
+
 int main(void)
 {
     unsetenv("TR_BACKEND");
@@ -178,6 +230,7 @@ int main(void)
     tcase_add_loop_test(tests, denied_ring_falls_back_to_epoll_and_says_so_once, 0, 4);
     tcase_add_test(tests, denied_ring_that_was_asked_for_is_an_error);
     tcase_add_loop_test(tests, old_kernel_gets_a_ring_without_the_newest_flags, 0, 5);
+    tcase_add_test(tests, full_queue_is_worked_off);
     tcase_add_test(tests, too_old_kernel_is_left_to_epoll);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

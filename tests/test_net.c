@@ -776,6 +776,100 @@ NET_TEST(net_reset_by_the_peer)
     return 0;
 }
 
+/*
+ * Both sides give up and go on all the time, so that withdrawals meet completions, also from other workers than the one
+ * that has the operation. What arrives is what was sent, to the byte.
+ */
+#define RANDOM_PAIRS 12
+#define RANDOM_BYTES ((size_t)ROUNDS(200000))
+
+struct random_end {
+    struct tr_stream *stream;
+    uint64_t random;
+};
+
+static uint64_t draw(struct random_end *end)
+{
+    end->random ^= end->random >> 12;
+    end->random ^= end->random << 25;
+    end->random ^= end->random >> 27;
+    return end->random * UINT64_C(2685821657736338717);
+}
+
+static tr_time draw_deadline(struct random_end *end)
+{
+    switch (draw(end) % 8) {
+    case 0:
+        return TR_NOW;
+    case 1:
+        return LONG_TIME;
+    default:
+        return tr_clock() + (tr_time)(draw(end) % 100) * TR_MICROSECOND;
+    }
+}
+
+static int write_randomly(void *argument)
+{
+    struct random_end *end = argument;
+    char buffer[3000];
+    struct iovec pieces[3];
+    for (size_t at = 0; at < RANDOM_BYTES;) {
+        size_t bytes = draw(end) % sizeof buffer + 1;
+        if (bytes > RANDOM_BYTES - at)
+            bytes = RANDOM_BYTES - at;
+        for (size_t i = 0; i < bytes; i++)
+            buffer[i] = pattern(at + i);
+        size_t first = draw(end) % (bytes + 1), second = draw(end) % (bytes - first + 1);
+        pieces[0] = (struct iovec){ buffer, first };
+        pieces[1] = (struct iovec){ buffer + first, second };
+        pieces[2] = (struct iovec){ buffer + first + second, bytes - first - second };
+        size_t written;
+        int rc = tr_write_v(end->stream, pieces, 3, &written, draw_deadline(end));
+        must(rc == 0 ? written == bytes : rc == -ETIMEDOUT && written < bytes);
+        at += written;
+    }
+    return 0;
+}
+
+static int read_randomly(void *argument)
+{
+    struct random_end *end = argument;
+    char buffer[3000];
+    for (size_t at = 0; at < RANDOM_BYTES;) {
+        ssize_t n = tr_read(end->stream, buffer, draw(end) % sizeof buffer + 1, draw_deadline(end));
+        if (n == -ETIMEDOUT)
+            continue;
+        must(n > 0);
+        for (ssize_t i = 0; i < n; i++, at++)
+            must(buffer[i] == pattern(at));
+        if (draw(end) % 16 == 0)
+            tr_sleep((int64_t)(draw(end) % 200) * TR_MICROSECOND);
+    }
+    return 0;
+}
+
+NET_TEST(net_random_deadlines_lose_nothing)
+{
+    static struct random_end ends[2 * RANDOM_PAIRS];
+    static struct job jobs[2 * RANDOM_PAIRS];
+    for (unsigned i = 0; i < 2 * RANDOM_PAIRS; i += 2) {
+        struct tr_stream *pair[2];
+        make_pair(pair);
+        shrink_buffer(pair[0]);
+        for (unsigned j = 0; j < 2; j++)
+            ends[i + j] = (struct random_end){ pair[j], i + j + 1 };
+        job_start(&jobs[i], write_randomly, &ends[i]);
+        job_start(&jobs[i + 1], read_randomly, &ends[i + 1]);
+    }
+    for (unsigned i = 0; i < 2 * RANDOM_PAIRS; i++) {
+        must_be(job_join(&jobs[i]), 0);
+        must_be(tr_read(ends[i].stream, &(char){ 0 }, 1, TR_NOW), -ETIMEDOUT); /* nothing is left */
+    }
+    for (unsigned i = 0; i < 2 * RANDOM_PAIRS; i++)
+        tr_stream_close(ends[i].stream);
+    return 0;
+}
+
 /* ---- Ending under somebody's hands ---- */
 
 NET_TEST(net_cancelled_reader_and_writer_end)
@@ -927,6 +1021,7 @@ int main(void)
         net_read_out_of_time,
         net_second_reader_or_writer_is_refused,
         net_both_directions_at_once,
+        net_random_deadlines_lose_nothing,
         net_half_closed_stream_still_reads,
         net_reset_by_the_peer,
         net_cancelled_reader_and_writer_end,

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_redis_manager.c: the Redis client manager (samples/redis-manager) against a server that behaves badly.
+ *
+ * The one idea: whatever the server does, each request ends within its deadline with an answer, or with an error that
+ * says whether it may have been carried out; and the next request, on a new connection, works.
+ */
+#include "redis.h"
+#include "redis_fake.h"
+#include "support.h"
+
+static struct redis *open_manager(const struct fake *fake, struct redis_options *options)
+{
+    struct redis *redis;
+    expect_int(redis_open(&redis, fake_url(fake), options, tr_after(LONG_TIME)), 0);
+    return redis;
+}
+
+static void close_manager(struct redis *redis)
+{
+    redis_close(redis, tr_after(LONG_TIME));
+}
+
+/* Asks for an echo and expects it. */
+static void expect_echo(struct redis *redis, const char *text)
+{
+    struct redis_reply reply;
+    struct redis_bytes echo[] = { REDIS_BYTES("ECHO"), redis_text(text) };
+    expect_int(redis_command(redis, 2, echo, &reply, tr_after(LONG_TIME)), 0);
+    expect_int(reply.value.type, REDIS_STRING);
+    expect(strcmp(reply.value.text, text) == 0);
+    redis_reply_clear(&reply);
+}
+
+/* A reconnected manager may meet its server's grave once more; only errors that say so are forgiven. */
+static int try_echo(struct redis *redis, const char *text, int64_t patience)
+{
+    struct redis_reply reply;
+    struct redis_bytes echo[] = { REDIS_BYTES("ECHO"), redis_text(text) };
+    int rc = redis_command(redis, 2, echo, &reply, tr_after(patience));
+    if (rc == 0)
+        expect(reply.value.type == REDIS_STRING && strcmp(reply.value.text, text) == 0);
+    redis_reply_clear(&reply);
+    return rc;
+}
+
+/* Many callers at once; each asks for its own echo. */
+struct caller {
+    struct redis *redis;
+    unsigned index, requests;
+    int64_t patience;
+    struct tr_task task;
+    unsigned outcomes[8]; /* 0, REDIS_NOT_SENT ... REDIS_REFUSED; 7: -ETIMEDOUT */
+};
+
+static int caller_body(void *argument)
+{
+    struct caller *caller = argument;
+    char text[32];
+    for (unsigned i = 0; i < caller->requests; i++) {
+        snprintf(text, sizeof text, "caller %u request %u", caller->index, i);
+        int rc = try_echo(caller->redis, text, caller->patience);
+        expect(rc == -ETIMEDOUT || (rc >= 0 && rc <= REDIS_REFUSED));
+        caller->outcomes[rc == -ETIMEDOUT ? 7 : rc]++;
+    }
+    return 0;
+}
+
+#define MOST_CALLERS 64
+
+/* Runs them and sums up the outcomes. */
+static void start_callers(struct caller *callers, unsigned count, struct redis *redis, unsigned requests, int64_t patience)
+{
+    for (unsigned i = 0; i < count; i++) {
+        callers[i] = (struct caller){ .redis = redis, .index = i, .requests = requests, .patience = patience };
+        callers[i].task = test_task(caller_body, &callers[i]);
+    }
+}
+
+static void join_callers(struct caller *callers, unsigned count, unsigned outcomes[8])
+{
+    memset(outcomes, 0, 8 * sizeof *outcomes);
+    for (unsigned i = 0; i < count; i++) {
+        expect_int(test_join(callers[i].task), 0);
+        for (unsigned j = 0; j < 8; j++)
+            outcomes[j] += callers[i].outcomes[j];
+    }
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(open_bad_url_is_refused_with_a_reason)
+{
+    char error[128];
+    struct redis_options options = { .error = error, .error_bytes = sizeof error };
+    struct redis *redis;
+    expect_int(redis_open(&redis, "redis://host:port", &options, TR_FOREVER), -EINVAL);
+    expect(strstr(error, "byte 14: the port"));
+    options.connections = 1000;
+    expect_int(redis_open(&redis, "redis://host", &options, TR_FOREVER), -EINVAL);
+    expect(strstr(error, "option"));
+    expect_int(redis_open(&redis, "nonsense", NULL, TR_FOREVER), -EINVAL);
+}
+
+TASK_TEST(open_without_server_tries_until_the_deadline)
+{
+    char error[128];
+    struct redis_options options = { .error = error, .error_bytes = sizeof error };
+    struct fake fake;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    fake_stop(&fake);
+    struct redis *redis;
+    expect_int(redis_open(&redis, fake_url(&fake), &options, tr_after(50 * TR_MILLISECOND)), -ETIMEDOUT);
+    expect(strstr(error, "refused"));
+}
+
+static void serve_greeting(struct fake_client *client)
+{
+    expect(fake_read(client));
+    expect_int(client->count, 3);
+    expect(strcmp(client->arguments[0], "AUTH") == 0 && strcmp(client->arguments[1], "ann") == 0);
+    if (strcmp(client->arguments[2], "p@ss") != 0) {
+        fake_write(client, "-WRONGPASS invalid username-password pair\r\n");
+        return;
+    }
+    expect(fake_read(client));
+    expect(strcmp(client->arguments[0], "SELECT") == 0 && strcmp(client->arguments[1], "12") == 0);
+    if (client->index == 0) { /* the first time it is not ready yet */
+        fake_write(client, "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n");
+        return;
+    }
+    fake_write(client, "+O");
+    tr_sleep(TR_MILLISECOND);
+    fake_write(client, "K\r\n+OK\r\n");
+    fake_serve_well(client);
+}
+
+TASK_TEST(open_sends_password_and_database)
+{
+    struct fake fake;
+    char url[96], error[128];
+    struct redis *redis;
+    fake_start(&fake, serve_greeting, NULL, 0);
+    snprintf(url, sizeof url, "redis://ann:p%%40ss@localhost:%u/12", fake.port);
+    expect_int(redis_open(&redis, url, NULL, tr_after(LONG_TIME)), 0);
+    expect_echo(redis, "hello");
+    expect_int(atomic_load(&fake.connections), 2);
+    close_manager(redis);
+    snprintf(url, sizeof url, "redis://ann:wrong@localhost:%u/12", fake.port);
+    struct redis_options options = { .error = error, .error_bytes = sizeof error };
+    expect_int(redis_open(&redis, url, &options, tr_after(LONG_TIME)), -EACCES);
+    expect(strstr(error, "WRONGPASS"));
+    fake_stop(&fake);
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(requests_of_every_kind_are_answered)
+{
+    struct fake fake;
+    struct redis_reply reply;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    tr_time deadline = tr_after(LONG_TIME);
+    expect_int(redis_get(redis, REDIS_BYTES("key"), &reply, deadline), 0);
+    expect_int(reply.value.type, REDIS_NIL);
+    expect_int(redis_set(redis, REDIS_BYTES("key"), (struct redis_bytes){ "a\0\r\n", 4 }, deadline), 0);
+    expect_int(redis_get(redis, REDIS_BYTES("key"), &reply, deadline), 0);
+    expect(reply.value.length == 4 && memcmp(reply.value.text, "a\0\r\n", 5) == 0);
+    redis_reply_clear(&reply);
+    expect_int(redis_command(redis, 1, (struct redis_bytes[]){ REDIS_BYTES("FROB") }, &reply, deadline), 0);
+    expect_int(reply.value.type, REDIS_ERROR);
+    expect(strcmp(reply.value.text, "ERR unknown command 'FROB'") == 0);
+    redis_reply_clear(&reply);
+    expect_int(redis_command(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("DEL"), REDIS_BYTES("x") }, &reply, deadline),
+               0);
+    expect_int(reply.value.integer, 1);
+    struct redis_stats stats;
+    redis_stats(redis, &stats);
+    expect_int((int64_t)stats.requests, 5);
+    expect_int((int64_t)stats.replies, 5);
+    expect_int((int64_t)stats.losses, 0);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+TASK_TEST(requests_that_change_the_connection_are_not_supported)
+{
+    struct fake fake;
+    struct redis_reply reply;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    static const char *const names[] = { "SUBSCRIBE", "multi", "Select", "MONITOR", "quit" };
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        struct redis_bytes command[] = { redis_text(names[i]), REDIS_BYTES("x") };
+        expect_int(redis_command(redis, 2, command, &reply, TR_FOREVER), -ENOTSUP);
+    }
+    struct redis_bytes client[] = { REDIS_BYTES("client"), REDIS_BYTES("reply"), REDIS_BYTES("off") };
+    expect_int(redis_command(redis, 3, client, &reply, TR_FOREVER), -ENOTSUP);
+    expect_int(redis_command(redis, 0, client, &reply, TR_FOREVER), -EINVAL);
+    expect_int(atomic_load(&fake.requests), 0);
+    expect(strcmp(redis_failure_text(REDIS_NOT_SENT), "not sent") == 0);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Long requests are lent, long replies lie in a block; both go through. */
+TASK_TEST(requests_and_replies_of_every_length_are_whole)
+{
+    struct fake fake;
+    struct redis_reply reply;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    char *value = malloc(1u << 20);
+    for (size_t length = 1; length <= 1u << 20; length = length < 300 ? length + 1 : length * 3) {
+        for (size_t i = 0; i < length; i++)
+            value[i] = (char)(i * 31 + length);
+        struct redis_bytes bytes = { value, length };
+        expect_int(redis_set(redis, REDIS_BYTES("k"), bytes, tr_after(LONG_TIME)), 0);
+        expect_int(redis_get(redis, REDIS_BYTES("k"), &reply, tr_after(LONG_TIME)), 0);
+        expect(reply.value.length == length && memcmp(reply.value.text, value, length) == 0);
+        redis_reply_clear(&reply);
+    }
+    free(value);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+static int foreign_body(struct redis *redis)
+{
+    return try_echo(redis, "from a thread", LONG_TIME);
+}
+
+static void *foreign_thread(void *redis)
+{
+    return (void *)(intptr_t)foreign_body(redis);
+}
+
+TASK_TEST(requests_of_a_foreign_thread_are_answered)
+{
+    struct fake fake;
+    pthread_t thread;
+    void *result;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    expect_int(pthread_create(&thread, NULL, foreign_thread, redis), 0);
+    while (pthread_tryjoin_np(thread, &result) == EBUSY)
+        tr_sleep(TR_MILLISECOND);
+    expect_int((intptr_t)result, 0);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- pipelining ----------------------------------------------------------------------------------------------- */
+
+/* Answers only once as many requests as `context` says have come; then a byte at a time. */
+static void serve_in_bursts(struct fake_client *client)
+{
+    unsigned burst = *(unsigned *)client->fake->context;
+    char *replies = malloc(64 * burst);
+    for (bool alive = true; alive;) {
+        size_t length = 0;
+        for (unsigned i = 0; i < burst && alive; i++) {
+            alive = fake_read(client);
+            if (alive)
+                length += (size_t)sprintf(replies + length, "$%zu\r\n%s\r\n", client->lengths[1], client->arguments[1]);
+        }
+        for (size_t i = 0; i < length && alive; i++)
+            alive = fake_write_bytes(client, replies + i, 1);
+    }
+    free(replies);
+}
+
+TASK_TEST(pipeline_replies_find_their_callers)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[8], burst = MOST_CALLERS;
+    fake_start(&fake, serve_in_bursts, &burst, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    start_callers(callers, MOST_CALLERS, redis, 20, LONG_TIME);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect_int(outcomes[0], MOST_CALLERS * 20);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Reads what has come, a moment after the first request; there must be no more than `context` says. */
+static void serve_counting(struct fake_client *client)
+{
+    unsigned most = *(unsigned *)client->fake->context;
+    while (fake_read(client)) {
+        char text[64];
+        strcpy(text, client->arguments[1]);
+        tr_sleep(TR_MILLISECOND);
+        unsigned ahead = 0;
+        for (size_t i = client->start; i < client->end; i++)
+            ahead += client->bytes[i] == '*';
+        expect(ahead < most);
+        fake_printf(client, "$%zu\r\n%s\r\n", strlen(text), text);
+    }
+}
+
+TASK_TEST(pipeline_holds_no_more_in_flight_than_allowed)
+{
+    struct fake fake;
+    struct caller callers[16];
+    unsigned outcomes[8], most = 4;
+    fake_start(&fake, serve_counting, &most, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .in_flight = most, .queue = 2 });
+    start_callers(callers, 16, redis, 4, LONG_TIME);
+    join_callers(callers, 16, outcomes);
+    expect_int(outcomes[0], 64);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Answers after the caller has lost patience with the request "slow". */
+static void serve_slowly(struct fake_client *client)
+{
+    while (fake_read(client)) {
+        if (strcmp(client->arguments[1], "slow") == 0)
+            tr_sleep(60 * TR_MILLISECOND);
+        if (!fake_answer(client))
+            break;
+    }
+}
+
+TASK_TEST(deadline_passed_in_flight_late_reply_is_nobodys)
+{
+    struct fake fake;
+    struct redis_stats stats;
+    fake_start(&fake, serve_slowly, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    for (int i = 0; i < 3; i++) {
+        expect_int(try_echo(redis, "slow", 10 * TR_MILLISECOND), -ETIMEDOUT);
+        expect_echo(redis, "quick");
+    }
+    redis_stats(redis, &stats);
+    expect_int((int64_t)stats.late, 3);
+    expect_int((int64_t)stats.losses, 0);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- lost connections ----------------------------------------------------------------------------------------- */
+
+/* The first connection answers one request and ends with the next one unanswered. */
+static void serve_one(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    if (fake_read(client) && fake_answer(client))
+        fake_read(client);
+}
+
+TASK_TEST(loss_in_flight_is_unknown_and_the_next_request_works)
+{
+    struct fake fake;
+    fake_start(&fake, serve_one, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    expect_int((int64_t)redis_losses(redis), 0);
+    expect_echo(redis, "one");
+    expect_int(try_echo(redis, "two", LONG_TIME), REDIS_UNKNOWN);
+    expect_echo(redis, "three");
+    expect_int((int64_t)redis_losses(redis), 1);
+    expect_int(atomic_load(&fake.connections), 2);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Reads nothing for a while: the callers' requests fill the socket; then the end. */
+static void serve_deaf(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    wait_until(atomic_load((atomic_bool *)client->fake->context));
+}
+
+static int long_caller_body(void *argument)
+{
+    struct caller *caller = argument;
+    struct redis_bytes value = { calloc(1, 300000), 300000 };
+    int rc = redis_set(caller->redis, REDIS_BYTES("key"), value, tr_after(LONG_TIME));
+    expect(rc == REDIS_NOT_SENT || rc == REDIS_UNKNOWN || rc == 0);
+    caller->outcomes[rc]++;
+    free((void *)value.data);
+    return 0;
+}
+
+TASK_TEST(loss_with_requests_unwritten_tells_them_apart)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[8];
+    atomic_bool over = false;
+    fake_start(&fake, serve_deaf, &over, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    for (unsigned i = 0; i < MOST_CALLERS; i++) {
+        callers[i] = (struct caller){ .redis = redis };
+        callers[i].task = test_task(long_caller_body, &callers[i]);
+    }
+    struct redis_stats stats;
+    for (uint64_t before = UINT64_MAX; redis_stats(redis, &stats), stats.requests != before; before = stats.requests)
+        tr_sleep(100 * TR_MILLISECOND);
+    atomic_store(&over, true);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    /* What was written is unknown; the one that was being written is not sent; the others went to the next connection. */
+    expect_int(outcomes[REDIS_UNKNOWN], (int64_t)stats.requests);
+    expect_int(outcomes[REDIS_NOT_SENT], 1);
+    expect_int(outcomes[0], MOST_CALLERS - 1 - (int64_t)stats.requests);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+TASK_TEST(loss_while_idle_is_noticed_before_the_next_request)
+{
+    struct fake fake;
+    fake_start(&fake, serve_one, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    expect_echo(redis, "one");
+    tr_stream_abort(NULL == redis ? NULL : NULL ? NULL : NULL);
+    close_manager(redis);
+    fake_stop(&fake);
+}
