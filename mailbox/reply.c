@@ -7,6 +7,9 @@
  *   [R3] DONE release         -> acquire by the caller: answer and result are there, and the replier is through.
  *   [R4] abandon CAS release  -> claim CAS acquire by whoever frees the slot.
  *   [R5] debts.lock:          the list, and a slot's links.
+ *   [R7] debtor := NULL release -> acquire by the claimant, who then takes no lock: the debtor is through with the slot.
+ *   [R8] answer_bytes release (open) -> acquire (send): who reads the size of a later call sees that call's generation,
+ *        and says -ESRCH for its stale token, not -EINVAL.
  *   [R6] generations:         a word never repeats, so every CAS on it is also the check that the token is not stale.
  *
  * After the store of DONE the replier must not touch the slot: it takes the caller out of it first. The wake that
@@ -48,14 +51,14 @@ static void drop_link(struct tri_debts *debts, struct tri_slot *slot)
         debts->first = slot->after;
     if (slot->after)
         slot->after->before = slot->before;
-    tri_store(&slot->debtor, NULL, TRI_RELAXED);
     tri_store(&debts->count, tri_load(&debts->count, TRI_RELAXED) - 1, TRI_RELAXED);
+    tri_store(&slot->debtor, NULL, TRI_RELEASE); /* [R7] the last access: whoever has claimed it may free it now */
 }
 
 /* By a replier that owns the slot by its claim. */
 static void leave_debtor(struct tri_slot *slot)
 {
-    struct tri_debts *debts = tri_load(&slot->debtor, TRI_RELAXED); /* [R2] */
+    struct tri_debts *debts = tri_load(&slot->debtor, TRI_ACQUIRE); /* [R2] [R7] */
     if (!debts)
         return;
     tri_lock(&debts->lock);
@@ -103,7 +106,7 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
     bool linked;
     if (!debt.slot)
         return -ESRCH;
-    if (result == 0 && tri_load(&debt.slot->answer_bytes, TRI_RELAXED) != bytes)
+    if (result == 0 && tri_load(&debt.slot->answer_bytes, TRI_ACQUIRE) != bytes) /* [R8] */
         return tri_reply_wanted(debt) ? -EINVAL : -ESRCH;
     enum tri_slot_state found = claim(debt, &linked);
     if (found == TRI_SLOT_FREE)

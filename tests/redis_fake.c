@@ -9,13 +9,29 @@
 
 /* ---- connections ---------------------------------------------------------------------------------------------- */
 
+static void forget(struct fake_client *client)
+{
+    struct fake *fake = client->fake;
+    pthread_mutex_lock(&fake->lock);
+    struct fake_client **link = &fake->clients;
+    while (*link != client)
+        link = &(*link)->next;
+    *link = client->next;
+    pthread_mutex_unlock(&fake->lock);
+}
+
 static int client_body(void *argument)
 {
     struct fake_client *client = argument;
     struct fake *fake = client->fake;
     client->capacity = 65536;
     client->bytes = malloc(client->capacity);
+    pthread_mutex_lock(&fake->lock);
+    client->next = fake->clients;
+    fake->clients = client;
+    pthread_mutex_unlock(&fake->lock);
     fake->serve(client);
+    forget(client);
     tr_stream_close(client->stream);
     free(client->bytes);
     atomic_fetch_sub(&fake->living, 1);
@@ -43,16 +59,42 @@ static int acceptor_body(void *argument)
 void fake_start(struct fake *fake, void (*serve)(struct fake_client *client), void *context, uint16_t port)
 {
     *fake = (struct fake){ .serve = serve, .context = context };
+    pthread_mutex_init(&fake->lock, NULL);
     expect_int(tr_tcp_listen(&fake->listener, "127.0.0.1", port, NULL), 0);
     fake->port = tr_listener_port(fake->listener);
     expect_int(tr_task_spawn(&fake->acceptor, acceptor_body, fake, NULL), 0);
 }
 
-void fake_stop(struct fake *fake)
+static void stop_listening(struct fake *fake)
 {
     tr_listener_close(fake->listener);
     expect_int(test_join(fake->acceptor), 0);
+}
+
+static void deinit(struct fake *fake)
+{
+    pthread_mutex_destroy(&fake->lock);
+    free(fake->value);
+}
+
+void fake_stop(struct fake *fake)
+{
+    stop_listening(fake);
     wait_until(atomic_load(&fake->living) == 0);
+    deinit(fake);
+}
+
+void fake_kill(struct fake *fake)
+{
+    stop_listening(fake);
+    while (atomic_load(&fake->living) > 0) {
+        pthread_mutex_lock(&fake->lock);
+        for (struct fake_client *client = fake->clients; client; client = client->next)
+            tr_stream_abort(client->stream);
+        pthread_mutex_unlock(&fake->lock);
+        tr_sleep(TR_MILLISECOND);
+    }
+    deinit(fake);
 }
 
 const char *fake_url(const struct fake *fake)
@@ -160,18 +202,39 @@ static bool write_string(struct fake_client *client, const char *bytes, size_t c
            fake_write(client, "\r\n");
 }
 
+static bool answer_set(struct fake_client *client)
+{
+    struct fake *fake = client->fake;
+    pthread_mutex_lock(&fake->lock);
+    free(fake->value);
+    fake->value_bytes = client->lengths[2];
+    fake->value = malloc(fake->value_bytes + 1);
+    memcpy(fake->value, client->arguments[2], fake->value_bytes);
+    pthread_mutex_unlock(&fake->lock);
+    return fake_write(client, "+OK\r\n");
+}
+
+static bool answer_get(struct fake_client *client)
+{
+    struct fake *fake = client->fake;
+    pthread_mutex_lock(&fake->lock);
+    size_t count = fake->value_bytes;
+    char *copy = fake->value ? malloc(count + 1) : NULL;
+    if (copy)
+        memcpy(copy, fake->value, count);
+    pthread_mutex_unlock(&fake->lock);
+    bool alive = copy ? write_string(client, copy, count) : fake_write(client, "$-1\r\n");
+    free(copy);
+    return alive;
+}
+
 bool fake_answer(struct fake_client *client)
 {
-    static char value[1u << 20];
-    static size_t length;
     const char *name = client->arguments[0];
-    if (strcmp(name, "SET") == 0) {
-        length = client->lengths[2] < sizeof value ? client->lengths[2] : sizeof value;
-        memcpy(value, client->arguments[2], length);
-        return fake_write(client, "+OK\r\n");
-    }
+    if (strcmp(name, "SET") == 0)
+        return answer_set(client);
     if (strcmp(name, "GET") == 0)
-        return length ? write_string(client, value, length) : fake_write(client, "$-1\r\n");
+        return answer_get(client);
     if (strcmp(name, "ECHO") == 0)
         return write_string(client, client->arguments[1], client->lengths[1]);
     if (strcmp(name, "PING") == 0)

@@ -6,6 +6,7 @@
 #ifndef REDIS_FAKE_H
 #define REDIS_FAKE_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <troupe.h>
@@ -19,6 +20,7 @@ struct fake_client {
     struct fake *fake;
     struct tr_stream *stream;
     unsigned index; /* of the connection, from 0 */
+    struct fake_client *next; /* alive at the same time */
     char *bytes;
     size_t start, end, capacity;
     unsigned count; /* arguments; each ends with a zero byte */
@@ -33,6 +35,10 @@ struct fake {
     atomic_uint connections, living, requests;
     struct tr_listener *listener;
     struct tr_task acceptor;
+    pthread_mutex_t lock; /* guards what follows */
+    struct fake_client *clients;
+    char *value;
+    size_t value_bytes;
 };
 
 /* Serves on a free port, or on `port`. */
@@ -40,6 +46,9 @@ void fake_start(struct fake *fake, void (*serve)(struct fake_client *client), vo
 
 /* After every client has gone. */
 void fake_stop(struct fake *fake);
+
+/* As if killed: every connection ends at once. */
+void fake_kill(struct fake *fake);
 
 /* Reads the next request. False when the client has gone. */
 bool fake_read(struct fake_client *client);

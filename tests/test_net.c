@@ -32,7 +32,12 @@
 /* A deadline that only a hang can reach. */
 #define LONG_TIME tr_after(60 * TR_SECOND)
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
 #define ROUNDS(n) ((n) / 5)
 #else
 #define ROUNDS(n) (n)

@@ -32,7 +32,12 @@ static const enum tr_backend backends[] = { TR_BACKEND_URING, TR_BACKEND_EPOLL }
 static enum tr_backend backend;
 
 /* Under a sanitizer on a small machine, a fraction of the rounds. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
 #define ROUNDS(n) ((n) / 5)
 #else
 #define ROUNDS(n) (n)

@@ -9,6 +9,8 @@
 #include "redis_fake.h"
 #include "support.h"
 
+#include <pthread.h>
+
 static struct redis *open_manager(const struct fake *fake, struct redis_options *options)
 {
     struct redis *redis;
@@ -226,14 +228,9 @@ TASK_TEST(requests_and_replies_of_every_length_are_whole)
     fake_stop(&fake);
 }
 
-static int foreign_body(struct redis *redis)
-{
-    return try_echo(redis, "from a thread", LONG_TIME);
-}
-
 static void *foreign_thread(void *redis)
 {
-    return (void *)(intptr_t)foreign_body(redis);
+    return (void *)(intptr_t)try_echo(redis, "from a thread", LONG_TIME);
 }
 
 TASK_TEST(requests_of_a_foreign_thread_are_answered)
@@ -417,13 +414,324 @@ TASK_TEST(loss_with_requests_unwritten_tells_them_apart)
     fake_stop(&fake);
 }
 
+/* The first connection ends after one answer. */
+static void serve_once(struct fake_client *client)
+{
+    if (client->index > 0)
+        fake_serve_well(client);
+    else if (fake_read(client))
+        fake_answer(client);
+}
+
 TASK_TEST(loss_while_idle_is_noticed_before_the_next_request)
 {
     struct fake fake;
-    fake_start(&fake, serve_one, NULL, 0);
+    fake_start(&fake, serve_once, NULL, 0);
     struct redis *redis = open_manager(&fake, NULL);
     expect_echo(redis, "one");
-    tr_stream_abort(NULL == redis ? NULL : NULL ? NULL : NULL);
+    wait_until(redis_losses(redis) == 1);
+    expect_echo(redis, "two");
     close_manager(redis);
     fake_stop(&fake);
+}
+
+/* The first connection answers with what the test says. */
+static void serve_text(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    if (fake_read(client))
+        fake_write(client, client->fake->context);
+    fake_read(client);
+}
+
+static void expect_lost_after(const char *text, int result, struct redis_options *options)
+{
+    struct fake fake;
+    fake_start(&fake, serve_text, (void *)text, 0);
+    struct redis *redis = open_manager(&fake, options);
+    expect_int(try_echo(redis, "x", LONG_TIME), result);
+    wait_until(redis_losses(redis) == 1);
+    expect_echo(redis, "again");
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+TASK_TEST(reply_malformed_loses_the_connection)
+{
+    expect_lost_after("*1\r\n$3\r\nabcd\r\n", REDIS_UNKNOWN, NULL);
+    expect_lost_after("HTTP/1.1 400 Bad Request\r\n", REDIS_UNKNOWN, NULL);
+}
+
+TASK_TEST(reply_unasked_loses_the_connection)
+{
+    expect_lost_after("$1\r\nx\r\n+what\r\n", 0, NULL);
+}
+
+TASK_TEST(reply_too_large_is_refused)
+{
+    struct redis_options options = { .max_reply_bytes = 1000 };
+    expect_lost_after("$1000\r\n", REDIS_TOO_LARGE, &options);
+}
+
+TASK_TEST(reply_that_never_comes_loses_the_connection)
+{
+    struct redis_options options = { .stall_ns = 50 * TR_MILLISECOND };
+    expect_lost_after("$10\r\nabc", REDIS_UNKNOWN, &options);
+}
+
+/* Takes no request; while it is told to, it closes each connection at once. */
+static void serve_shutting(struct fake_client *client)
+{
+    if (client->index == 0 || !atomic_load((atomic_bool *)client->fake->context))
+        fake_serve_well(client);
+}
+
+TASK_TEST(server_that_closes_at_once_is_not_hammered)
+{
+    struct fake fake;
+    atomic_bool shutting = true;
+    fake_start(&fake, serve_shutting, &shutting, 0);
+    struct redis_options options = { .connections = 2, .backoff_ns = 5 * TR_MILLISECOND };
+    struct redis *redis = open_manager(&fake, &options);
+    tr_sleep(300 * TR_MILLISECOND);
+    /* Pauses of at least 2.5, 5, 10, 20, 40, 80 ms and so on; the first attempt had none. */
+    expect(atomic_load(&fake.connections) >= 3 && atomic_load(&fake.connections) < 15);
+    atomic_store(&shutting, false);
+    expect_echo(redis, "x");
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- waiting for the server ------------------------------------------------------------------------------------ */
+
+TASK_TEST(requests_wait_for_the_server_until_their_deadline)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[8];
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .queue = 8, .most_backoff_ns = 20 * TR_MILLISECOND });
+    uint16_t port = fake.port;
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    start_callers(callers, MOST_CALLERS, redis, 1, 30 * TR_MILLISECOND);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect_int(outcomes[7], MOST_CALLERS);
+    /* Long ones too: what is lent must not be looked at any more. */
+    struct redis_bytes value = { calloc(1, 100000), 100000 };
+    expect_int(redis_set(redis, REDIS_BYTES("key"), value, tr_after(10 * TR_MILLISECOND)), -ETIMEDOUT);
+    free((void *)value.data);
+    start_callers(callers, MOST_CALLERS, redis, 2, LONG_TIME);
+    tr_sleep(30 * TR_MILLISECOND);
+    fake_start(&fake, fake_serve_well, NULL, port);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect_int(outcomes[0], 2 * MOST_CALLERS);
+    /* The server saw only those that somebody still waited for. */
+    expect_int(atomic_load(&fake.requests), 2 * MOST_CALLERS);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- closing --------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(close_lets_requests_in_flight_be_answered)
+{
+    struct fake fake;
+    struct caller callers[8];
+    unsigned outcomes[8];
+    fake_start(&fake, serve_slowly, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    start_callers(callers, 8, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) > 0);
+    close_manager(redis);
+    join_callers(callers, 8, outcomes);
+    expect_int(outcomes[0], 8);
+    fake_stop(&fake);
+}
+
+static void serve_never(struct fake_client *client)
+{
+    while (fake_read(client))
+        ;
+}
+
+TASK_TEST(close_at_its_deadline_fails_what_is_left)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[8];
+    fake_start(&fake, serve_never, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .in_flight = 8, .queue = 4 });
+    start_callers(callers, MOST_CALLERS, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) >= 8);
+    redis_close(redis, tr_after(20 * TR_MILLISECOND));
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect(outcomes[REDIS_UNKNOWN] >= 8);
+    expect_int(outcomes[REDIS_UNKNOWN] + outcomes[REDIS_NOT_SENT], MOST_CALLERS);
+    fake_stop(&fake);
+}
+
+TASK_TEST(close_without_server_is_quick)
+{
+    struct fake fake;
+    struct caller callers[16];
+    unsigned outcomes[8];
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .backoff_ns = 30 * TR_SECOND, .most_backoff_ns = TR_SECOND * 60 });
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    start_callers(callers, 16, redis, 1, LONG_TIME);
+    tr_sleep(20 * TR_MILLISECOND);
+    redis_close(redis, TR_NOW);
+    join_callers(callers, 16, outcomes);
+    expect_int(outcomes[REDIS_NOT_SENT], 16);
+    /* With nothing to do it ends at once. */
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    redis = open_manager(&fake, &(struct redis_options){ .backoff_ns = 30 * TR_SECOND, .most_backoff_ns = TR_SECOND * 60 });
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    close_manager(redis);
+}
+
+static int closer_body(void *redis)
+{
+    expect_int(tr_sleep(TR_FOREVER / 2), -ECANCELED);
+    close_manager(redis);
+    return 0;
+}
+
+TASK_TEST(close_in_a_cancelled_task_is_complete)
+{
+    struct fake fake;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    struct tr_task closer = test_task(closer_body, redis);
+    expect_echo(redis, "x");
+    expect_int(tr_task_cancel(closer), 0);
+    expect_int(test_join(closer), 0);
+    fake_stop(&fake);
+}
+
+/* ---- the pool -------------------------------------------------------------------------------------------------- */
+
+/* The first connection never answers. */
+static void serve_first_never(struct fake_client *client)
+{
+    if (client->index == 0)
+        serve_never(client);
+    else
+        fake_serve_well(client);
+}
+
+TASK_TEST(pool_avoids_the_connection_that_is_loaded)
+{
+    struct fake fake;
+    struct caller stuck, callers[16];
+    unsigned outcomes[8];
+    fake_start(&fake, serve_first_never, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .connections = 4 });
+    expect_int(atomic_load(&fake.connections), 4);
+    start_callers(&stuck, 1, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) == 1);
+    for (int i = 0; i < 100; i++)
+        expect_echo(redis, "one at a time");
+    start_callers(callers, 3, redis, 1, LONG_TIME);
+    join_callers(callers, 3, outcomes);
+    expect_int(outcomes[0], 3);
+    redis_close(redis, tr_after(20 * TR_MILLISECOND));
+    join_callers(&stuck, 1, outcomes);
+    expect_int(outcomes[REDIS_UNKNOWN], 1);
+    fake_stop(&fake);
+}
+
+/* ---- bad bytes -------------------------------------------------------------------------------------------------- */
+
+/* A reply with a few bytes changed, cut off, or made up; now and then a good one. */
+static bool write_nonsense(struct fake_client *client, uint64_t *random)
+{
+    static const char *const samples[] = {
+        "$5\r\nhello\r\n", "+OK\r\n", "-ERR no\r\n", ":123456\r\n", "*2\r\n$1\r\na\r\n*1\r\n:1\r\n", "$-1\r\n",
+        "*-1\r\n", "$100\r\nshort\r\n", "*1000000\r\n", "$999999999999\r\n", "*3\r\n*3\r\n*3\r\n:1\r\n", "\r\n\r\n",
+    };
+    char text[64];
+    strcpy(text, samples[test_random(random) % (sizeof samples / sizeof *samples)]);
+    size_t length = strlen(text);
+    for (uint64_t changes = test_random(random) % 3; changes > 0; changes--)
+        text[test_random(random) % length] = (char)test_random(random);
+    if (test_random(random) % 4 == 0)
+        length = test_random(random) % length + 1;
+    return fake_write_bytes(client, text, length) && test_random(random) % 8 != 0;
+}
+
+static void serve_nonsense(struct fake_client *client)
+{
+    uint64_t random = (client->index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    while (fake_read(client) && write_nonsense(client, &random))
+        ;
+}
+
+/* Any answer will do. */
+static int nonsense_caller(void *argument)
+{
+    struct caller *caller = argument;
+    struct redis_reply reply;
+    for (unsigned i = 0; i < caller->requests; i++) {
+        int rc = redis_get(caller->redis, REDIS_BYTES("key"), &reply, tr_after(caller->patience));
+        expect(rc == 0 || rc == -ETIMEDOUT || (rc > 0 && rc <= REDIS_REFUSED));
+        redis_reply_clear(&reply);
+    }
+    return 0;
+}
+
+TASK_TEST(replies_of_nonsense_100000_times_all_end)
+{
+    struct fake fake;
+    struct caller callers[16];
+    fake_start(&fake, serve_nonsense, NULL, 0);
+    struct redis_options options = { .connections = 4, .max_reply_bytes = 4096, .stall_ns = 5 * TR_MILLISECOND,
+                                     .backoff_ns = TR_MICROSECOND, .most_backoff_ns = 100 * TR_MICROSECOND };
+    tr_log_set(NULL, NULL, TR_LOG_ERROR);
+    struct redis *redis = open_manager(&fake, &options);
+    for (unsigned i = 0; i < 16; i++) {
+        callers[i] = (struct caller){ .redis = redis, .requests = 100000 / 16, .patience = LONG_TIME };
+        callers[i].task = test_task(nonsense_caller, &callers[i]);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        expect_int(test_join(callers[i].task), 0);
+    close_manager(redis);
+    fake_stop(&fake);
+    tr_log_set(NULL, NULL, TR_LOG_INFO);
+}
+
+int main(void)
+{
+    return test_main("redis_manager", TESTS(
+        open_bad_url_is_refused_with_a_reason,
+        open_without_server_tries_until_the_deadline,
+        open_sends_password_and_database,
+        requests_of_every_kind_are_answered,
+        requests_that_change_the_connection_are_not_supported,
+        requests_and_replies_of_every_length_are_whole,
+        requests_of_a_foreign_thread_are_answered,
+        pipeline_replies_find_their_callers,
+        pipeline_holds_no_more_in_flight_than_allowed,
+        deadline_passed_in_flight_late_reply_is_nobodys,
+        loss_in_flight_is_unknown_and_the_next_request_works,
+        loss_with_requests_unwritten_tells_them_apart,
+        loss_while_idle_is_noticed_before_the_next_request,
+        reply_malformed_loses_the_connection,
+        reply_unasked_loses_the_connection,
+        reply_too_large_is_refused,
+        reply_that_never_comes_loses_the_connection,
+        server_that_closes_at_once_is_not_hammered,
+        requests_wait_for_the_server_until_their_deadline,
+        close_lets_requests_in_flight_be_answered,
+        close_at_its_deadline_fails_what_is_left,
+        close_without_server_is_quick,
+        close_in_a_cancelled_task_is_complete,
+        pool_avoids_the_connection_that_is_loaded,
+        replies_of_nonsense_100000_times_all_end));
 }
