@@ -10,6 +10,7 @@
 
 #define DOZE_NS        (250 * TR_MICROSECOND)
 #define WORTH_NS       10000u /* what a theft must bring: about what moving the cache lines of a batch costs */
+#define HOG_NS         (200 * TR_MILLISECOND) /* the watchdog's patience */
 #define STEAL_LIMIT    (TRI_QUEUE_SLOTS / 2)
 #define QUIET_LIMIT    40u /* dozes at which everybody else slept, before the sentry sleeps for good */
 #define FIRST_SWITCHES 8 /* the first pass after a sleep is short, so that the mean is soon right */
@@ -228,6 +229,19 @@ static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
     return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
 }
 
+/* The watchdog: a task that has not let go of its worker for long is named, once. What we read may change meanwhile. */
+static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *victim)
+{
+    tr_time *since = &worker->seen_since[victim->index];
+    struct tri_task *task = victim->current;
+    if (*since == 0 || !task || worker->now - *since < HOG_NS)
+        return;
+    *since = 0;
+    tr_log(TR_LOG_WARNING, "%s '%s' has kept worker %u to itself for %lld ms: nothing else that is bound to it can run",
+           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_label(task), victim->index,
+           (long long)(HOG_NS / TR_MILLISECOND));
+}
+
 /* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
 static bool look(struct tri_worker *worker, bool dozed)
 {
@@ -237,6 +251,11 @@ static bool look(struct tri_worker *worker, bool dozed)
         uint32_t count = tri_queue_length(&victim->queue) + tri_load(&victim->overflow.count, TRI_RELAXED);
         uint64_t switches = tri_load(&victim->switches, TRI_RELAXED);
         bool hog = dozed && switches == worker->seen[victim->index];
+        bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
+        if (switches != worker->seen[victim->index] || asleep)
+            worker->seen_since[victim->index] = worker->now;
+        else if (hog)
+            name_hog(worker, victim);
         worker->seen[victim->index] = switches;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;

@@ -78,6 +78,19 @@ uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
     return each_record(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
 }
 
+/* A fork copies no threads: the child has runtimes that can never run. It is told so when it tries to start another. */
+static bool forked;
+
+static void note_fork(void)
+{
+    forked = true;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, note_fork);
+}
+
 /* ---- starting ------------------------------------------------------------------------------------------------- */
 
 static struct tr_runtime *take_entry(void)
@@ -211,8 +224,14 @@ static int start_threads(struct tr_runtime *runtime)
 int tr_start(struct tr_runtime **out, const struct tr_options *options)
 {
     static const struct tr_options defaults;
+    static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
     if (tri_in_task())
         return -EDEADLK;
+    pthread_once(&fork_once, watch_forks);
+    if (forked) {
+        tr_log(TR_LOG_ERROR, "a process that was forked after a runtime had been started cannot start one: exec first");
+        return -ENOTSUP;
+    }
     if (!options)
         options = &defaults;
     struct tr_runtime *runtime = take_entry();

@@ -633,7 +633,7 @@ TASK_TEST(pool_avoids_the_connection_that_is_loaded)
     unsigned outcomes[8];
     fake_start(&fake, serve_first_never, NULL, 0);
     struct redis *redis = open_manager(&fake, &(struct redis_options){ .connections = 4 });
-    expect_int(atomic_load(&fake.connections), 4);
+    wait_until(atomic_load(&fake.connections) == 4);
     start_callers(&stuck, 1, redis, 1, LONG_TIME);
     wait_until(atomic_load(&fake.requests) == 1);
     for (int i = 0; i < 100; i++)

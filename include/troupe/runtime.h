@@ -38,7 +38,10 @@ struct tr_options {
  */
 TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
 
-/* Starts a runtime and returns at once. Returns 0 or an error as tr_run. Thread: foreign. */
+/*
+ * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -ENOTSUP in a process that was forked after its
+ * parent had started one (threads are not copied: exec first). Thread: foreign.
+ */
 TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);
 
 /*

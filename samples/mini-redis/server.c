@@ -91,7 +91,7 @@ static int accept_task(void *argument)
         else if (rc == -ECONNABORTED)
             rc = 0;
     }
-    return 0; /* -EPIPE, -ECANCELED: the server stops */
+    return 0; /* -ECANCELED: the server stops */
 }
 
 /* ---- starting and stopping ----------------------------------------------------------------------------------------- */
@@ -169,9 +169,11 @@ int mini_redis_stop(struct mini_redis *server, tr_time deadline)
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER); /* the waits have their own deadline */
     if (server->listener != NULL) {
+        /* First the acceptor: it may be about to use the listener, not only in the middle of using it. */
+        tr_task_cancel(server->acceptor);
+        tr_task_join(server->acceptor, NULL, TR_FOREVER);
         tr_listener_close(server->listener);
         server->listener = NULL;
-        tr_task_join(server->acceptor, NULL, TR_FOREVER);
     }
     clients_abort(server->clients);
     int rc = wait_for_connections(server, deadline);

@@ -386,7 +386,7 @@ static int writer_body(void *argument)
             break;
         rc = serve(c);
         c->stopped = rc == -EPIPE;
-        if (rc == 0)
+        if (rc == 0 && c->lost != -ECANCELED)
             tr_log(TR_LOG_WARNING, "redis %s:%u: connection lost (%s)", url->host, url->port, strerror(-c->lost));
         detach(c, rc == -ECANCELED);
         if (c->answered > 0)

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): started and stopped in a task, with
+ * clients that are tasks of the same runtime.
+ * uses: samples/mini-redis (all but main.c)
+ *
+ * The one idea: a client sends bytes and expects bytes. What a server should do at a limit is seen from the client's
+ * side alone.
+ */
+#include "server.h"
+#include "support.h"
+
+struct client {
+    struct tr_stream *stream;
+};
+
+static struct mini_redis *start(const struct mini_redis_options *options)
+{
+    struct mini_redis *server;
+    expect_int(mini_redis_start(&server, options), 0);
+    return server;
+}
+
+static void stop(struct mini_redis *server)
+{
+    expect_int(mini_redis_stop(server, tr_after(LONG_TIME)), 0);
+}
+
+static struct client join_server(const struct mini_redis *server)
+{
+    struct client client;
+    expect_int(tr_tcp_connect(&client.stream, "127.0.0.1", mini_redis_port(server), tr_after(LONG_TIME)), 0);
+    return client;
+}
+
+static void leave(struct client client)
+{
+    tr_stream_close(client.stream);
+}
+
+static void say(struct client client, const char *text)
+{
+    expect_int(tr_write(client.stream, text, strlen(text), tr_after(LONG_TIME)), 0);
+}
+
+/* The next bytes are these. */
+static void hear(struct client client, const char *expected)
+{
+    char text[4096];
+    size_t size = strlen(expected), have = 0;
+    expect(size < sizeof text);
+    while (have < size) {
+        ssize_t got = tr_read(client.stream, text + have, size - have, tr_after(LONG_TIME));
+        if (got <= 0)
+            test_fail(__FILE__, __LINE__, "the connection ended (%zd) in front of: %s", got, expected + have);
+        have += (size_t)got;
+    }
+    text[have] = '\0';
+    if (strcmp(text, expected) != 0)
+        test_fail(__FILE__, __LINE__, "heard: %s expected: %s", text, expected);
+}
+
+static void ask(struct client client, const char *request, const char *reply)
+{
+    say(client, request);
+    hear(client, reply);
+}
+
+/* Whatever still comes, then the end. Returns how many bytes came. */
+static size_t hear_the_end(struct client client)
+{
+    static char text[65536];
+    size_t bytes = 0;
+    ssize_t got;
+    while ((got = tr_read(client.stream, text, sizeof text, tr_after(LONG_TIME))) > 0)
+        bytes += (size_t)got;
+    expect(got == 0 || got == -ECONNRESET);
+    return bytes;
+}
+
+/* ---- serving ------------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(server_started_and_stopped_leaves_nothing)
+{
+    for (int i = 0; i < 20; i++)
+        stop(start(NULL));
+}
+
+TASK_TEST(server_on_an_occupied_port_does_not_start)
+{
+    struct mini_redis *server = start(NULL), *second;
+    struct mini_redis_options options = { .port = mini_redis_port(server) };
+    expect_int(mini_redis_start(&second, &options), -EADDRINUSE);
+    stop(server);
+}
+
+TASK_TEST(requests_are_answered_in_order)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask(client, "PING\r\n", "+PONG\r\n");
+    ask(client, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\nINCR a\r\nPING\r\nGET a\r\nNOSUCH\r\nDEL a\r\n",
+        "+OK\r\n:2\r\n+PONG\r\n$1\r\n2\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n:1\r\n");
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(request_arriving_byte_by_byte_is_answered)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    const char *text = "*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\necho you\r\n";
+    for (const char *at = text; *at; at++) {
+        say(client, (char[]){ *at, '\0' });
+        tr_yield();
+    }
+    hear(client, "$2\r\nhi\r\n$3\r\nyou\r\n");
+    leave(client);
+    stop(server);
+}
+
+static void many_values(unsigned shards)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .shards = shards });
+    struct client client = join_server(server);
+    char line[128];
+    for (int i = 0; i < 300; i++) {
+        snprintf(line, sizeof line, "SET key:%d %d\r\nGET key:%d\r\n", i, i, i);
+        say(client, line);
+    }
+    for (int i = 0; i < 300; i++) {
+        snprintf(line, sizeof line, "+OK\r\n$%d\r\n%d\r\n", i < 10 ? 1 : i < 100 ? 2 : 3, i);
+        hear(client, line);
+    }
+    ask(client, "DBSIZE\r\nMGET key:1 key:22 nosuch key:3\r\nDEL key:1 key:2 key:3\r\nEXISTS key:1 key:4 key:5\r\n",
+        ":300\r\n*4\r\n$1\r\n1\r\n$2\r\n22\r\n$-1\r\n$1\r\n3\r\n:3\r\n:2\r\n");
+    ask(client, "MSET x 1 y 2 z 3\r\nMSET x\r\nMSET x 1 y\r\nMGET x y z\r\nKEYS nosuch*\r\nFLUSHALL now\r\nFLUSHALL\r\nDBSIZE\r\n",
+        "+OK\r\n-ERR wrong number of arguments for 'mset' command\r\n-ERR wrong number of arguments for 'mset' command\r\n"
+        "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n*0\r\n-ERR syntax error\r\n+OK\r\n:0\r\n");
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(keys_live_in_one_shard)
+{
+    many_values(1);
+}
+
+TASK_TEST(keys_live_in_several_shards)
+{
+    many_values(5);
+}
+
+static int busy_client(void *argument)
+{
+    const struct mini_redis *server = argument;
+    struct client client = join_server(server);
+    for (int i = 0; i < 100; i++) {
+        say(client, "INCR counter\r\nPING\r\n");
+        char byte = 0;
+        for (int lines = 0; lines < 2; lines += byte == '\n')
+            expect_int(tr_read(client.stream, &byte, 1, tr_after(LONG_TIME)), 1);
+    }
+    leave(client);
+    return 0;
+}
+
+TASK_TEST(clients_many_count_together)
+{
+    struct mini_redis *server = start(NULL);
+    struct tr_task tasks[50];
+    for (int i = 0; i < 50; i++)
+        tasks[i] = test_task(busy_client, server);
+    for (int i = 0; i < 50; i++)
+        expect_int(test_join(tasks[i]), 0);
+    struct client client = join_server(server);
+    ask(client, "GET counter\r\n", "$4\r\n5000\r\n");
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(quit_ends_the_connection_and_ignores_the_rest)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask(client, "PING\r\nQUIT\r\nPING\r\n", "+PONG\r\n+OK\r\n");
+    expect_int((int64_t)hear_the_end(client), 0);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(stop_ends_the_connections_of_idle_and_subscribed_clients)
+{
+    struct mini_redis *server = start(NULL);
+    struct client idle = join_server(server), subscribed = join_server(server);
+    ask(idle, "PING\r\n", "+PONG\r\n");
+    ask(subscribed, "SUBSCRIBE a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    stop(server);
+    hear_the_end(idle);
+    hear_the_end(subscribed);
+    leave(idle);
+    leave(subscribed);
+}
+
+TASK_TEST(time_to_live_ends_a_key_by_itself)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask(client, "SET a 1 PX 20\r\nSET b 1\r\n", "+OK\r\n+OK\r\n");
+    for (char byte = '2'; byte != '1'; tr_sleep(5 * TR_MILLISECOND)) { /* the sweeper, not a lookup, removes it */
+        char text[4];
+        say(client, "DBSIZE\r\n");
+        for (int i = 0; i < 4; i++)
+            expect_int(tr_read(client.stream, text + i, 1, tr_after(LONG_TIME)), 1);
+        byte = text[1];
+    }
+    leave(client);
+    stop(server);
+}
+
+/* ---- subscriptions ------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(published_messages_reach_channels_and_patterns)
+{
+    struct mini_redis *server = start(NULL);
+    struct client reader = join_server(server), writer = join_server(server);
+    ask(reader, "SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n",
+        "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:2\r\n");
+    ask(writer, "PUBLISH news hello\r\nPUBLISH nobody x\r\nPUBLISH other x\r\n", ":2\r\n:1\r\n:0\r\n");
+    hear(reader, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
+                 "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
+                 "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$6\r\nnobody\r\n$1\r\nx\r\n");
+    ask(reader, "GET a\r\n", "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+                             "allowed in this context\r\n");
+    ask(reader, "UNSUBSCRIBE\r\nPUNSUBSCRIBE n*\r\nPING\r\n",
+        "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:0\r\n+PONG\r\n");
+    ask(writer, "PUBLISH news hello\r\n", ":0\r\n");
+    leave(reader);
+    leave(writer);
+    stop(server);
+}
+
+TASK_TEST(subscriber_that_left_is_forgotten)
+{
+    struct mini_redis *server = start(NULL);
+    struct client reader = join_server(server), writer = join_server(server);
+    ask(reader, "SUBSCRIBE a b c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
+                                     "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:3\r\n");
+    leave(reader);
+    char reply[4] = ":1\r";
+    while (reply[1] != '0') {
+        say(writer, "PUBLISH b x\r\n");
+        for (int i = 0; i < 4; i++)
+            expect_int(tr_read(writer.stream, reply + i, 1, tr_after(LONG_TIME)), 1);
+    }
+    leave(writer);
+    stop(server);
+}
+
+/* Publishes until nobody listens any more; returns how many bytes were sent to the subscriber. */
+static size_t publish_until_alone(struct client writer, size_t message_bytes)
+{
+    size_t sent = 0;
+    char *message = calloc(1, message_bytes + 64);
+    int header = sprintf(message, "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$%zu\r\n", message_bytes);
+    memset(message + header, 'm', message_bytes);
+    strcpy(message + header + message_bytes, "\r\n");
+    for (char reply[4] = ":1\r"; reply[1] != '0';) {
+        say(writer, message);
+        for (int i = 0; i < 4; i++)
+            expect_int(tr_read(writer.stream, reply + i, 1, tr_after(LONG_TIME)), 1);
+        sent += message_bytes;
+        expect(sent < (size_t)1 << 30);
+    }
+    free(message);
+    return sent;
+}
+
+TASK_TEST(subscriber_too_slow_is_closed_at_the_hard_limit)
+{
+    struct mini_redis_options options = { .pubsub_limit = { .hard_bytes = 1 << 20 } };
+    struct mini_redis *server = start(&options);
+    struct client reader = join_server(server), writer = join_server(server);
+    ask(reader, "SUBSCRIBE c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    size_t sent = publish_until_alone(writer, 100000);
+    expect(sent > 1 << 20);
+    hear_the_end(reader);
+    leave(reader);
+    leave(writer);
+    stop(server);
+}
+
+TASK_TEST(subscriber_too_slow_is_closed_at_the_soft_limit)
+{
+    struct mini_redis_options options = { .pubsub_limit = { .soft_bytes = 1 << 20, .soft_seconds = 1 } };
+    struct mini_redis *server = start(&options);
+    struct client reader = join_server(server), writer = join_server(server);
+    ask(reader, "SUBSCRIBE c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    size_t sent = 0;
+    char *message = calloc(1, 1 << 20);
+    int header = sprintf(message, "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$1000000\r\n");
+    memset(message + header, 'm', 1000000);
+    strcpy(message + header + 1000000, "\r\n");
+    for (; sent < 30; sent++) /* what the sockets hold, and more than the limit beyond it */
+        ask(writer, message, ":1\r\n");
+    free(message);
+    char reply[4] = ":1\r";
+    while (reply[1] != '0') { /* nothing more is sent to it: time alone closes it */
+        tr_sleep(100 * TR_MILLISECOND);
+        say(writer, "EXISTS c\r\nPUBLISH d x\r\nCLIENT LIST TYPE pubsub\r\n");
+        hear(writer, ":0\r\n:0\r\n$");
+        expect_int(tr_read(writer.stream, reply + 1, 1, tr_after(LONG_TIME)), 1);
+        for (char byte = reply[1], lines = 0; lines < (reply[1] == '0' ? 2 : 3); lines += byte == '\n')
+            expect_int(tr_read(writer.stream, &byte, 1, tr_after(LONG_TIME)), 1);
+    }
+    hear_the_end(reader);
+    leave(reader);
+    leave(writer);
+    stop(server);
+}
+
+/* ---- limits -------------------------------------------------------------------------------------------------------- */
+
+TASK_TEST(client_that_does_not_read_gets_all_replies_later)
+{
+    enum { REQUESTS = 400, BYTES = 100000 };
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    char *request = calloc(1, BYTES + 64);
+    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
+    memset(request + header, 'v', BYTES);
+    strcpy(request + header + BYTES, "\r\n");
+    ask(client, request, "+OK\r\n");
+    free(request);
+    for (int i = 0; i < REQUESTS; i++) /* 40 MB of replies, far more than the sockets hold */
+        say(client, "GET a\r\n");
+    say(client, "QUIT\r\n");
+    tr_sleep(300 * TR_MILLISECOND);
+    expect_int((int64_t)hear_the_end(client), (int64_t)REQUESTS * (BYTES + 11) + 5);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_that_never_reads_is_closed_at_its_output_limit)
+{
+    struct mini_redis_options options = { .normal_limit = { .hard_bytes = 1 << 20 } };
+    struct mini_redis *server = start(&options);
+    struct client client = join_server(server);
+    char *request = calloc(1, 1 << 17);
+    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n");
+    memset(request + header, 'v', 100000);
+    strcpy(request + header + 100000, "\r\n");
+    ask(client, request, "+OK\r\n");
+    free(request);
+    int rc = 0;
+    for (int i = 0; i < 10000 && rc == 0; i++) {
+        rc = tr_write(client.stream, "GET a\r\n", 7, tr_after(LONG_TIME));
+        tr_sleep(TR_MILLISECOND);
+    }
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_beyond_the_maximum_is_told_so)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .max_clients = 2 });
+    struct client first = join_server(server), second = join_server(server);
+    ask(first, "PING\r\n", "+PONG\r\n");
+    ask(second, "PING\r\n", "+PONG\r\n");
+    struct client third = join_server(server);
+    hear(third, "-ERR max number of clients reached\r\n");
+    hear_the_end(third);
+    leave(third);
+    leave(first);
+    for (bool served = false; !served;) { /* its place is free again, soon */
+        struct client next = join_server(server);
+        char byte = '-';
+        say(next, "PING\r\n");
+        served = tr_read(next.stream, &byte, 1, tr_after(LONG_TIME)) == 1 && byte == '+';
+        leave(next);
+    }
+    leave(second);
+    stop(server);
+}
+
+TASK_TEST(client_must_authenticate)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .password = "secret" });
+    struct client client = join_server(server);
+    ask(client, "PING\r\nGET a\r\nAUTH wrong\r\nAUTH secre\r\nAUTH \"\"\r\n",
+        "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    ask(client, "AUTH secret\r\nPING\r\nRESET\r\nPING\r\nAUTH default secret\r\nPING\r\n",
+        "+OK\r\n+PONG\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n+PONG\r\n");
+    leave(client);
+    client = join_server(server);
+    ask(client, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    hear_the_end(client);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_idle_is_closed_and_subscriber_is_not)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .timeout_seconds = 1 });
+    struct client idle = join_server(server), subscribed = join_server(server), writer;
+    ask(subscribed, "SUBSCRIBE a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    ask(idle, "PING\r\n", "+PONG\r\n");
+    hear_the_end(idle);
+    tr_sleep(500 * TR_MILLISECOND);
+    writer = join_server(server);
+    ask(writer, "PUBLISH a x\r\n", ":1\r\n");
+    hear(subscribed, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+    leave(idle);
+    leave(writer);
+    leave(subscribed);
+    stop(server);
+}
+
+TASK_TEST(request_larger_than_the_query_buffer_ends_the_connection)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    static char part[100000];
+    memset(part, 'x', sizeof part);
+    say(client, "*2\r\n$4\r\nECHO\r\n$100000000\r\n");
+    int rc = 0;
+    for (int i = 0; i < 1000 && rc == 0; i++)
+        rc = tr_write(client.stream, part, sizeof part, tr_after(LONG_TIME));
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(arguments_many_and_small_count_against_the_query_buffer)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    int rc = tr_write(client.stream, "*2147483647\r\n", 13, tr_after(LONG_TIME));
+    for (int i = 0; i < 1000000 && rc == 0; i++)
+        rc = tr_write(client.stream, "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n", 30, tr_after(LONG_TIME));
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(argument_larger_than_the_limit_is_an_error)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .max_bulk_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    ask(client, "*2\r\n$4\r\nECHO\r\n$1048577\r\n", "-ERR Protocol error: invalid bulk length\r\n");
+    hear_the_end(client);
+    leave(client);
+    stop(server);
+}
+
+int main(void)
+{
+    return test_main("mini_redis",
+                     TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
+                           requests_are_answered_in_order, request_arriving_byte_by_byte_is_answered,
+                           keys_live_in_one_shard, keys_live_in_several_shards, clients_many_count_together,
+                           quit_ends_the_connection_and_ignores_the_rest,
+                           stop_ends_the_connections_of_idle_and_subscribed_clients,
+                           time_to_live_ends_a_key_by_itself, published_messages_reach_channels_and_patterns,
+                           subscriber_that_left_is_forgotten, subscriber_too_slow_is_closed_at_the_hard_limit,
+                           subscriber_too_slow_is_closed_at_the_soft_limit,
+                           client_that_does_not_read_gets_all_replies_later,
+                           client_that_never_reads_is_closed_at_its_output_limit,
+                           client_beyond_the_maximum_is_told_so, client_must_authenticate,
+                           client_idle_is_closed_and_subscriber_is_not,
+                           request_larger_than_the_query_buffer_ends_the_connection,
+                           arguments_many_and_small_count_against_the_query_buffer,
+                           argument_larger_than_the_limit_is_an_error));
+}
