@@ -263,12 +263,13 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
 {
     struct tri_task *self = worker->current;
     struct tri_task *next = next_task(worker);
-    if (!next) {
+    if (!next && hook == TRI_HOOK_REQUEUE) {
         tri_pass(worker);
         next = next_task(worker);
+        if (!next && !worker->migrate)
+            return NULL; /* a yield to nobody */
     }
-    if (!next && hook == TRI_HOOK_REQUEUE && !worker->migrate)
-        return NULL; /* a yield to nobody */
+    /* A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. */
     if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park)) {
         if (next)
             tri_ready_last(worker, next);

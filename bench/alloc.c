@@ -35,6 +35,9 @@ uint64_t bench_allocations(void)
     return atomic_load_explicit(&allocations, memory_order_relaxed);
 }
 
+/* The C library's headers name the parameters with underscores, which are not ours to use. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 void *malloc(size_t bytes)
 {
     count_one();
@@ -77,3 +80,5 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t
     count_one();
     return (void *)syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -19,11 +19,11 @@
 #include <troupe.h>
 
 struct bench_case {
-    const char *name;    /* without _2w */
+    const char *name; /* without _2w */
     int (*measure)(void *bench_case);
-    uint32_t parameter;  /* the case's own: clients, producers, ... */
-    uint32_t workers;    /* non-zero: always that many */
-    bool outside;        /* measure runs on the main thread, outside any runtime */
+    uint32_t parameter; /* the case's own: clients, producers, ... */
+    uint32_t workers;   /* non-zero: always that many */
+    bool outside;       /* measure runs on the main thread, outside any runtime */
 };
 
 /* Parses NAME [--workers N] [--runs N] [--scale F] [--count N], runs the case and returns the exit status. */

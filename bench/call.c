@@ -7,7 +7,7 @@
 #include "bench.h"
 
 #define MOST_CLIENTS 64
-#define LOOP_ACTOR   0 /* the parameter; otherwise the number of clients of a handler actor */
+#define LOOP_ACTOR 0 /* the parameter; otherwise the number of clients of a handler actor */
 
 struct add;
 TR_ADDRESS_TYPE(adder_address, struct add);

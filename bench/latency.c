@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define SAMPLES 400
-#define HOG_NS  (10 * TR_MILLISECOND)
+#define HOG_NS (10 * TR_MILLISECOND)
 
 struct ball;
 TR_ADDRESS_TYPE(player_address, struct ball);

@@ -9,7 +9,7 @@
 
 #define ACTORS 1000
 #define ROUNDS 20
-#define TURNS  5
+#define TURNS 5
 
 TR_ADDRESS_TYPE(worker_address, struct worker_address *);
 
@@ -68,7 +68,8 @@ static int measure(void *argument)
     }
     double one = bench_percentile(rounds[0], measured[0], 50), two = bench_percentile(rounds[1], measured[1], 50);
     char detail[128];
-    snprintf(detail, sizeof detail, "best=%.3f one_ms=%.2f two_ms=%.2f", rounds[0][0] / rounds[1][0], one / 1e6, two / 1e6);
+    snprintf(detail, sizeof detail, "best=%.3f one_ms=%.2f two_ms=%.2f", rounds[0][0] / rounds[1][0], one / 1e6,
+             two / 1e6);
     bench_print(one / two, "times", detail);
     return 0;
 }

@@ -28,9 +28,8 @@ static void on_reply(redisAsyncContext *redis, void *data, void *context)
 {
     redisReply *reply = data;
     struct slot *slot = context;
-    if (!reply || reply->type == REDIS_REPLY_ERROR
-        || (slot->turn % 2 && ((size_t)reply->len != value_bytes
-                           || memcmp(reply->str, slot->value, value_bytes) != 0))) {
+    if (!reply || reply->type == REDIS_REPLY_ERROR ||
+        (slot->turn % 2 && ((size_t)reply->len != value_bytes || memcmp(reply->str, slot->value, value_bytes) != 0))) {
         fprintf(stderr, "hiredis-libev: wrong or no reply\n");
         exit(1);
     }
@@ -76,5 +75,9 @@ int main(int argc, char **argv)
     }
     ev_run(EV_DEFAULT, 0);
     printf("requests_per_second %.0f 1/s\n", (double)requests / (ev_time() - started));
+    for (size_t i = 0; i < outstanding; i++)
+        free(slots[i].value);
+    free(slots);
+    redisAsyncFree(redis);
     return 0;
 }

@@ -34,8 +34,8 @@ static void request(redisContext *redis, size_t i, char *value, size_t bytes)
     } else {
         reply = redisCommand(redis, "GET bench:sync");
     }
-    if (!reply || reply->type == REDIS_REPLY_ERROR
-        || (i % 2 && ((size_t)reply->len != bytes || memcmp(reply->str, value, bytes) != 0))) {
+    if (!reply || reply->type == REDIS_REPLY_ERROR ||
+        (i % 2 && ((size_t)reply->len != bytes || memcmp(reply->str, value, bytes) != 0))) {
         fprintf(stderr, "hiredis-sync: wrong or no reply\n");
         exit(1);
     }
@@ -61,6 +61,10 @@ int main(int argc, char **argv)
         times[i] = now_ns() - started;
     }
     qsort(times, requests, sizeof *times, compare);
-    printf("p50 %.3f us\n", (double)times[requests / 2] / 1000);
+    int64_t median = times[requests / 2];
+    printf("p50 %.3f us\n", (double)median / 1000);
+    free(times);
+    free(value);
+    redisFree(redis);
     return 0;
 }

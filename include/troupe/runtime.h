@@ -72,6 +72,7 @@ struct tr_counters {
 };
 TR_PUBLIC int tr_counters(struct tr_counters *out);
 
+/* How loud a line is. */
 enum tr_log_level { TR_LOG_ERROR, TR_LOG_WARNING, TR_LOG_INFO, TR_LOG_DEBUG };
 
 /*

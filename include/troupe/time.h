@@ -14,6 +14,7 @@ TRI_BEGIN_DECLS
 
 typedef int64_t tr_time;
 
+/* Spans, to be multiplied: 5 * TR_SECOND. */
 #define TR_NANOSECOND  INT64_C(1)
 #define TR_MICROSECOND INT64_C(1000)
 #define TR_MILLISECOND INT64_C(1000000)
