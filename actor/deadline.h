@@ -21,7 +21,7 @@ struct tri_alarm {
     struct tri_timer timer;
     struct tri_task *task;
     TRI_ATOMIC(struct tri_worker *) owner; /* a task on another worker may look at it while the alarm changes hands */
-    struct tri_alarm *next; /* on its way home; free */
+    struct tri_alarm *next;                /* on its way home; free */
 };
 
 extern struct tri_pool tri_alarm_pool;

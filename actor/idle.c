@@ -8,11 +8,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DOZE_NS        (250 * TR_MICROSECOND)
-#define WORTH_NS       10000u /* what a theft must bring: about what moving the cache lines of a batch costs */
-#define HOG_NS         (200 * TR_MILLISECOND) /* the watchdog's patience */
-#define STEAL_LIMIT    (TRI_QUEUE_SLOTS / 2)
-#define QUIET_LIMIT    40u /* dozes at which everybody else slept, before the sentry sleeps for good */
+#define DOZE_NS (250 * TR_MICROSECOND)
+#define WORTH_NS 10000u               /* what a theft must bring: about what moving the cache lines of a batch costs */
+#define HOG_NS (200 * TR_MILLISECOND) /* the watchdog's patience */
+#define STEAL_LIMIT (TRI_QUEUE_SLOTS / 2)
+#define QUIET_LIMIT 40u  /* dozes at which everybody else slept, before the sentry sleeps for good */
 #define FIRST_SWITCHES 8 /* the first pass after a sleep is short, so that the mean is soon right */
 
 /* ---- passes --------------------------------------------------------------------------------------------------- */
@@ -196,7 +196,7 @@ void tri_lifo_wait(struct tri_worker *worker)
             tri_spin();
         tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
         atomic_signal_fence(memory_order_seq_cst);
-    } while (tri_load(&worker->raid, TRI_RELAXED) != 0);
+    } while (tri_load(&worker->raid, TRI_ACQUIRE) != 0); /* [S3] */
 }
 
 /* Takes what a hog has in its LIFO slot. */
@@ -295,8 +295,7 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
         barrier_everywhere(); /* [S4] */
     bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
-                 tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT ||
-                 (for_good && anything_anywhere(worker));
+                 tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));
     if (!awake) {
         tri_count(&worker->sleeps);
         tri_reactor_poll(worker->reactor, until < worker->next_alarm ? until : worker->next_alarm);

@@ -62,8 +62,7 @@ static inline void tri_call_sentry(struct tri_worker *worker)
     if (worker->alone)
         return;
     struct tr_runtime *runtime = worker->runtime;
-    if (__builtin_expect(tri_load(&runtime->sentry, TRI_RELAXED) == 0, 0) &&
-        tri_load(&runtime->idle, TRI_RELAXED) != 0)
+    if (__builtin_expect(tri_load(&runtime->sentry, TRI_RELAXED) == 0, 0) && tri_load(&runtime->idle, TRI_RELAXED) != 0)
         tri_call_sentry_slow(worker);
 }
 
@@ -74,7 +73,7 @@ static inline void tri_lifo_begin(struct tri_worker *worker)
         return;
     tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(tri_load(&worker->raid, TRI_RELAXED) != 0, 0))
+    if (__builtin_expect(tri_load(&worker->raid, TRI_ACQUIRE) != 0, 0)) /* after a raid: the slot as it left it */
         tri_lifo_wait(worker);
 }
 

@@ -81,7 +81,7 @@ static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queu
             tri_store(&own->slots[(tail + i) % TRI_QUEUE_SLOTS], task, TRI_RELAXED);
         }
         if (tri_cas(&victim->head, &head, head + count, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [Q2] [Q3] */
-            tri_store(&own->tail, tail + count, TRI_RELEASE); /* [Q1] */
+            tri_store(&own->tail, tail + count, TRI_RELEASE);                        /* [Q1] */
             return count;
         }
     }

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #define DEFAULT_STACK_BYTES (64u * 1024)
-#define DEFAULT_STOP_NS     (100 * TR_MILLISECOND)
+#define DEFAULT_STOP_NS (100 * TR_MILLISECOND)
 #define DEFAULT_SHUTDOWN_NS (5 * TR_SECOND)
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -190,8 +190,10 @@ void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 /* A stack ran over its end where no guard page could stop it. */
 static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
 {
-    tr_log(TR_LOG_ERROR, "stack overflow in %s '%s' (stack of %zu KiB): the canary at its end is gone; give it a larger "
-           "stack_bytes", worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
+    tr_log(TR_LOG_ERROR,
+           "stack overflow in %s '%s' (stack of %zu KiB): the canary at its end is gone; give it a larger "
+           "stack_bytes",
+           worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
            worker->current ? tri_task_label(worker->current) : "?", (size_t)(stack->bytes / 1024));
     abort();
 }

@@ -16,11 +16,11 @@
 #include <pthread.h>
 #include <troupe/runtime.h>
 
-#define TRI_WORKER_LIMIT  64u
+#define TRI_WORKER_LIMIT 64u
 #define TRI_RUNTIME_LIMIT 256u
-#define TRI_BUDGET        128 /* operations per resume, as Tokio's */
-#define TRI_PASS_SWITCHES 61  /* a pass ends after so many switches, */
-#define TRI_PASS_NS       100000 /* or after about so long */
+#define TRI_BUDGET 128       /* operations per resume, as Tokio's */
+#define TRI_PASS_SWITCHES 61 /* a pass ends after so many switches, */
+#define TRI_PASS_NS 100000   /* or after about so long */
 
 /* What the first code on the other side of a switch must do for the side that was left. */
 enum tri_hook {
@@ -39,21 +39,21 @@ struct tri_inbox {
 struct tri_worker {
     /* owner */
     struct tr_runtime *runtime;
-    struct tri_task *current; /* NULL in the loop */
-    struct tri_stack *stack;  /* that we are on */
-    struct tri_task *held;    /* chain of callers that wait for the handler on top to return */
-    struct tri_task *hand;    /* for the loop that is being switched to */
+    struct tri_task *current;                    /* NULL in the loop */
+    struct tri_stack *stack;                     /* that we are on */
+    struct tri_task *held;                       /* chain of callers that wait for the handler on top to return */
+    struct tri_task *hand;                       /* for the loop that is being switched to */
     struct tri_task *pinned_first, *pinned_last; /* ready tasks that no thief may take */
     struct tri_task *hook_task;
     struct tri_stack *hook_stack;
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    bool alone;       /* the only worker: no thieves */
-    bool migrate;     /* for tests: every wake goes to the next worker */
-    bool no_caches;   /* for tests */
-    bool on_watch;    /* this worker is the sentry */
-    uint32_t quiet;   /* looks in a row at which everybody else slept */
+    bool alone;     /* the only worker: no thieves */
+    bool migrate;   /* for tests: every wake goes to the next worker */
+    bool no_caches; /* for tests */
+    bool on_watch;  /* this worker is the sentry */
+    uint32_t quiet; /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     tr_time now, pass_start;
@@ -63,9 +63,9 @@ struct tri_worker {
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
     struct tri_reactor *reactor;
-    int *errno_at;             /* the thread's errno */
-    struct tri_stack os_stack; /* the thread's own, as far as switching is concerned */
-    uint64_t seen[TRI_WORKER_LIMIT];     /* other workers' switch counts at the last look, for the sentry, */
+    int *errno_at;                        /* the thread's errno */
+    struct tri_stack os_stack;            /* the thread's own, as far as switching is concerned */
+    uint64_t seen[TRI_WORKER_LIMIT];      /* other workers' switch counts at the last look, for the sentry, */
     tr_time seen_since[TRI_WORKER_LIMIT]; /* and when they were first seen; 0: reported */
 
     /* owner writes, others read */
@@ -75,12 +75,12 @@ struct tri_worker {
 
     /* shared */
     _Alignas(64) TRI_ATOMIC(struct tri_task *) lifo;
-    TRI_ATOMIC(uint32_t) in_lifo; /* the owner is between looking at `raid` and being done with the slot */
+    TRI_ATOMIC(uint32_t) in_lifo;           /* the owner is between looking at `raid` and being done with the slot */
     _Alignas(64) TRI_ATOMIC(uint32_t) raid; /* a thief wants the slot of a hog */
     struct tri_queue queue;
-    _Alignas(64) struct tri_inbox inbox; /* from others, and not for thieves */
-    struct tri_inbox overflow;           /* of the ring, and for thieves as well */
-    TRI_ATOMIC(uint32_t) appointed;      /* somebody has made this sleeping worker the sentry */
+    _Alignas(64) struct tri_inbox inbox;                 /* from others, and not for thieves */
+    struct tri_inbox overflow;                           /* of the ring, and for thieves as well */
+    TRI_ATOMIC(uint32_t) appointed;                      /* somebody has made this sleeping worker the sentry */
     _Alignas(64) TRI_ATOMIC(struct tri_alarm *) orphans; /* alarms to be taken out of our wheel */
     pthread_t thread;
 };
@@ -96,15 +96,15 @@ struct tr_runtime {
     bool migrate_always, no_caches;
     bool can_raid; /* membarrier is there */
     TRI_ATOMIC(uint32_t) phase;
-    TRI_ATOMIC(tr_time) shutdown_at; /* TR_FOREVER: nobody asked */
-    struct tri_worker *worker;       /* array */
+    TRI_ATOMIC(tr_time) shutdown_at;        /* TR_FOREVER: nobody asked */
+    struct tri_worker *worker;              /* array */
     _Alignas(64) TRI_ATOMIC(uint64_t) idle; /* a bit for each worker that sleeps or is about to */
     TRI_ATOMIC(uint32_t) sentry;            /* see scheduler.c */
     _Alignas(64) struct tri_inbox injection;
     TRI_ATOMIC(uint64_t) foreign_spawned;
-    TRI_ATOMIC(uint32_t) visitors; /* foreign threads inside a wake */
+    TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
-    int wake_fd; /* tells the thread in tr_run or tr_stop that something happened */
+    int wake_fd;                                /* tells the thread in tr_run or tr_stop that something happened */
 };
 
 /*
@@ -239,7 +239,6 @@ static inline int tri_begin(struct tri_worker **worker)
 }
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
-
 
 /* True if a task may be held on this worker while `next` runs. */
 static inline bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next)

@@ -12,12 +12,12 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#define PAGE             4096u
-#define COLOURS          32u /* the header moves down by less than 2 KiB, in the top page */
-#define SLAB_BYTES       (UINT64_C(16) << 20) /* per batch of small stacks */
-#define MPROTECT_LIMIT   16384u
-#define SLAB_LIMIT       65536u
-#define KEEP_DIRTY       4096u /* free stacks of a class whose pages are kept; beyond it they are given back */
+#define PAGE 4096u
+#define COLOURS 32u                     /* the header moves down by less than 2 KiB, in the top page */
+#define SLAB_BYTES (UINT64_C(16) << 20) /* per batch of small stacks */
+#define MPROTECT_LIMIT 16384u
+#define SLAB_LIMIT 65536u
+#define KEEP_DIRTY 4096u /* free stacks of a class whose pages are kept; beyond it they are given back */
 
 /* Read by the fault handler without a lock: entries are written before `slab_count` is raised, and never change. */
 static struct {
@@ -109,7 +109,8 @@ static bool map_slab(uint32_t size_class)
     uint64_t bytes = slot > SLAB_BYTES ? slot : SLAB_BYTES;
     if (index == SLAB_LIMIT)
         return false;
-    char *low = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    char *low =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (low == MAP_FAILED)
         return false;
     madvise(low, bytes, MADV_NOHUGEPAGE); /* a huge page under a slab would make each stack cost its slot */

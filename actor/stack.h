@@ -18,25 +18,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TRI_STACK_CLASSES       12 /* 16 KiB << class: 16 KiB to 32 MiB */
+#define TRI_STACK_CLASSES 12 /* 16 KiB << class: 16 KiB to 32 MiB */
 #define TRI_STACK_CLASS_MINIMUM (UINT64_C(16) << 10)
-#define TRI_STACK_CACHE_CAP     128u
+#define TRI_STACK_CACHE_CAP 128u
 
 struct tr_shield;
 struct tri_slot;
 
 struct tri_stack {
     struct tri_context context; /* while nobody runs on it */
-    struct tri_stack *next; /* in a pool */
-    char *low;             /* lowest usable byte */
-    uint64_t bytes;        /* usable */
+    struct tri_stack *next;     /* in a pool */
+    char *low;                  /* lowest usable byte */
+    uint64_t bytes;             /* usable */
     uint32_t size_class;
-    bool canary;           /* unguarded: *low holds the canary */
-    void *fiber;           /* TSan's, else NULL */
-    void *fake;            /* ASan's, while nobody runs on it */
+    bool canary;              /* unguarded: *low holds the canary */
+    void *fiber;              /* TSan's, else NULL */
+    void *fake;               /* ASan's, while nobody runs on it */
     struct tr_shield *shield; /* of the task that runs here: innermost clean-up shield */
     struct tri_slot *awaits;  /* the answer that a held caller waits for; NULL: a join */
-    int64_t since;         /* when the task that is suspended here began to wait */
+    int64_t since;            /* when the task that is suspended here began to wait */
 };
 
 struct tri_stack_cache {
@@ -68,7 +68,8 @@ static inline struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, ui
 static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
 {
     uint32_t count;
-    if (!cache || stack->size_class != cached || (count = tri_load(&cache->count, TRI_RELAXED)) >= TRI_STACK_CACHE_CAP) {
+    if (!cache || stack->size_class != cached ||
+        (count = tri_load(&cache->count, TRI_RELAXED)) >= TRI_STACK_CACHE_CAP) {
         tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
         return;
     }

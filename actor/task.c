@@ -79,7 +79,7 @@ static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const 
 }
 
 static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
-                 uint32_t *stack_class)
+                        uint32_t *stack_class)
 {
     *runtime = spawn->runtime ? spawn->runtime : worker ? worker->runtime : NULL;
     if (!*runtime || !spawn->body)
@@ -284,7 +284,7 @@ void tri_task_end(struct tri_task *task, int result)
     } else {
         /* A cancellation that races with this store is lost, as one that comes after the end is. */
         tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
-        joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
+        joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL);                                    /* [T1] */
         if (joiner == TRI_JOIN_DETACHED) { /* detached meanwhile */
             if (result < 0 && result != -ECANCELED)
                 report_failure(task, result);
@@ -343,8 +343,8 @@ static bool is_done(struct tri_task *task)
 }
 
 /* We are in the join word. Waits for DONE; on an error leaves the word, unless the task has ended after all. */
-static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation,
-                                                           uintptr_t self, int *result, tr_time deadline)
+static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation, uintptr_t self,
+                                                           int *result, tr_time deadline)
 {
     while (!is_done(task)) {
         int rc = tri_park(deadline, TRI_WAIT_JOIN);

@@ -19,9 +19,9 @@
 #include <troupe/actor.h>
 
 #define TRI_LIFE_CANCEL UINT64_C(1)
-#define TRI_LIFE_ALIVE  UINT64_C(2)
-#define TRI_LIFE_FLAGS  UINT64_C(3)
-#define TRI_LIFE_ENDED  UINT64_C(1) /* not alive: the task has ended, and its result waits for a joiner */
+#define TRI_LIFE_ALIVE UINT64_C(2)
+#define TRI_LIFE_FLAGS UINT64_C(3)
+#define TRI_LIFE_ENDED UINT64_C(1) /* not alive: the task has ended, and its result waits for a joiner */
 
 enum tri_task_flags {
     TRI_TASK_ACTOR = 1,        /* has a mailbox */
@@ -31,8 +31,8 @@ enum tri_task_flags {
 };
 
 /* The join word. Any other value is the record of the task that waits. */
-#define TRI_JOIN_NOBODY   ((uintptr_t)0)
-#define TRI_JOIN_DONE     ((uintptr_t)1)
+#define TRI_JOIN_NOBODY ((uintptr_t)0)
+#define TRI_JOIN_DONE ((uintptr_t)1)
 #define TRI_JOIN_DETACHED ((uintptr_t)2)
 
 #define TRI_NAME_BYTES 48
@@ -65,8 +65,8 @@ struct tri_task {
     };
     TRI_ATOMIC(uint16_t) flags; /* set at spawn; a stale canceller may look */
     uint8_t stack_class;
-    TRI_ATOMIC(uint8_t) wait; /* enum tri_wait, for reports */
-    uint16_t pin;             /* 0: none, else worker + 1 */
+    TRI_ATOMIC(uint8_t) wait;     /* enum tri_wait, for reports */
+    uint16_t pin;                 /* 0: none, else worker + 1 */
     TRI_ATOMIC(uint16_t) runtime; /* index in the table of runtimes */
 
     struct tri_mailbox mailbox;

@@ -25,12 +25,12 @@
 /* TRI_ATOMIC(uint64_t) tail; declares an atomic object. */
 #define TRI_ATOMIC(T) _Atomic(T)
 
-#define tri_load(object, order)             atomic_load_explicit(object, order)
-#define tri_store(object, value, order)     atomic_store_explicit(object, value, order)
-#define tri_exchange(object, value, order)  atomic_exchange_explicit(object, value, order)
+#define tri_load(object, order) atomic_load_explicit(object, order)
+#define tri_store(object, value, order) atomic_store_explicit(object, value, order)
+#define tri_exchange(object, value, order) atomic_exchange_explicit(object, value, order)
 #define tri_fetch_add(object, value, order) atomic_fetch_add_explicit(object, value, order)
 #define tri_fetch_sub(object, value, order) atomic_fetch_sub_explicit(object, value, order)
-#define tri_fetch_or(object, value, order)  atomic_fetch_or_explicit(object, value, order)
+#define tri_fetch_or(object, value, order) atomic_fetch_or_explicit(object, value, order)
 #define tri_fetch_and(object, value, order) atomic_fetch_and_explicit(object, value, order)
 /* Strong compare-and-swap; on failure *expected holds what was found. */
 #define tri_cas(object, expected, desired, success, failure)                                                           \

@@ -61,8 +61,7 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
     consumer->keep = !idle;
-    tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0),
-              TRI_RELEASE); /* [M3] */
+    tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
 }
 
 /* True if `position` is beyond the capacity; false full tests of a stale tail are sorted out by the caller. */
@@ -70,8 +69,8 @@ static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uin
 {
     if (distance(tri_load(&mailbox->head_copy, TRI_ACQUIRE), position) < capacity) /* [M2] */
         return false;
-    uint64_t fresh = tri_load(head, TRI_ACQUIRE);            /* [M2] */
-    tri_store(&mailbox->head_copy, fresh, TRI_RELEASE);      /* [M2], passed on */
+    uint64_t fresh = tri_load(head, TRI_ACQUIRE);       /* [M2] */
+    tri_store(&mailbox->head_copy, fresh, TRI_RELEASE); /* [M2], passed on */
     return distance(fresh, position) >= capacity;
 }
 
@@ -260,8 +259,8 @@ static int set_wait(const struct tri_mailbox_ref *ref)
     }
 }
 
-int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                          struct tri_sender *sender, bool *schedule)
+int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache, struct tri_sender *sender,
+                          bool *schedule)
 {
     *schedule = false;
     tri_store(&sender->done, 0u, TRI_RELAXED);

@@ -40,14 +40,14 @@
 #include "mailbox/storage.h"
 #include "mailbox/waiter.h"
 
-#define TRI_TAIL_IDLE   UINT64_C(1)
+#define TRI_TAIL_IDLE UINT64_C(1)
 #define TRI_TAIL_CLOSED UINT64_C(2)
-#define TRI_TAIL_WAIT   UINT64_C(4)
+#define TRI_TAIL_WAIT UINT64_C(4)
 
-#define TRI_TAIL_STORAGE_SHIFT  3
-#define TRI_TAIL_STORAGE_MASK   (((UINT64_C(1) << TRI_STORAGE_BITS) - 1) << TRI_TAIL_STORAGE_SHIFT)
+#define TRI_TAIL_STORAGE_SHIFT 3
+#define TRI_TAIL_STORAGE_MASK (((UINT64_C(1) << TRI_STORAGE_BITS) - 1) << TRI_TAIL_STORAGE_SHIFT)
 #define TRI_TAIL_POSITION_SHIFT (TRI_TAIL_STORAGE_SHIFT + TRI_STORAGE_BITS)
-#define TRI_TAIL_PLACE          (UINT64_C(1) << TRI_TAIL_POSITION_SHIFT)
+#define TRI_TAIL_PLACE (UINT64_C(1) << TRI_TAIL_POSITION_SHIFT)
 
 struct tri_slot;
 
@@ -87,7 +87,7 @@ struct tri_mailbox {
 
 struct tri_mailbox_consumer {
     TRI_ATOMIC(uint64_t) head;
-    struct tri_storage *storage; /* the consumer's own note; NULL: ask the tail */
+    struct tri_storage *storage;  /* the consumer's own note; NULL: ask the tail */
     TRI_ATOMIC(uint32_t) waiting; /* senders wait: set and cleared under the lock, looked at after every take */
     bool keep;                    /* the storage stays through idle times (loop actors) */
 };
@@ -101,7 +101,6 @@ struct tri_mailbox_ref {
 };
 
 #define TRI_LIFE_SHIFT 2
-
 
 /* Results beside 0: mailbox.c never suspends, so these are all. */
 enum tri_take {
@@ -136,8 +135,8 @@ int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache
  * After -EAGAIN: queues `sender` (task and letter set) for room. Returns 0 (queued, or already served: look at
  * sender->done), -EAGAIN (room and no queue: send again), -ESRCH. *schedule as above.
  */
-int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                          struct tri_sender *sender, bool *schedule);
+int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache, struct tri_sender *sender,
+                          bool *schedule);
 /* Takes the sender out again. True if it was still waiting; false if it has been served: sender->result holds. */
 bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sender *sender);
 

@@ -34,8 +34,8 @@ static inline void tri_unlock(struct tri_lock *lock)
 
 struct tri_pool {
     const char *name;
-    uint32_t object_bytes;  /* a multiple of the alignment, 64 */
-    uint32_t link_offset;   /* where a free object keeps its link: outside the words that stale pointers look at */
+    uint32_t object_bytes; /* a multiple of the alignment, 64 */
+    uint32_t link_offset;  /* where a free object keeps its link: outside the words that stale pointers look at */
     uint32_t slab_objects;
     void (*construct)(void *object); /* once in an object's life; NULL: zeroed memory is right */
     struct tri_lock lock;

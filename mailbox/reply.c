@@ -162,7 +162,8 @@ bool tri_debts_link(struct tri_debts *debts, struct tri_cache *cache, struct tri
         debts->first = slot;
         tri_store(&slot->debtor, debts, TRI_RELAXED);
         tri_store(&debts->count, tri_load(&debts->count, TRI_RELAXED) + 1, TRI_RELAXED);
-        tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_WAITING) | TRI_SLOT_LINKED, TRI_RELEASE); /* [R2] */
+        tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_WAITING) | TRI_SLOT_LINKED,
+                  TRI_RELEASE); /* [R2] */
     }
     tri_unlock(&debts->lock);
     if (!held) /* abandoned: this frees it; answered by somebody else: this does nothing */

@@ -38,8 +38,8 @@ enum tri_slot_state {
 };
 
 #define TRI_SLOT_STATE_MASK UINT64_C(7)
-#define TRI_SLOT_LINKED     UINT64_C(8)
-#define TRI_SLOT_SHIFT      4
+#define TRI_SLOT_LINKED UINT64_C(8)
+#define TRI_SLOT_SHIFT 4
 
 /* What an actor owes: requests received, neither answered nor in hand. Lies in the task record. */
 struct tri_debts {
@@ -81,7 +81,7 @@ static inline struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri
     uint64_t generation = (tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT) + 1;
     slot->answer = answer;
     slot->caller = caller;
-    tri_store(&slot->answer_bytes, answer_bytes, TRI_RELEASE); /* [R8] */
+    tri_store(&slot->answer_bytes, answer_bytes, TRI_RELEASE);                        /* [R8] */
     tri_store(&slot->word, tri_slot_word(generation, TRI_SLOT_WAITING), TRI_RELAXED); /* published by [R1] */
     return (struct tri_debt){ slot, generation };
 }

@@ -17,7 +17,7 @@
 #include "mailbox/pool.h"
 #include <string.h>
 
-#define TRI_STORAGE_BITS    22
+#define TRI_STORAGE_BITS 22
 #define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones come from malloc */
 #define TRI_STORAGE_MINIMUM 256u
 

@@ -53,7 +53,7 @@ struct tr_token {
 };
 
 /* A larger message is sent as a pointer. */
-#define TR_MESSAGE_LIMIT  8192  /* bytes */
+#define TR_MESSAGE_LIMIT 8192   /* bytes */
 #define TR_CAPACITY_LIMIT 65536 /* messages in a mailbox */
 
 /* What the run-time checks know of a message type: at most TR_MESSAGE_LIMIT bytes, alignment at most 64. */
@@ -69,16 +69,16 @@ struct tr_ask {
 };
 
 struct tr_actor_options {
-    const char *name;                   /* copied; default "actor" */
-    uint32_t capacity;                  /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
-    size_t stack_bytes;                 /* as in tr_task_options */
-    int pin;                            /* as in tr_task_options */
-    size_t argument_bytes;              /* non-zero: *argument or *state is copied, as in tr_task_options */
-    void (*drop)(void *message);        /* called once for each message that is never received */
+    const char *name;            /* copied; default "actor" */
+    uint32_t capacity;           /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
+    size_t stack_bytes;          /* as in tr_task_options */
+    int pin;                     /* as in tr_task_options */
+    size_t argument_bytes;       /* non-zero: *argument or *state is copied, as in tr_task_options */
+    void (*drop)(void *message); /* called once for each message that is never received */
     void (*stopped)(void *state, int reason); /* handler actors: the last call, in the actor, when it ends */
-    bool keep_expired;                  /* deliver requests whose caller has given up; default: skip them */
-    struct tr_task *task;               /* non-NULL: receives a handle that must be joined or detached */
-    struct tr_runtime *runtime;         /* as in tr_task_options */
+    bool keep_expired;                        /* deliver requests whose caller has given up; default: skip them */
+    struct tr_task *task;                     /* non-NULL: receives a handle that must be joined or detached */
+    struct tr_runtime *runtime;               /* as in tr_task_options */
 };
 
 #define TR_END 1 /* a handler returns it to end its actor with result 0 */
@@ -123,8 +123,8 @@ TR_PUBLIC int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count
  * ended before receiving the request), -EPIPE (taken, but its debtor ended or let it fall), -ETIMEDOUT, -ECANCELED (both: the
  * outcome is unknown if the request was sent), -EDEADLK (a call to oneself), -ENOMEM, -EINVAL.
  */
-TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message,
-                          struct tr_ask ask, tr_time deadline);
+TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
+                          tr_time deadline);
 
 /*
  * Answers. The first reply counts; a late one, to a caller that gave up, is discarded.
@@ -205,7 +205,9 @@ TRI_END_DECLS
 
 #define TRI_SAME(a, b, text) _Static_assert(__builtin_types_compatible_p(__typeof__(a), __typeof__(b)), text)
 #define TRI_TYPE_OF(pointer)                                                                                           \
-    { "message", sizeof *(pointer), _Alignof(__typeof__(*(pointer))) }
+    {                                                                                                                  \
+        "message", sizeof *(pointer), _Alignof(__typeof__(*(pointer)))                                                 \
+    }
 #define TRI_WRITABLE(pointer, model)                                                                                   \
     _Static_assert(__builtin_types_compatible_p(__typeof__(pointer), __typeof__(model)), "the answer must be writable")
 
@@ -268,8 +270,8 @@ TRI_END_DECLS
         TRI_WRITABLE(tri_o, tri_m->field.tri_answer);                                                                  \
         static const struct tr_type tri_t = TRI_TYPE_OF(tri_a.tri_message);                                            \
         tr_call_raw(tri_a.tri_raw, &tri_t, tri_m,                                                                      \
-                    (struct tr_ask){ offsetof(__typeof__(*tri_a.tri_message), field),                                  \
-                                     sizeof *tri_m->field.tri_answer, tri_o },                                         \
+                    (struct tr_ask){ offsetof(__typeof__(*tri_a.tri_message), field), sizeof *tri_m->field.tri_answer, \
+                                     tri_o },                                                                          \
                     (deadline));                                                                                       \
     })
 #define tr_call(address, answer, deadline, ...) tr_call_at(address, reply, answer, deadline, __VA_ARGS__)
@@ -308,8 +310,8 @@ TRI_END_DECLS
         TRI_SAME(*tri_m, *tri_a.tri_message, "the message is not of the address's type");                              \
         TRI_SAME(*tri_r.tri_answer, *tri_m->field.tri_answer, "the token is not of the field's type");                 \
         static const struct tr_type tri_t = TRI_TYPE_OF(tri_a.tri_message);                                            \
-        tr_forward_raw(tri_r.tri_raw, tri_a.tri_raw, &tri_t, tri_m,                                                    \
-                       offsetof(__typeof__(*tri_a.tri_message), field), (deadline));                                   \
+        tr_forward_raw(tri_r.tri_raw, tri_a.tri_raw, &tri_t, tri_m, offsetof(__typeof__(*tri_a.tri_message), field),   \
+                       (deadline));                                                                                    \
     })
 #define tr_forward(token, address, deadline, ...) tr_forward_at(token, address, reply, deadline, __VA_ARGS__)
 
@@ -319,11 +321,11 @@ TRI_END_DECLS
         (void)sizeof(tri_a.tri_message);                                                                               \
         tri_a.tri_raw;                                                                                                 \
     })
-#define tr_actor_stop(address)       tr_actor_stop_raw(TRI_ADDRESS_OF(address))
-#define tr_actor_cancel(address)     tr_actor_cancel_raw(TRI_ADDRESS_OF(address))
-#define tr_sender_open(address)      tr_sender_open_raw(TRI_ADDRESS_OF(address))
-#define tr_sender_close(address)     tr_sender_close_raw(TRI_ADDRESS_OF(address))
-#define tr_actor_info(address, out)  tr_actor_info_raw(TRI_ADDRESS_OF(address), (out))
+#define tr_actor_stop(address) tr_actor_stop_raw(TRI_ADDRESS_OF(address))
+#define tr_actor_cancel(address) tr_actor_cancel_raw(TRI_ADDRESS_OF(address))
+#define tr_sender_open(address) tr_sender_open_raw(TRI_ADDRESS_OF(address))
+#define tr_sender_close(address) tr_sender_close_raw(TRI_ADDRESS_OF(address))
+#define tr_actor_info(address, out) tr_actor_info_raw(TRI_ADDRESS_OF(address), (out))
 /* tr_self(&address) */
 #define tr_self(out)                                                                                                   \
     __extension__({                                                                                                    \

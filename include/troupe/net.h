@@ -71,7 +71,8 @@ TR_PUBLIC ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, 
 TR_PUBLIC int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline);
 
 /* As tr_write for `count` pieces, in one operation where possible; `pieces` is left unchanged, *written may be NULL. */
-TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written, tr_time deadline);
+TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written,
+                         tr_time deadline);
 
 /* Sends our end of stream; reading goes on. Returns 0 or -ENOTCONN. Thread: task. Suspends: no. */
 TR_PUBLIC int tr_stream_shutdown(struct tr_stream *stream);

@@ -21,15 +21,15 @@ struct tr_task {
     uint64_t tri_generation;
 };
 
-#define TR_PIN_NONE   0            /* the default: any worker may run it */
-#define TR_PIN_HERE   (-1)         /* stay on the worker that spawns it */
+#define TR_PIN_NONE 0               /* the default: any worker may run it */
+#define TR_PIN_HERE (-1)            /* stay on the worker that spawns it */
 #define TR_PIN(index) ((index) + 1) /* stay on worker `index`, counted from 0 */
 
 struct tr_task_options {
-    const char *name;          /* copied; shown in logs and reports. Default: "task" */
-    size_t stack_bytes;        /* at least this much stack; default: the runtime's (64 KiB) */
-    int pin;                   /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
-    size_t argument_bytes;     /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
+    const char *name;           /* copied; shown in logs and reports. Default: "task" */
+    size_t stack_bytes;         /* at least this much stack; default: the runtime's (64 KiB) */
+    int pin;                    /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
+    size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
 };
 

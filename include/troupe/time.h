@@ -15,13 +15,13 @@ TRI_BEGIN_DECLS
 typedef int64_t tr_time;
 
 /* Spans, to be multiplied: 5 * TR_SECOND. */
-#define TR_NANOSECOND  INT64_C(1)
+#define TR_NANOSECOND INT64_C(1)
 #define TR_MICROSECOND INT64_C(1000)
 #define TR_MILLISECOND INT64_C(1000000)
-#define TR_SECOND      INT64_C(1000000000)
+#define TR_SECOND INT64_C(1000000000)
 
-#define TR_FOREVER INT64_MAX  /* no deadline */
-#define TR_NOW     INT64_C(0) /* a deadline that has passed: do it at once or return -ETIMEDOUT */
+#define TR_FOREVER INT64_MAX /* no deadline */
+#define TR_NOW INT64_C(0)    /* a deadline that has passed: do it at once or return -ETIMEDOUT */
 
 #define TR_TIMER_TICK (INT64_C(1) << 17) /* about 131 microseconds */
 
