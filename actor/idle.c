@@ -226,7 +226,9 @@ static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
     struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT, &taken);
     if (task)
         return queue_list(worker, task) > 0;
-    return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
+    /* Our own ring is empty, unless the doze has ended with completions of ours. */
+    uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
+    return room > 0 && tri_queue_steal(&victim->queue, &worker->queue, room < STEAL_LIMIT ? room : STEAL_LIMIT) > 0;
 }
 
 /* The watchdog: a task that has not let go of its worker for long is named, once. What we read may change meanwhile. */

@@ -60,7 +60,7 @@ static inline struct tri_task *tri_queue_pop(struct tri_queue *queue, bool alone
     return NULL;
 }
 
-/* Moves half of `victim`, at most `limit`, to the thief's own queue, which is empty. Returns how many. */
+/* Moves half of `victim`, at most `limit`, to the thief's own queue, which has room for so many. Returns how many. */
 static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
 {
     uint32_t head = tri_load(&victim->head, TRI_ACQUIRE);

@@ -9,7 +9,8 @@
 here=$(cd "$(dirname "$0")" && pwd)
 program=$BUILD/samples/mini-redis
 [ -x "$program" ] || fail "$program has not been built"
-command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || skip "there is no redis-cli here"
+command -v redis-cli >/dev/null || skip "there is no redis-cli here"
+command -v redis-benchmark >/dev/null || skip "there is no redis-benchmark here"
 
 # Starts it on a free port; sets SERVER_PID and PORT.
 start_mini()
@@ -80,7 +81,8 @@ log_step "a port that is occupied"
 start_mini
 status=0
 "$program" --port "$PORT" >/dev/null 2>"$WORK/occupied" || status=$?
-[ "$status" -eq 1 ] && grep -q "in use" "$WORK/occupied" || fail "status $status: $(cat "$WORK/occupied")"
+[ "$status" -eq 1 ] || fail "status $status"
+grep -q "in use" "$WORK/occupied" || fail "it said: $(cat "$WORK/occupied")"
 
 log_step "redis-benchmark"
 before=$(open_files)

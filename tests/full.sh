@@ -13,7 +13,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export ROOT LC_ALL=C.UTF-8
+export ROOT LC_ALL=C.UTF-8 FULL=1
 cd "$ROOT"
 # shellcheck source=tests/lib/packages.sh
 . tests/lib/packages.sh
@@ -130,13 +130,13 @@ part_stress()
 
 part_models()
 {
-    build_checked plain build "${BUILD_OPTIONS[@]}" || return 0
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
     test_models 3
 }
 
 part_mutants()
 {
-    build_checked plain build "${BUILD_OPTIONS[@]}" || return 0
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
     test_models mutants
 }
 

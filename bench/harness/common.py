@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 
 REALTIME = False  # set by --realtime
@@ -26,22 +25,21 @@ def progress(text):
     sys.stderr.flush()
 
 
-def start(command, cpus, **options):
+def start(command, cpus, realtime=True, **options):
     """Starts a program on `cpus`; TR_WORKERS follows, so that Troupe's programs use as many workers."""
     def settle():
         os.sched_setaffinity(0, cpus)
-        if REALTIME:
+        if REALTIME and realtime:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     environment = dict(os.environ, TR_WORKERS=str(len(cpus)))
     return subprocess.Popen(command, env=environment, text=True, preexec_fn=settle, **options)
 
 
-def run(command, cpus, timeout=600):
-    """Runs a program to its end. Returns its output and the CPU seconds that it took."""
-    process = start(command, cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + timeout
+def run(command, cpus, timeout=600, realtime=True):
+    """Runs a program to its end and returns its output."""
+    process = start(command, cpus, realtime, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        output, errors = process.communicate(timeout=max(1, deadline - time.monotonic()))
+        output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -68,8 +66,8 @@ def parse_line(output):
     raise Failure("printed no figure")
 
 
-def run_program(command, cpus):
-    return parse_line(run(command, cpus))
+def run_program(command, cpus, realtime=True):
+    return parse_line(run(command, cpus, realtime=realtime))
 
 
 def cpu_seconds(pid):

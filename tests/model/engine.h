@@ -22,7 +22,8 @@ enum {
     STACK_BYTES = 64 << 10,
     ARENA_BYTES = 1 << 20,
     STEP_LIMIT = 2000,
-    READS_LIMIT = 24,
+    READS_LIMIT = 64,
+    FREE_PAUSES = 2,
     SITE_LIMIT = 512,
     UNBOUNDED = 7,
 };
@@ -73,6 +74,7 @@ enum thread_state { THREAD_NONE, THREAD_READY, THREAD_BLOCKED, THREAD_SPINS, THR
 /* What a thread has read since its last turn of a spin. */
 struct read {
     uint16_t location, store;
+    uint16_t foreign; /* the store is another thread's */
 };
 
 struct thread {
@@ -84,7 +86,7 @@ struct thread {
     bool (*ready)(const void *argument);
     const void *argument;
     struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
-    uint16_t read_count, last_read_count, repeats;
+    uint16_t read_count, last_read_count, repeats, pauses;
     uint64_t turn, last_turn;               /* hash of what the turn did, by values */
     bool impure;                            /* has done more than read since the last turn */
     bool fresh;                             /* was just chosen: its next step needs no choice */
@@ -179,7 +181,10 @@ enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 
 /* memory.c */
 void tri_memory_reset(void);
-bool tri_memory_is_newest(unsigned location, unsigned store);
+/* membarrier(2): every thread passes a full fence between two of the caller's. */
+void tri_memory_barrier(void);
+/* The current thread reads nothing any more that is not the newest now. */
+void tri_memory_catch_up(void);
 void tri_memory_check_plain(unsigned location, bool writes, const void *pc, const volatile void *address);
 
 /* order.c */
@@ -189,7 +194,9 @@ bool tri_order_any(void);
 bool tri_order_allows(const struct location *location, unsigned rank, bool writes, bool sc,
                       const struct clock *before);
 void tri_order_add(struct location *location, struct access *access, unsigned rank, bool sc, const struct clock *before);
-void tri_order_fence(const struct clock *before);
+/* A fence of S by the current thread; returns its number. */
+unsigned tri_order_fence(const struct clock *before);
+void tri_order_put(unsigned early, unsigned late);
 unsigned tri_order_rank(const struct location *location, const struct access *access);
 
 /* shadow.c */

@@ -165,6 +165,14 @@ static void switch_to(unsigned next)
         _longjmp(tri_engine_thread()->here, 1);
 }
 
+/* Something has been stored since what a turn read, and not only by the thread itself. */
+static bool has_moved(const struct read *read)
+{
+    const struct location *location = &engine.locations[read->location];
+    unsigned newest = location->order[location->stores - 1], self = engine.stores[read->store].thread;
+    return newest != read->store && (engine.stores[newest].thread != self || read->foreign);
+}
+
 static bool is_enabled(const struct thread *thread)
 {
     switch (thread->state) {
@@ -178,7 +186,7 @@ static bool is_enabled(const struct thread *thread)
     }
     case THREAD_SPINS:
         for (unsigned i = 0; i < thread->last_read_count; i++)
-            if (!tri_memory_is_newest(thread->last_reads[i].location, thread->last_reads[i].store))
+            if (has_moved(&thread->last_reads[i]))
                 return true;
         return thread->last_read_count == 0;
     case THREAD_NONE:
@@ -314,6 +322,29 @@ void tri_explore_spin(void)
     wait_as(THREAD_SPINS);
 }
 
+/* The first pauses of a thread may end at once; later ones when something that it has read is no longer the newest. */
+void model_pause(void)
+{
+    struct thread *thread = tri_engine_thread();
+    thread->pauses++;
+    memcpy(thread->last_reads, thread->reads, sizeof thread->reads);
+    thread->last_read_count = thread->pauses <= FREE_PAUSES ? 0 : thread->read_count;
+    thread->read_count = 0;
+    thread->impure = false;
+    tri_report_step(NULL, "pauses");
+    wait_as(THREAD_SPINS);
+    tri_memory_catch_up();
+}
+
+void model_yield(void)
+{
+    struct thread *thread = tri_engine_thread();
+    thread->last_read_count = thread->read_count = 0;
+    thread->impure = true;
+    if (!engine.alone)
+        wait_as(THREAD_SPINS);
+}
+
 void model_block(bool (*ready)(const void *argument), const void *argument)
 {
     struct thread *thread = tri_engine_thread();
@@ -392,7 +423,7 @@ static int run_execution(void)
     for (unsigned i = 0; i < THREADS; i++) {
         struct thread *thread = &engine.threads[i];
         thread->now = thread->released = thread->acquirable = (struct clock){ 0 };
-        thread->read_count = thread->last_read_count = thread->repeats = 0;
+        thread->read_count = thread->last_read_count = thread->repeats = thread->pauses = 0;
         thread->turn = thread->last_turn = 0;
         thread->impure = thread->fresh = false;
         thread->state = THREAD_NONE;

@@ -16,7 +16,6 @@
 
 struct tri_task {
     TRI_ATOMIC(uint32_t) token;
-    TRI_ATOMIC(uint32_t) cancelled;
 };
 
 static struct tri_task fake_tasks[MODEL_THREADS + 1];
@@ -36,15 +35,9 @@ void tri_wake(struct tri_task *task)
     tri_fetch_or(&task->token, 1u, TRI_RELEASE);
 }
 
-static inline void fake_cancel(struct tri_task *task)
-{
-    tri_fetch_or(&task->cancelled, 1u, TRI_RELAXED);
-    tri_wake(task);
-}
-
 int tri_cancel_check(void)
 {
-    return tri_load(&tri_self()->cancelled, TRI_RELAXED) ? -ECANCELED : 0;
+    return 0;
 }
 
 static bool fake_has_token(const void *task)
@@ -62,11 +55,15 @@ void tri_park_tail(enum tri_wait on)
 
 int tri_park(tr_time deadline, enum tri_wait on)
 {
-    (void)deadline;
-    if (tri_cancel_check() < 0)
-        return -ECANCELED;
-    tri_park_tail(on);
-    return tri_cancel_check();
+    if (deadline == TR_FOREVER) {
+        tri_park_tail(on);
+        return 0;
+    }
+    model_yield();
+    if (!fake_has_token(tri_self()))
+        return -ETIMEDOUT;
+    tri_exchange(&tri_self()->token, 0u, TRI_ACQUIRE);
+    return 0;
 }
 
 int tri_budget(void)

@@ -60,12 +60,6 @@ static void write_memory(const struct location *location)
     memcpy((void *)(uintptr_t)location->address, &value, location->bytes);
 }
 
-bool tri_memory_is_newest(unsigned location, unsigned store)
-{
-    const struct location *l = &engine.locations[location];
-    return l->order[l->stores - 1] == store;
-}
-
 static struct access *new_access(struct location *location, unsigned thread, unsigned epoch, unsigned store, bool writes)
 {
     if (location->access_count == location->access_room) {
@@ -195,9 +189,12 @@ static void note_read(unsigned location, unsigned store)
     struct thread *thread = tri_engine_thread();
     if (thread->read_count == READS_LIMIT) {
         thread->impure = true;
+        memmove(thread->reads, thread->reads + 1, (READS_LIMIT - 1) * sizeof *thread->reads);
         thread->read_count--;
     }
-    thread->reads[thread->read_count++] = (struct read){ (uint16_t)location, (uint16_t)store };
+    thread->reads[thread->read_count++] = (struct read){
+        (uint16_t)location, (uint16_t)store, engine.stores[store].thread != engine.current
+    };
 }
 
 static void learn(const struct store *store, unsigned order)
@@ -415,6 +412,58 @@ void model_fence(const struct model_site *site)
     if (engine.tracing)
         tri_report_step(site, " ");
     end(site, 2, 0);
+}
+
+/* A fence of S in the name of thread `index`, wherever that stands. */
+static unsigned fence_as(unsigned index)
+{
+    unsigned caller = engine.current;
+    struct thread *thread = &engine.threads[index];
+    engine.current = index;
+    thread->now.at[index]++;
+    struct clock before = thread->now;
+    tri_clock_join(&thread->now, &thread->acquirable);
+    unsigned fence = tri_order_fence(&before);
+    thread->released = thread->now;
+    engine.hash += tri_engine_mix(tri_engine_mix((uint64_t)index << 32 | thread->now.at[index], 4), 0);
+    thread->now.at[index]++;
+    engine.current = caller;
+    return fence;
+}
+
+void tri_memory_barrier(void)
+{
+    unsigned others[THREADS];
+    tri_explore_point();
+    tri_report_step(NULL, "membarrier");
+    tri_engine_thread()->impure = true;
+    unsigned first = fence_as(engine.current);
+    for (unsigned i = 1; i < engine.thread_count; i++)
+        if (i != engine.current) {
+            others[i] = fence_as(i);
+            tri_order_put(first, others[i]);
+        }
+    unsigned last = fence_as(engine.current);
+    for (unsigned i = 1; i < engine.thread_count; i++)
+        if (i != engine.current)
+            tri_order_put(others[i], last);
+}
+
+void tri_memory_catch_up(void)
+{
+    unsigned me = engine.current;
+    struct thread *thread = tri_engine_thread();
+    thread->now.at[me] += 2;
+    for (unsigned i = 0; i < engine.location_count; i++) {
+        struct location *location = &engine.locations[i];
+        if (location->stores == 0)
+            continue;
+        unsigned newest = location->order[location->stores - 1];
+        if (coherence_floor(location) == location->stores - 1)
+            continue;
+        new_access(location, me, thread->now.at[me] - 1, newest, false);
+        engine.hash += tri_engine_mix((uint64_t)me << 32 | thread->now.at[me], engine.stores[newest].key);
+    }
 }
 
 void model_spin(const struct model_site *site)

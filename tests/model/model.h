@@ -68,6 +68,15 @@ unsigned model_choose(unsigned count);
 /* Blocks the calling thread until ready(argument) is true of the newest values in memory. Orders nothing. */
 void model_block(bool (*ready)(const void *argument), const void *argument);
 
+/*
+ * Time passes: others may run first, and what they have stored until the return is seen from then on. For waits that end by
+ * the clock, in loops that go on for ever.
+ */
+void model_pause(void);
+
+/* Others may run first, for as long as they like. */
+void model_yield(void);
+
 /* The newest value of an atomic, for such a condition: no step of the model. */
 uint64_t model_peek_at(const volatile void *object, unsigned bytes);
 #define model_peek(object) model_peek_at((object), sizeof *(object))

@@ -4,11 +4,11 @@
  * it has returned nobody writes into its frame; of all repliers exactly one is told that it answered; every slot is free
  * at the end and in one place.
  *
- *   timeout    a reply from the hand x the caller's cancel, then the slot's next call x a late reply to the first
- *   third      a linked slot: a third party's reply x the debtor's end x the caller's cancel
+ *   timeout    a reply from the hand x the caller's deadline, then the slot's next call x a late reply to the first
+ *   third      a linked slot: a third party's reply x the debtor's end x the caller's deadline
  *   neighbour  two linked slots: each leaves the list by another hand
- *   forward    the debtor takes the debt out of its list and the next one puts it into its own x third party x cancel
- *   link       the debtor links what is in its hand x third party x cancel
+ *   forward    the debtor takes the debt out of its list and the next one puts it into its own x third party x deadline
+ *   link       the debtor links what is in its hand x third party x deadline
  */
 #include <string.h>
 
@@ -56,10 +56,10 @@ static void both_linked_setup(void)
 }
 
 /* As await_reply in actor/call.c. */
-static int await_reply(struct tri_slot *slot)
+static int await_reply(struct tri_slot *slot, tr_time deadline)
 {
     while (!tri_reply_done(slot)) {
-        int rc = tri_park(TR_FOREVER, TRI_WAIT_REPLY);
+        int rc = tri_park(deadline, TRI_WAIT_REPLY);
         if (rc == 0)
             continue;
         if (tri_reply_abandon(my_cache(), slot))
@@ -72,9 +72,9 @@ static int await_reply(struct tri_slot *slot)
     return rc;
 }
 
-static void await_into(struct tri_slot *slot, int *value)
+static void await_into(struct tri_slot *slot, int *value, tr_time deadline)
 {
-    int rc = await_reply(slot);
+    int rc = await_reply(slot, deadline);
     results[model_self() + 1] = rc;
     model_assert(rc != 0 || *value / 10 == 4);
     *value = -1; /* the frame is used anew: whoever still writes there races with this */
@@ -82,17 +82,12 @@ static void await_into(struct tri_slot *slot, int *value)
 
 static void caller(void)
 {
-    await_into(debt.slot, &answer);
+    await_into(debt.slot, &answer, 1);
 }
 
 static void second_caller(void)
 {
-    await_into(second_debt.slot, &second_answer);
-}
-
-static void canceller(void)
-{
-    fake_cancel(&fake_tasks[CALLER]);
+    await_into(second_debt.slot, &second_answer, TR_FOREVER);
 }
 
 static int reply_to(struct tri_debt to, int value)
@@ -147,7 +142,7 @@ static unsigned count_answered(void)
 static void check(void)
 {
     int rc = results[CALLER];
-    model_assert(rc == 0 || rc == -ECANCELED || rc == -EPIPE);
+    model_assert(rc == 0 || rc == -ETIMEDOUT || rc == -EPIPE);
     model_assert(count_answered() == (rc == 0));
     check_slots();
 }
@@ -227,27 +222,24 @@ static void linker(void)
 
 static void neighbour_check(void)
 {
-    model_assert(results[CALLER] == 0 || results[CALLER] == -ECANCELED);
+    model_assert(results[CALLER] == 0 || results[CALLER] == -ETIMEDOUT);
     model_assert(results[SECOND_CALLER] == 0);
     check_slots();
 }
 
 static const struct model_case cases[] = {
     { .name = "timeout", .setup = setup, .check = timeout_check,
-      .threads = { { "caller", caller_twice, 0 }, { "replier", replier, 0 }, { "canceller", canceller, 0 },
+      .threads = { { "caller", caller_twice, 0 }, { "replier", replier, 0 },
                    { "next replier", late_replier, 0 } } },
     { .name = "link", .setup = setup, .check = check,
-      .threads = { { "caller", caller, 0 }, { "debtor", linker, 0 }, { "third", replier, 0 },
-                   { "canceller", canceller, 0 } } },
+      .threads = { { "caller", caller, 0 }, { "debtor", linker, 0 }, { "third", replier, 0 } } },
     { .name = "third", .setup = linked_setup, .check = check,
-      .threads = { { "caller", caller, 0 }, { "debtor", resolver, 0 }, { "third", replier, 0 },
-                   { "canceller", canceller, 0 } } },
+      .threads = { { "caller", caller, 0 }, { "debtor", resolver, 0 }, { "third", replier, 0 } } },
     { .name = "forward", .setup = linked_setup, .check = check,
-      .threads = { { "caller", caller, 0 }, { "debtor", forwarder, 0 }, { "third", replier, 0 },
-                   { "canceller", canceller, 0 }, { "next debtor", next_debtor, true } } },
+      .threads = { { "caller", caller, 0 }, { "debtor", forwarder, 0 }, { "third", replier, 0 }, { "next debtor", next_debtor, true } } },
     { .name = "neighbour", .setup = both_linked_setup, .check = neighbour_check,
       .threads = { { "caller", caller, 0 }, { "second caller", second_caller, 0 }, { "replier", replier, 0 },
-                   { "second replier", second_replier, 0 }, { "canceller", canceller, 0 } } },
+                   { "second replier", second_replier, 0 } } },
     { 0 },
 };
 MODEL(cases);

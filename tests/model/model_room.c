@@ -2,7 +2,7 @@
 /*
  * model_room.c: the full mailbox: senders that wait for room.
  *
- *   room       two senders wait, one of them is cancelled, while the consumer takes and parks: no lost wake, each message
+ *   room       two senders wait, one of them with a deadline, while the consumer takes and parks: no lost wake, each message
  *              arrives or its sender is told, and nobody is told both
  *   elsewhere  the consumer takes one message and suspends elsewhere: the waiting sender is served nevertheless, at the
  *              latest by the look that follows the consumer's park (park_commit in actor/scheduler.c)
@@ -11,7 +11,7 @@
 #include "fake_record.h"
 
 /* As send_when_room and deliver in actor/call.c. */
-static int send_waiting(uint64_t message)
+static int send_waiting(uint64_t message, tr_time deadline)
 {
     struct tri_mailbox_ref ref = ref_of(1);
     struct tri_letter letter = { .message = &message, .bytes = sizeof message };
@@ -34,7 +34,7 @@ static int send_waiting(uint64_t message)
         break;
     }
     while (!tri_load(&sender.done, TRI_ACQUIRE)) {
-        int rc = tri_park(TR_FOREVER, TRI_WAIT_ROOM);
+        int rc = tri_park(deadline, TRI_WAIT_ROOM);
         if (rc < 0 && tri_mailbox_leave_queue(&ref, &sender))
             return rc;
         if (rc < 0)
@@ -45,14 +45,19 @@ static int send_waiting(uint64_t message)
 
 static void sender(void)
 {
-    results[model_self() + 1] = send_waiting(10u * (unsigned)model_self());
+    results[model_self() + 1] = send_waiting(10u * (unsigned)model_self(), TR_FOREVER);
+}
+
+static void impatient_sender(void)
+{
+    results[model_self() + 1] = send_waiting(10u * (unsigned)model_self(), 1);
 }
 
 /* Full from the start. */
 static void setup(void)
 {
     begin_record(1, sizeof(uint64_t), false);
-    model_assert(send_waiting(40) == 0);
+    model_assert(send_waiting(40, TR_FOREVER) == 0);
     tri_store(&fake_tasks[1].token, 0u, TRI_RELAXED);
 }
 
@@ -67,16 +72,18 @@ static void consumer(void)
     }
 }
 
-static void canceller(void)
-{
-    fake_cancel(&fake_tasks[3]);
-}
-
 static void room_check(void)
 {
     model_assert(results[2] == 0);
-    model_assert(results[3] == 0 || results[3] == -ECANCELED);
+    model_assert(results[3] == 0 || results[3] == -ETIMEDOUT);
     check_order(2 + (results[3] == 0));
+    model_assert(!record.mailbox.last && !(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_WAIT));
+}
+
+static void impatient_check(void)
+{
+    model_assert(results[2] == 0 || results[2] == -ETIMEDOUT);
+    check_order(1 + (results[2] == 0));
     model_assert(!record.mailbox.last && !(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_WAIT));
 }
 
@@ -144,9 +151,10 @@ static const struct model_case cases[] = {
       .threads = { { "consumer", elsewhere_consumer, 0 }, { "sender", sender, 0 } } },
     { .name = "close", .setup = setup, .check = close_check,
       .threads = { { "consumer", close_consumer, 0 }, { "sender", sender, 0 }, { "closer", closer, 0 } } },
+    { .name = "impatient", .setup = setup, .check = impatient_check,
+      .threads = { { "consumer", consumer, true }, { "impatient", impatient_sender, 0 } } },
     { .name = "room", .setup = setup, .check = room_check,
-      .threads = { { "consumer", consumer, true }, { "sender", sender, 0 }, { "cancelled", sender, 0 },
-                   { "canceller", canceller, 0 } } },
+      .threads = { { "consumer", consumer, true }, { "sender", sender, 0 }, { "impatient", impatient_sender, 0 } } },
     { 0 },
 };
 MODEL(cases);

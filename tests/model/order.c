@@ -154,7 +154,7 @@ void tri_order_add(struct location *location, struct access *access, unsigned ra
     put_before(mine, late);
 }
 
-void tri_order_fence(const struct clock *before)
+unsigned tri_order_fence(const struct clock *before)
 {
     const struct clock *now = &tri_engine_thread()->now;
     sc_set early = strongly_before(before);
@@ -177,4 +177,10 @@ void tri_order_fence(const struct clock *before)
                 early |= location->accesses[i].before;
     }
     put_before(early & ~self, self);
+    return index;
+}
+
+void tri_order_put(unsigned early, unsigned late)
+{
+    put_before((sc_set)1 << early, (sc_set)1 << late);
 }
