@@ -226,7 +226,6 @@ static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
     struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT, &taken);
     if (task)
         return queue_list(worker, task) > 0;
-    /* Our own ring is empty, unless the doze has ended with completions of ours. */
     uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
     return room > 0 && tri_queue_steal(&victim->queue, &worker->queue, room < STEAL_LIMIT ? room : STEAL_LIMIT) > 0;
 }
@@ -287,6 +286,12 @@ static bool anything_anywhere(struct tri_worker *worker)
     return false;
 }
 
+static bool anything_here(struct tri_worker *worker)
+{
+    return tri_load(&worker->lifo, TRI_RELAXED) || worker->pinned_first || tri_queue_length(&worker->queue) > 0 ||
+           tri_load(&worker->overflow.count, TRI_RELAXED) > 0;
+}
+
 static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
 {
     struct tr_runtime *runtime = worker->runtime;
@@ -320,6 +325,8 @@ static void keep_watch(struct tri_worker *worker)
 {
     sleep_until(worker, worker->now + DOZE_NS, false);
     worker->quiet = others_sleep(worker) ? worker->quiet + 1 : 0;
+    if (anything_here(worker)) /* the doze has ended with completions or timers of ours */
+        return;
     if (look(worker, true) || worker->quiet < QUIET_LIMIT || !worker->runtime->can_raid)
         return;
     worker->on_watch = false;

@@ -29,7 +29,7 @@ static TRI_ATOMIC(uint32_t) slab_count;
 static struct {
     struct tri_lock lock;
     struct tri_stack *head;
-    uint32_t count;
+    TRI_ATOMIC(uint32_t) count; /* changed under the lock, looked at without */
 } shared[TRI_STACK_CLASSES];
 
 static struct tri_lock grow_lock;
@@ -142,7 +142,7 @@ static struct tri_stack *take_shared(uint32_t size_class)
     struct tri_stack *stack = shared[size_class].head;
     if (stack) {
         shared[size_class].head = stack->next;
-        shared[size_class].count--;
+        tri_fetch_sub(&shared[size_class].count, 1u, TRI_RELAXED);
     }
     tri_unlock(&shared[size_class].lock);
     return stack ? stack : take_fresh(size_class);
@@ -160,12 +160,12 @@ static void trim(struct tri_stack *stack)
 static void give_shared(struct tri_stack *stack)
 {
     uint32_t size_class = stack->size_class;
-    if (shared[size_class].count >= KEEP_DIRTY >> size_class / 2)
+    if (tri_load(&shared[size_class].count, TRI_RELAXED) >= KEEP_DIRTY >> size_class / 2)
         trim(stack);
     tri_lock(&shared[size_class].lock);
     stack->next = shared[size_class].head;
     shared[size_class].head = stack;
-    shared[size_class].count++;
+    tri_fetch_add(&shared[size_class].count, 1u, TRI_RELAXED);
     tri_unlock(&shared[size_class].lock);
 }
 

@@ -355,13 +355,11 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
     return take_result(task, generation, result);
 }
 
-/* A task that lies unstarted in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
-static inline __attribute__((always_inline)) void run_unstarted(struct tri_task *task)
+/* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
+static inline __attribute__((always_inline)) void run_waiting(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (!worker || !worker->current || task->stack || tri_task_is(task, TRI_TASK_HANDLER))
-        return;
-    if (tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
+    if (worker && worker->current && tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
         tri_hold(worker, task, NULL);
 }
 
@@ -382,7 +380,7 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     if (rc < 0)
         return rc;
     if (deadline != TR_NOW)
-        run_unstarted(task);
+        run_waiting(task);
     if (is_done(task))
         return take_result(task, handle.tri_generation, result);
     uintptr_t expected = TRI_JOIN_NOBODY;

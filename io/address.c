@@ -45,15 +45,15 @@ struct request {
 static void add_v4(struct tri_addresses *out, struct in_addr address, uint16_t port)
 {
     struct tri_address *entry = &out->list[out->count++];
-    *entry = (struct tri_address){.bytes = sizeof entry->v4};
-    entry->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = address};
+    *entry = (struct tri_address){ .bytes = sizeof entry->v4 };
+    entry->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = address };
 }
 
 static void add_v6(struct tri_addresses *out, struct in6_addr address, uint16_t port)
 {
     struct tri_address *entry = &out->list[out->count++];
-    *entry = (struct tri_address){.bytes = sizeof entry->v6};
-    entry->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = address};
+    *entry = (struct tri_address){ .bytes = sizeof entry->v6 };
+    entry->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = address };
 }
 
 int tri_address_parse(struct tri_addresses *out, const char *host, uint16_t port)
@@ -62,7 +62,7 @@ int tri_address_parse(struct tri_addresses *out, const char *host, uint16_t port
     struct in6_addr v6;
     out->count = 0;
     if (!strcmp(host, "localhost")) {
-        add_v4(out, (struct in_addr){htonl(INADDR_LOOPBACK)}, port);
+        add_v4(out, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
         add_v6(out, in6addr_loopback, port);
     } else if (inet_pton(AF_INET, host, &v4) == 1) {
         add_v4(out, v4, port);
@@ -94,7 +94,7 @@ static int error_of(int code)
 
 static int ask(struct request *request)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
     struct addrinfo *list;
     char service[8];
     snprintf(service, sizeof service, "%u", request->port);

@@ -30,9 +30,9 @@ struct tri_reactor {
     /* The owner's. */
     const struct tri_backend *backend;
     int wake_fd;
-    unsigned in_flight;             /* operations taken and not ended */
-    uint64_t completions;           /* operations ended, ever */
-    TRI_ATOMIC(uint64_t) enters;    /* system calls, ever; written by the owner */
+    unsigned in_flight;          /* operations taken and not ended */
+    uint64_t completions;        /* operations ended, ever */
+    TRI_ATOMIC(uint64_t) enters; /* system calls, ever; written by the owner */
 
     /* Everybody's. */
     alignas(64) TRI_ATOMIC(unsigned) sleep; /* enum tri_sleep of reactor.c */

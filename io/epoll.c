@@ -34,9 +34,9 @@ struct watch {
 struct epoll {
     struct tri_reactor reactor;
     int fd;
-    bool no_pwait2;         /* the kernel has only milliseconds */
+    bool no_pwait2; /* the kernel has only milliseconds */
     size_t watch_count;
-    struct watch *watches;  /* by descriptor */
+    struct watch *watches; /* by descriptor */
     struct epoll_event events[EVENTS_AT_ONCE];
 };
 
@@ -82,7 +82,7 @@ static struct watch *watch_of(struct epoll *epoll, int fd)
 /* Arms the descriptor for what its list waits for. `known` only says which call to try first. */
 static int arm(struct epoll *epoll, int fd, struct watch *watch)
 {
-    struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = (uint64_t)fd};
+    struct epoll_event event = { .events = EPOLLONESHOT, .data.u64 = (uint64_t)fd };
     for (const struct tri_io_op *op = watch->first; op; op = op->next)
         event.events |= events_of(op);
     int first = watch->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
@@ -184,13 +184,13 @@ static int wait_milliseconds(struct epoll *epoll, const struct timespec *limit)
 
 static int wait_once(struct epoll *epoll, tr_time until)
 {
-    struct timespec span = {0}, *limit = &span;
+    struct timespec span = { 0 }, *limit = &span;
     if (until == TR_FOREVER) {
         limit = NULL;
     } else if (until > TR_NOW) {
         tr_time left = until - tr_clock();
         if (left > 0)
-            span = (struct timespec){.tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND};
+            span = (struct timespec){ .tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND };
     }
     tri_reactor_count_enter(&epoll->reactor);
     if (!epoll->no_pwait2) {
@@ -221,7 +221,7 @@ static void poll_epoll(struct tri_reactor *reactor, tr_time until)
 /* The eventfd is edge-triggered and never read: each write is an edge, and 2^64 of them will not come. */
 static int watch_wake(int epoll_fd, int wake_fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKE_DATA};
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = WAKE_DATA };
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0 ? -errno : 0;
 }
 

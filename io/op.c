@@ -26,7 +26,7 @@ static int attempt_connect(const struct tri_io_op *op)
 
 static int attempt_poll(const struct tri_io_op *op)
 {
-    struct pollfd event = {.fd = op->fd, .events = (short)op->events};
+    struct pollfd event = { .fd = op->fd, .events = (short)op->events };
     int count = poll(&event, 1, 0);
     return count > 0 ? event.revents : count == 0 ? -EAGAIN : -errno;
 }
@@ -108,7 +108,7 @@ int tri_io_run(struct tri_io_op *op, tr_time deadline)
         if (rc != -EAGAIN)
             return rc;
         /* The kernel would not wait for this one (a ring may do so when short of memory): wait for it by hand. */
-        struct tri_io_op ready = {.kind = TRI_IO_POLL, .fd = op->fd, .events = readiness_of(op)};
+        struct tri_io_op ready = { .kind = TRI_IO_POLL, .fd = op->fd, .events = readiness_of(op) };
         rc = run_once(&ready, deadline);
         if (rc < 0 && rc != -EINTR)
             return rc;

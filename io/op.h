@@ -42,8 +42,8 @@ struct tri_io_op {
     /* What is asked: set by the caller, read by the backend. */
     enum tri_io_kind kind;
     int fd;
-    int flags;         /* MSG_* or SOCK_* of the system call of that name */
-    bool wait_first;   /* a hint: the socket is probably not ready, do not try at once */
+    int flags;       /* MSG_* or SOCK_* of the system call of that name */
+    bool wait_first; /* a hint: the socket is probably not ready, do not try at once */
     union {
         struct {
             void *start;
@@ -63,12 +63,12 @@ struct tri_io_op {
 
     /* The owner's, until it has ended. */
     int result;
-    uint8_t phase;           /* the backend's own */
-    uint8_t pending;         /* the backend's own */
-    struct tri_io_op *next;  /* the backend's own list */
+    uint8_t phase;          /* the backend's own */
+    uint8_t pending;        /* the backend's own */
+    struct tri_io_op *next; /* the backend's own list */
 
-    TRI_ATOMIC(unsigned) state;     /* enum tri_io_state: owner and task */
-    struct tri_io_op *cancel_next;  /* while POSTED: the list of requests */
+    TRI_ATOMIC(unsigned) state;    /* enum tri_io_state: owner and task */
+    struct tri_io_op *cancel_next; /* while POSTED: the list of requests */
 };
 
 /*

@@ -52,7 +52,7 @@ static int bind_and_listen(int fd, const struct tri_address *address, const stru
 
 static int port_of(int fd, uint16_t *port)
 {
-    struct tri_address address = {.bytes = sizeof address.v6};
+    struct tri_address address = { .bytes = sizeof address.v6 };
     if (getsockname(fd, &address.any, &address.bytes) < 0)
         return -errno;
     *port = ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
@@ -94,7 +94,7 @@ int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time 
         return rc;
     /* Memory first: a connection that was taken cannot be put back. */
     struct tr_stream *stream = tri_stream_alloc();
-    struct tri_io_op op = {.kind = TRI_IO_ACCEPT, .fd = listener->gate.fd, .flags = SOCK_CLOEXEC | SOCK_NONBLOCK};
+    struct tri_io_op op = { .kind = TRI_IO_ACCEPT, .fd = listener->gate.fd, .flags = SOCK_CLOEXEC | SOCK_NONBLOCK };
     rc = stream ? tri_io_run(&op, deadline) : -ENOMEM;
     if (rc == -EINVAL && tri_gate_is_shut(&listener->gate))
         rc = -EPIPE;
@@ -126,7 +126,7 @@ int tr_listener_close(struct tr_listener *listener)
  */
 static bool is_own_echo(int fd)
 {
-    struct tri_address own = {.bytes = sizeof own.v6}, peer = {.bytes = sizeof peer.v6};
+    struct tri_address own = { .bytes = sizeof own.v6 }, peer = { .bytes = sizeof peer.v6 };
     return getsockname(fd, &own.any, &own.bytes) == 0 && getpeername(fd, &peer.any, &peer.bytes) == 0 &&
            own.bytes == peer.bytes && memcmp(&own.any, &peer.any, own.bytes) == 0;
 }
@@ -139,7 +139,7 @@ static int connect_one(struct tr_stream **out, const struct tri_address *address
     struct tri_io_op op = {
         .kind = TRI_IO_CONNECT,
         .fd = fd,
-        .address = {&address->any, address->bytes},
+        .address = { &address->any, address->bytes },
     };
     int rc = set_option(fd, IPPROTO_TCP, TCP_NODELAY);
     if (rc == 0)

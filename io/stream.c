@@ -91,7 +91,7 @@ ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time de
         .kind = TRI_IO_RECEIVE,
         .fd = stream->gate.fd,
         .wait_first = stream->drained,
-        .buffer = {buffer, bytes < MOST_BYTES ? bytes : MOST_BYTES},
+        .buffer = { buffer, bytes < MOST_BYTES ? bytes : MOST_BYTES },
     };
     rc = tri_io_run(&op, deadline);
     stream->drained = rc > 0 && (size_t)rc < bytes;
@@ -135,7 +135,7 @@ static int send_one(int fd, const struct cursor *cursor, tr_time deadline)
         .kind = TRI_IO_SEND,
         .fd = fd,
         .flags = MSG_NOSIGNAL,
-        .buffer = {(char *)cursor->piece->iov_base + cursor->offset, left < MOST_BYTES ? left : MOST_BYTES},
+        .buffer = { (char *)cursor->piece->iov_base + cursor->offset, left < MOST_BYTES ? left : MOST_BYTES },
     };
     return tri_io_run(&op, deadline);
 }
@@ -147,7 +147,7 @@ static int send_many(int fd, const struct cursor *cursor, tr_time deadline)
         .msg_iov = (struct iovec *)cursor->piece, /* only read */
         .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
     };
-    struct tri_io_op op = {.kind = TRI_IO_SEND_MSG, .fd = fd, .flags = MSG_NOSIGNAL, .message = &message};
+    struct tri_io_op op = { .kind = TRI_IO_SEND_MSG, .fd = fd, .flags = MSG_NOSIGNAL, .message = &message };
     return tri_io_run(&op, deadline);
 }
 
@@ -172,7 +172,7 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
     int rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
     if (rc < 0)
         return rc;
-    struct cursor cursor = {pieces, pieces + count, 0};
+    struct cursor cursor = { pieces, pieces + count, 0 };
     skip_empty(&cursor);
     while (cursor.piece < cursor.end) {
         rc = send_some(stream->gate.fd, &cursor, deadline);
@@ -192,7 +192,7 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
 
 int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline)
 {
-    struct iovec piece = {(void *)buffer, bytes}; /* only read */
+    struct iovec piece = { (void *)buffer, bytes }; /* only read */
     return tr_write_v(stream, &piece, 1, NULL, deadline);
 }
 

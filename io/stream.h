@@ -24,7 +24,7 @@ enum {
     TRI_GATE_CLOSING = 2, /* somebody waits for the last user to leave */
     TRI_GATE_READER = 4,  /* streams: at most one of each */
     TRI_GATE_WRITER = 8,
-    TRI_GATE_USER = 16,   /* listeners: a count of them, from this bit up */
+    TRI_GATE_USER = 16, /* listeners: a count of them, from this bit up */
 };
 
 void tri_gate_init(struct tri_gate *gate, int fd);

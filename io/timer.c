@@ -77,7 +77,7 @@ static void place(struct tri_wheel *wheel, struct tri_timer *timer, uint64_t tic
 
 void tri_wheel_init(struct tri_wheel *wheel, tr_time now)
 {
-    *wheel = (struct tri_wheel){.tick = now <= 0 ? 0 : (uint64_t)now >> TICK_SHIFT};
+    *wheel = (struct tri_wheel){ .tick = now <= 0 ? 0 : (uint64_t)now >> TICK_SHIFT };
 }
 
 void tri_wheel_insert(struct tri_wheel *wheel, struct tri_timer *timer, tr_time when)

@@ -8,8 +8,8 @@
 
 #include <troupe/time.h>
 
-#define TRI_WHEEL_BITS   6
-#define TRI_WHEEL_SLOTS  (1u << TRI_WHEEL_BITS)
+#define TRI_WHEEL_BITS 6
+#define TRI_WHEEL_SLOTS (1u << TRI_WHEEL_BITS)
 #define TRI_WHEEL_LEVELS 8
 
 /* Embedded in what the timer is for. Zero-initialised: not in a wheel. */
@@ -20,8 +20,8 @@ struct tri_timer {
 };
 
 struct tri_wheel {
-    uint64_t tick;                          /* everything due at or before this tick has been fired */
-    uint64_t occupied[TRI_WHEEL_LEVELS];    /* a bit for each slot that holds timers */
+    uint64_t tick;                       /* everything due at or before this tick has been fired */
+    uint64_t occupied[TRI_WHEEL_LEVELS]; /* a bit for each slot that holds timers */
     uint64_t count;
     struct tri_timer *slots[TRI_WHEEL_LEVELS][TRI_WHEEL_SLOTS];
 };

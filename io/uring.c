@@ -336,15 +336,15 @@ static const struct {
     unsigned flags;
     const char *names;
 } steps[] = {
-    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
-         IORING_SETUP_DEFER_TASKRUN,
-     "single issuer, deferred task work"},
-    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
-     "single issuer, cooperative task work; Linux 6.1 would defer it"},
-    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-     "cooperative task work; Linux 6.1 would defer it"},
-    {IORING_SETUP_SUBMIT_ALL, "no cooperative task work; Linux 6.1 has it"},
-    {0, "plain ring; Linux 6.1 has better"},
+    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
+          IORING_SETUP_DEFER_TASKRUN,
+      "single issuer, deferred task work" },
+    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
+      "single issuer, cooperative task work; Linux 6.1 would defer it" },
+    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      "cooperative task work; Linux 6.1 would defer it" },
+    { IORING_SETUP_SUBMIT_ALL, "no cooperative task work; Linux 6.1 has it" },
+    { 0, "plain ring; Linux 6.1 has better" },
 };
 
 /* Multishot poll has no feature bit of its own; resource tags came with the same kernel, 5.13. */

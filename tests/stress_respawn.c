@@ -81,12 +81,15 @@ static struct home settle(uint64_t *seed)
     return home;
 }
 
-static void move_in(int place, struct home home)
+/* Returns who lived there before: the caller's to end. */
+static struct home move_in(int place, struct home home)
 {
     pthread_mutex_lock(&homes_lock);
-    old_homes[old_next++ % OLD] = homes[place];
+    struct home before = homes[place];
+    old_homes[old_next++ % OLD] = before;
     homes[place] = home;
     pthread_mutex_unlock(&homes_lock);
+    return before;
 }
 
 static struct home look_up(uint64_t *seed)
@@ -103,14 +106,10 @@ static int breed(void *argument)
     uint64_t seed = 1234567 * (uint64_t)(intptr_t)argument + 1;
     while (atomic_load(&running) > 0) {
         uint64_t random = test_random(&seed) >> 20;
-        int place = (int)(random % PLACES);
-        pthread_mutex_lock(&homes_lock);
-        struct home before = homes[place];
-        pthread_mutex_unlock(&homes_lock);
-        move_in(place, settle(&seed));
+        struct home before = move_in((int)(random % PLACES), settle(&seed));
         int rc = random / 64 % 2 ? tr_actor_stop(before.address) : tr_actor_cancel(before.address);
         expect(rc == 0 || rc == -ESRCH);
-        expect_int(random % 3 ? tr_yield() : tr_sleep((int64_t)(random / 128 % 50) * TR_MICROSECOND), 0);
+        expect_int(random / 8 % 16 ? tr_yield() : tr_sleep((int64_t)(random / 128 % 50) * TR_MICROSECOND), 0);
     }
     return 0;
 }

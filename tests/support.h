@@ -33,16 +33,26 @@
 #include <unistd.h>
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TEST_SANITIZED 1
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_SANITIZED 1
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_ASAN 1
 #endif
-#ifndef TEST_SANITIZED
-#define TEST_SANITIZED 0
+#if defined(__SANITIZE_THREAD__)
+#define TEST_TSAN 1
 #endif
+#ifndef TEST_ASAN
+#define TEST_ASAN 0
+#endif
+#ifndef TEST_TSAN
+#define TEST_TSAN 0
+#endif
+#define TEST_SANITIZED (TEST_ASAN || TEST_TSAN)
 
 /* ---- expectations --------------------------------------------------------------------------------------------- */
 

@@ -77,7 +77,7 @@ static bool refuse;
 
 int io_uring_submit(struct io_uring *ring)
 {
-    static int (*real)(struct io_uring *ring);
+    static int (*real)(struct io_uring * ring);
     if (!real) {
         void *symbol = dlsym(RTLD_NEXT, "io_uring_submit");
         memcpy(&real, &symbol, sizeof real);
@@ -202,7 +202,8 @@ START_TEST(full_queue_is_worked_off)
         for (int i = 0; i < COUNT; i += 2)
             tri_io_cancel(&ops[i]);
         for (int poll = 0; poll < round; poll++)
-            tri_reactor_poll(tri_reactor_here(), TR_FOREVER); /* must not wait: there is work that it could not hand over */
+            tri_reactor_poll(tri_reactor_here(),
+                             TR_FOREVER); /* must not wait: there is work that it could not hand over */
         if (round % 2)
             refuse = false;
         ck_assert_int_eq(eventfd_write(fd, 1), 0);

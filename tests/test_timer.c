@@ -192,9 +192,18 @@ END_TEST
 
 START_TEST(timer_one_fires_exactly_at_its_tick)
 {
-    static const tr_time spans[] = { 1, TR_TIMER_TICK - 1, TR_TIMER_TICK, TR_TIMER_TICK + 1, 63 * TR_TIMER_TICK,
-                                     64 * TR_TIMER_TICK, 65 * TR_TIMER_TICK, 4096 * TR_TIMER_TICK - 1,
-                                     4097 * TR_TIMER_TICK, TR_SECOND, 3600 * TR_SECOND, 86400 * TR_SECOND };
+    static const tr_time spans[] = { 1,
+                                     TR_TIMER_TICK - 1,
+                                     TR_TIMER_TICK,
+                                     TR_TIMER_TICK + 1,
+                                     63 * TR_TIMER_TICK,
+                                     64 * TR_TIMER_TICK,
+                                     65 * TR_TIMER_TICK,
+                                     4096 * TR_TIMER_TICK - 1,
+                                     4097 * TR_TIMER_TICK,
+                                     TR_SECOND,
+                                     3600 * TR_SECOND,
+                                     86400 * TR_SECOND };
     for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
         for (tr_time start = 0; start < 200 * TR_TIMER_TICK; start += 17 * TR_TIMER_TICK + 5) {
             struct world *world = make_world(start, 1);

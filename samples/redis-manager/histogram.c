@@ -6,7 +6,6 @@
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
-    into->count += from->count;
     if (from->most > into->most)
         into->most = from->most;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
@@ -23,12 +22,20 @@ static uint64_t bucket_end(unsigned bucket)
     return ((uint64_t)(bucket - (shift << HISTOGRAM_STEP)) + 1) * (UINT64_C(1) << shift) - 1;
 }
 
+uint64_t histogram_count(const struct histogram *histogram)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        count += histogram->buckets[i];
+    return count;
+}
+
 uint64_t histogram_quantile(const struct histogram *histogram, double part)
 {
-    uint64_t below = 0, wanted = (uint64_t)(part * (double)histogram->count);
+    uint64_t below = 0, count = histogram_count(histogram), wanted = (uint64_t)(part * (double)count);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         below += histogram->buckets[i];
-        if (histogram->buckets[i] && (below > wanted || below == histogram->count))
+        if (histogram->buckets[i] && (below > wanted || below == count))
             return bucket_end(i) < histogram->most ? bucket_end(i) : histogram->most;
     }
     return 0;

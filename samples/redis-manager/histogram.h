@@ -12,7 +12,7 @@
 #define HISTOGRAM_BUCKETS (41 << HISTOGRAM_STEP)
 
 struct histogram {
-    uint64_t count, most;
+    uint64_t most;
     uint32_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -26,13 +26,15 @@ static inline unsigned histogram_bucket(uint64_t value)
 
 static inline void histogram_add(struct histogram *histogram, uint64_t value)
 {
-    histogram->count++;
     if (value > histogram->most)
         histogram->most = value;
     histogram->buckets[histogram_bucket(value)]++;
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *from);
+
+/* How many values there are. */
+uint64_t histogram_count(const struct histogram *histogram);
 
 /* The value that `part` (0 to 1) of all values do not exceed, rounded up to its bucket's end; 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double part);

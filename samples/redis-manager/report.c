@@ -48,9 +48,8 @@ void progress_stop(struct progress *progress)
 /* ---- table ------------------------------------------------------------------------------------------------------- */
 
 /* "123.4 us" or "12.3 ms" */
-static const char *span(uint64_t nanoseconds, char text[static 24])
+static const char *span(double value, char text[static 24])
 {
-    double value = (double)nanoseconds;
     if (value < 1e6)
         snprintf(text, 24, "%.1f us", value / 1e3);
     else if (value < 1e9)
@@ -60,16 +59,18 @@ static const char *span(uint64_t nanoseconds, char text[static 24])
     return text;
 }
 
-static void print_latency(const struct histogram *latency)
+static void print_latency(const struct tally *tally)
 {
     static const struct {
         const char *name;
         double part;
     } rows[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 } };
+    double tick_ns = tally->tick_ns;
     char text[24];
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("  latency %-15s %14s\n", rows[i].name, span(histogram_quantile(latency, rows[i].part), text));
-    printf("  latency %-15s %14s\n", "max", span(latency->most, text));
+        printf("  latency %-15s %14s\n", rows[i].name,
+               span(tick_ns * (double)histogram_quantile(&tally->latency, rows[i].part), text));
+    printf("  latency %-15s %14s\n", "max", span(tick_ns * (double)tally->latency.most, text));
 }
 
 static uint64_t print_troubles(const struct tally *tally)
@@ -96,7 +97,7 @@ bool report_summary(const struct summary *s)
     printf("  %-23s %14" PRIu64 "\n", "requests", tally->done);
     printf("  %-23s %14.3f\n", "seconds", s->seconds);
     printf("  %-23s %14.0f\n", "requests per second", s->seconds > 0 ? done / s->seconds : 0);
-    print_latency(&tally->latency);
+    print_latency(tally);
     printf("  %-23s %14.1f\n", "requests per write",
            s->stats.writes ? (double)s->stats.requests / (double)s->stats.writes : 0);
     printf("  %-23s %14.0f\n", "CPU ns per request", done > 0 ? s->cpu_seconds * 1e9 / done : 0);

@@ -9,6 +9,7 @@
  *   - a connection was lost since the last SET: the server may have been restarted, empty or from an older snapshot.
  * A value of another key, a damaged one, or one that nobody has written is wrong at any time.
  */
+#include "ticks.h"
 #include "workload.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 
 struct key {
-    char name[40];
+    char name[32];
     uint32_t name_length;
     uint32_t id;
     uint32_t newest;   /* the last version that a SET was tried with */
@@ -26,15 +27,16 @@ struct key {
 };
 
 struct client {
-    struct workload *load;
+    _Alignas(64) struct workload *load;
     uint64_t random;
     uint64_t quota;
+    struct key *keys;
+    uint64_t *value;                     /* what was or should be read or written, in words */
+    _Atomic uint64_t done, troubles;     /* written by the client, read by whoever looks on */
+    struct histogram latency;
+    uint64_t retries, trouble_kinds[TROUBLE_KINDS];
     struct tr_task task;
     bool running;
-    struct key *keys;
-    uint64_t *value;   /* what was or should be read or written, in words */
-    struct tally tally;
-    _Alignas(64) _Atomic uint64_t seen_done, seen_troubles; /* copies for whoever looks on */
 };
 
 struct workload {
@@ -42,9 +44,17 @@ struct workload {
     struct plan plan;
     atomic_bool stop;
     uint64_t reads_below; /* a random number below it means GET */
-    tr_time end;
+    tr_time start, end;
+    uint64_t start_ticks;
     struct client clients[];
 };
+
+/* Counts in a counter that only we write. */
+static inline void add_one(_Atomic uint64_t *counter)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+}
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -87,7 +97,8 @@ static int get(struct client *client, struct key *key, tr_time deadline)
     struct redis_reply reply;
     int rc = redis_get(client->load->redis, (struct redis_bytes){ key->name, key->name_length }, &reply, deadline);
     if (rc == 0 && !is_right(client, key, &reply.value)) {
-        client->tally.troubles[TROUBLE_WRONG]++;
+        client->trouble_kinds[TROUBLE_WRONG]++;
+        add_one(&client->troubles);
         fprintf(stderr, "wrong value of %s: type %d, %u bytes; versions %u to %u could be\n", key->name,
                 (int)reply.value.type, reply.value.length, key->oldest, key->newest);
     }
@@ -129,33 +140,29 @@ static enum trouble classify(int rc)
 static bool note_trouble(struct client *client, int rc)
 {
     struct workload *load = client->load;
-    client->tally.troubles[classify(rc)]++;
-    atomic_fetch_add_explicit(&client->seen_troubles, 1, memory_order_relaxed);
+    client->trouble_kinds[classify(rc)]++;
+    add_one(&client->troubles);
     if (!load->plan.tolerate_errors && !atomic_exchange(&load->stop, true))
         fprintf(stderr, "a request failed: %s\n", redis_failure_text(rc));
     bool again = rc == REDIS_NOT_SENT && !atomic_load_explicit(&load->stop, memory_order_relaxed);
-    client->tally.retries += again;
+    client->retries += again;
     return again;
 }
 
-/* One request, tried again as long as it is not sent. Returns when it was over. */
-static tr_time make_request(struct client *client, tr_time start)
+/* One request, tried again as long as it is not sent. */
+static void make_request(struct client *client, tr_time deadline)
 {
     struct workload *load = client->load;
     uint64_t random = next_random(&client->random);
     struct key *key = &client->keys[(random >> 32) * load->plan.keys >> 32];
     bool read = (uint32_t)random < load->reads_below;
-    int rc;
-    do {
-        tr_time deadline = tr_after(load->plan.deadline_ns);
+    int rc = read ? get(client, key, deadline) : set(client, key, deadline);
+    while (rc != 0 && note_trouble(client, rc)) {
+        deadline = tr_after(load->plan.deadline_ns);
         rc = read ? get(client, key, deadline) : set(client, key, deadline);
-    } while (rc != 0 && note_trouble(client, rc));
-    tr_time end = tr_clock();
-    if (rc == 0) {
-        client->tally.done++;
-        histogram_add(&client->tally.latency, (uint64_t)(end - start));
     }
-    return end;
+    if (rc == 0)
+        add_one(&client->done);
 }
 
 static void delete_keys(struct client *client)
@@ -175,11 +182,15 @@ static int client_body(void *argument)
 {
     struct client *client = argument;
     struct workload *load = client->load;
-    uint64_t quota = client->quota;
-    tr_time now = tr_clock();
-    while (quota-- > 0 && now < load->end && !atomic_load_explicit(&load->stop, memory_order_relaxed)) {
-        now = make_request(client, now);
-        atomic_store_explicit(&client->seen_done, client->tally.done, memory_order_relaxed);
+    uint64_t last = ticks_now();
+    for (uint64_t quota = client->quota; quota > 0; quota--) {
+        tr_time deadline = tr_after(load->plan.deadline_ns);
+        if (deadline - load->plan.deadline_ns >= load->end || atomic_load_explicit(&load->stop, memory_order_relaxed))
+            break;
+        make_request(client, deadline);
+        uint64_t now = ticks_now();
+        histogram_add(&client->latency, now - last);
+        last = now;
     }
     delete_keys(client);
     return 0;
@@ -217,8 +228,10 @@ int workload_start(struct workload **out, struct redis *redis, const struct plan
     load->redis = redis;
     load->plan = *plan;
     load->reads_below = (uint64_t)(plan->read_ratio * 4294967296.0);
-    load->end = plan->duration_ns ? tr_clock() + plan->duration_ns : TR_FOREVER;
-    unsigned run = (unsigned)((uint64_t)tr_clock() * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    load->start = tr_clock();
+    load->start_ticks = ticks_now();
+    load->end = plan->duration_ns ? load->start + plan->duration_ns : TR_FOREVER;
+    unsigned run = (unsigned)((uint64_t)load->start * UINT64_C(0x9e3779b97f4a7c15) >> 32);
     int rc = 0;
     for (unsigned i = 0; i < plan->clients && rc == 0; i++)
         rc = prepare(&load->clients[i], load, i, run);
@@ -258,22 +271,29 @@ void workload_glance(const struct workload *load, uint64_t *done, uint64_t *trou
 {
     *done = *troubles = 0;
     for (unsigned i = 0; i < load->plan.clients; i++) {
-        *done += atomic_load_explicit(&load->clients[i].seen_done, memory_order_relaxed);
-        *troubles += atomic_load_explicit(&load->clients[i].seen_troubles, memory_order_relaxed);
+        *done += atomic_load_explicit(&load->clients[i].done, memory_order_relaxed);
+        *troubles += atomic_load_explicit(&load->clients[i].troubles, memory_order_relaxed);
     }
+}
+
+static void add_client(struct tally *tally, const struct client *client)
+{
+    tally->done += atomic_load_explicit(&client->done, memory_order_relaxed);
+    tally->retries += client->retries;
+    for (unsigned kind = 0; kind < TROUBLE_KINDS; kind++)
+        tally->troubles[kind] += client->trouble_kinds[kind];
+    histogram_merge(&tally->latency, &client->latency);
 }
 
 void workload_finish(struct workload *load, struct tally *out)
 {
+    uint64_t ticks = ticks_now() - load->start_ticks;
+    if (out)
+        out->tick_ns = ticks > 0 ? (double)(tr_clock() - load->start) / (double)ticks : 0;
     for (unsigned i = 0; i < load->plan.clients; i++) {
         struct client *client = &load->clients[i];
-        if (out) {
-            out->done += client->tally.done;
-            out->retries += client->tally.retries;
-            for (unsigned kind = 0; kind < TROUBLE_KINDS; kind++)
-                out->troubles[kind] += client->tally.troubles[kind];
-            histogram_merge(&out->latency, &client->tally.latency);
-        }
+        if (out)
+            add_client(out, client);
         free(client->keys);
         free(client->value);
     }

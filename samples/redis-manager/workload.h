@@ -34,7 +34,8 @@ struct tally {
     uint64_t done;    /* answered */
     uint64_t retries; /* of requests that were not sent */
     uint64_t troubles[TROUBLE_KINDS];
-    struct histogram latency;
+    struct histogram latency; /* in ticks */
+    double tick_ns;           /* what one is worth */
 };
 
 struct workload;

@@ -5,6 +5,7 @@
  * at the end and in one place.
  *
  *   timeout    a reply from the hand x the caller's deadline, then the slot's next call x a late reply to the first
+ *   recycle    a late reply of a third party x the slot's next call, for an answer of another size
  *   third      a linked slot: a third party's reply x the debtor's end x the caller's deadline
  *   neighbour  two linked slots: each leaves the list by another hand
  *   forward    the debtor takes the debt out of its list and the next one puts it into its own x third party x deadline
@@ -231,6 +232,8 @@ static const struct model_case cases[] = {
     { .name = "timeout", .setup = setup, .check = timeout_check,
       .threads = { { "caller", caller_twice, 0 }, { "replier", replier, 0 },
                    { "next replier", late_replier, 0 } } },
+    { .name = "recycle", .setup = linked_setup, .check = timeout_check,
+      .threads = { { "caller", caller_twice, 0 }, { "third", replier, 0 }, { "next replier", late_replier, 0 } } },
     { .name = "link", .setup = setup, .check = check,
       .threads = { { "caller", caller, 0 }, { "debtor", linker, 0 }, { "third", replier, 0 } } },
     { .name = "third", .setup = linked_setup, .check = check,

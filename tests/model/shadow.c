@@ -443,6 +443,13 @@ void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd
     return take(bytes, 64, 0);
 }
 
+/* The name that mmap has with large files. */
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, long offset);
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, long offset)
+{
+    return __wrap_mmap(address, bytes, protection, flags, fd, offset);
+}
+
 int __wrap_munmap(void *address, size_t bytes);
 int __wrap_munmap(void *address, size_t bytes)
 {

@@ -2,14 +2,16 @@
 //! 1,000 actors, 20 us of work each: how many times faster are two workers than one?
 
 use crate::bench::{percentile, runtime, Options};
-use std::hint::black_box;
+use std::arch::asm;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 fn work(turns: u64) {
     let mut x = turns | 1;
     for _ in 0..turns {
-        x = black_box(x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        // Opaque to the compiler, as in steal.c.
+        unsafe { asm!("/* {0} */", inout(reg) x) };
     }
 }
 
