@@ -373,8 +373,6 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
         return -ESRCH;
     if (task == self)
         return -EDEADLK;
-    if (is_done(task))
-        return take_result(task, handle.tri_generation, result);
     struct tri_worker *worker;
     int rc = tri_begin(&worker);
     if (rc < 0)

@@ -11,13 +11,33 @@
 #include "io_support.h"
 #include "tasks.h"
 
+#include "io/stream.h"
+
+#include <dirent.h>
+#include <sys/socket.h>
 #include <troupe/net.h>
 
 /* A deadline that only a hang can reach. */
 #define LONG_TIME tr_after(60 * TR_SECOND)
 
+static inline int descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
 /* Runs body as a task on the backend of that index, and looks for leaks afterwards. */
-void net_run(int which, int (*body)(void *argument));
+static inline void net_run(int which, int (*body)(void *argument))
+{
+    int before = descriptors();
+    must_be(tasks_run(io_backends[which], body, NULL), 0);
+    must_be(tri_stream_count(), 0);
+    must_be(descriptors(), before);
+}
 
 #define NET_TEST(name)                                                                                                 \
     static int name##_body(void *unused);                                                                              \
@@ -29,10 +49,29 @@ void net_run(int which, int (*body)(void *argument));
     static int name##_body(void *unused __attribute__((unused)))
 
 /* A connected pair, without anybody's help: the listener's queue holds the connection until it is accepted. */
-void make_pair(struct tr_stream *pair[2]);
-void close_pair(struct tr_stream *pair[2]);
+static inline void make_pair(struct tr_stream *pair[2])
+{
+    struct tr_listener *listener;
+    must_be(tr_tcp_listen(&listener, "127.0.0.1", 0, NULL), 0);
+    must_be(tr_tcp_connect(&pair[0], "127.0.0.1", tr_listener_port(listener), LONG_TIME), 0);
+    must_be(tr_tcp_accept(listener, &pair[1], LONG_TIME), 0);
+    tr_listener_close(listener);
+}
 
-void read_exactly(struct tr_stream *stream, void *buffer, size_t bytes);
+static inline void close_pair(struct tr_stream *pair[2])
+{
+    tr_stream_close(pair[0]);
+    tr_stream_close(pair[1]);
+}
+
+static inline void read_exactly(struct tr_stream *stream, void *buffer, size_t bytes)
+{
+    for (size_t got = 0; got < bytes;) {
+        ssize_t n = tr_read(stream, (char *)buffer + got, bytes - got, LONG_TIME);
+        must(n > 0);
+        got += (size_t)n;
+    }
+}
 
 /* Byte number `at` of the stream that the tests send. */
 static inline char pattern(size_t at)
@@ -41,9 +80,17 @@ static inline char pattern(size_t at)
 }
 
 /* Its close will be a reset. */
-void reset_on_close(struct tr_stream *stream);
+static inline void reset_on_close(struct tr_stream *stream)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(tr_stream_fd(stream), SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
 
 /* The least that the kernel grants, some 4 KiB: every write of more is partial. */
-void shrink_buffer(struct tr_stream *writer);
+static inline void shrink_buffer(struct tr_stream *writer)
+{
+    int bytes = 1;
+    setsockopt(tr_stream_fd(writer), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
 
 #endif

@@ -242,6 +242,16 @@ TASK_TEST(shield_nested_tighter_deadline_wins)
     expect_int(test_join(stuck), 0);
 }
 
+TASK_TEST(shield_that_cuts_a_sleep_short_says_so)
+{
+    struct tr_shield shield;
+    tr_shield_open(&shield, tr_clock() + 5 * TR_MILLISECOND);
+    expect_int(tr_sleep(LONG_TIME), -ETIMEDOUT);
+    expect_int(tr_sleep(LONG_TIME), -ETIMEDOUT);
+    tr_shield_close(&shield);
+    expect_int(tr_sleep(TR_MILLISECOND), 0);
+}
+
 TASK_TEST(shield_closed_restores_the_deadlines)
 {
     struct tr_shield shield;
@@ -325,7 +335,8 @@ int main(void)
               cancel_is_level_until_taken, cancel_pending_calls_have_no_effect,
               cancel_inside_shield_is_ignored_until_it_closes, cancel_of_a_task_suspended_in_a_shield_waits,
               shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,
-              shield_nested_tighter_deadline_wins, shield_closed_restores_the_deadlines,
+              shield_nested_tighter_deadline_wins, shield_that_cuts_a_sleep_short_says_so,
+              shield_closed_restores_the_deadlines,
               shield_inner_closed_outer_still_holds, cancel_racing_with_the_deadline_ends_every_wait,
               cancel_from_a_foreign_thread_wakes));
 }

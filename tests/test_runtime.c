@@ -164,6 +164,42 @@ START_TEST(shutdown_actors_drain_and_tasks_are_cancelled)
 }
 END_TEST
 
+static atomic_int slept_rc, drained;
+
+static int sleep_a_little(void *argument)
+{
+    (void)argument;
+    atomic_store(&slept_rc, 1 + tr_sleep(30 * TR_MILLISECOND));
+    return 0;
+}
+
+static int drain_slowly(void *state, void *message)
+{
+    (void)state;
+    (void)message;
+    expect_int(tr_sleep(10 * TR_MILLISECOND), 0);
+    atomic_fetch_add(&drained, 1);
+    return 0;
+}
+
+static void leave_slow_work(void)
+{
+    struct number_address actor = test_handler(drain_slowly, NULL, 32, NULL);
+    for (int i = 0; i < 12; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
+    expect_int(tr_task_spawn(NULL, sleep_a_little, NULL, NULL), 0);
+}
+
+START_TEST(shutdown_cancels_tasks_only_when_the_actors_have_drained)
+{
+    struct tr_options options = test_options(0);
+    options.stop_ns = LONG_TIME;
+    test_run_with(&options, leave_slow_work);
+    expect_int(atomic_load(&drained), 12);
+    expect_int(atomic_load(&slept_rc), 1);
+}
+END_TEST
+
 static int spawn_while_shutting_down(void *argument)
 {
     struct number_address actor;
@@ -474,7 +510,8 @@ int main(void)
         "runtime",
         TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
               options_impossible_einval, options_workers_1_to_4_all_run_tasks, options_from_the_environment,
-              shutdown_actors_drain_and_tasks_are_cancelled, shutdown_refuses_new_tasks_ecanceled,
+              shutdown_actors_drain_and_tasks_are_cancelled,
+              shutdown_cancels_tasks_only_when_the_actors_have_drained, shutdown_refuses_new_tasks_ecanceled,
               shutdown_from_inside_cancels_main, signal_begins_the_shutdown_with_main_cancelled,
               signal_left_alone_with_keep_signals, shutdown_with_stuck_tasks_names_them_and_etimedout,
               start_and_stop_many_times_leave_nothing, address_after_runtime_gone_esrch,

@@ -18,6 +18,15 @@ struct tri_context {
     void *sp, *fp, *pc;
 };
 
+/* A library built for AVX-512 may keep values in the registers that only it has. */
+#ifdef __AVX512F__
+#define TRI_AVX512_CLOBBERS                                                                                            \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",      \
+        "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+#else
+#define TRI_AVX512_CLOBBERS
+#endif
+
 static inline __attribute__((always_inline)) void tri_switch(struct tri_context *from, struct tri_context *to)
 {
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
@@ -34,7 +43,7 @@ static inline __attribute__((always_inline)) void tri_switch(struct tri_context 
                      :
                      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
                        "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-                       "xmm13", "xmm14", "xmm15", "memory", "cc");
+                       "xmm13", "xmm14", "xmm15", "memory", "cc" TRI_AVX512_CLOBBERS);
 }
 
 /* A context that starts at tri_stack_start, which finds `argument` on top of the stack. */

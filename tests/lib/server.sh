@@ -31,7 +31,14 @@ fail()
     printf 'FAILED: %s\n' "$*"
     local log
     for log in "$WORK"/*.log; do
-        [ -s "$log" ] && printf -- '--- the end of %s\n' "${log##*/}" && tail -n 20 "$log"
+        [ -s "$log" ] || continue
+        if grep -qa 'ERROR: .*Sanitizer' "$log"; then
+            printf -- '--- the report in %s\n' "${log##*/}"
+            sed -n '/ERROR: .*Sanitizer/,/Shadow bytes/p' "$log" | head -n 100
+        else
+            printf -- '--- the end of %s\n' "${log##*/}"
+            tail -n 20 "$log"
+        fi
     done
     exit 1
 }

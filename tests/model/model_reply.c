@@ -93,7 +93,9 @@ static void second_caller(void)
 
 static int reply_to(struct tri_debt to, int value)
 {
-    int rc = tri_reply_send(my_cache(), to, sizeof value, &value, 0, NULL);
+    int rc = 0;
+    if (!tri_reply_send_fast(to, sizeof value, &value, NULL))
+        rc = tri_reply_send(my_cache(), to, sizeof value, &value, 0, NULL);
     replies[model_self() + 1] = rc == 0 ? 1 : rc;
     model_assert(rc == 0 || rc == -ESRCH);
     return rc;
