@@ -3,8 +3,8 @@
  * runtime.c: starting and ending runtimes.
  *
  * A shutdown has phases, each bounded:
- *   STOP    no new task; mailboxes are closed, so actors drain and end; tasks without a mailbox are cancelled
- *   CANCEL  whatever is left is cancelled
+ *   STOP    no new task; mailboxes are closed, so actors drain and end, with the tasks that help them still there
+ *   CANCEL  no actor is left, or their time is over: whatever still lives is cancelled
  *   EXIT    nothing lives: workers leave their loops and take down their reactors
  * The thread in tr_run or tr_stop moves them on. Runtimes live in a table by index, since a record names its runtime by
  * 16 bits; their memory is used again, never freed, for the sake of those who come late.
@@ -279,38 +279,45 @@ void tri_runtime_task_ended(struct tr_runtime *runtime)
         signal_event(runtime);
 }
 
-static void stop_task(struct tri_task *task, uint64_t generation, void *context)
+/* Counts those that the phase waits for. */
+static void stop_actor(struct tri_task *task, uint64_t generation, void *context)
 {
-    (void)context;
-    if (tri_task_is(task, TRI_TASK_ACTOR))
-        tr_actor_stop_raw((struct tr_address){ task, generation });
-    else
-        tri_task_cancel_raw(task, generation);
+    uint64_t *actors = context;
+    if (!tri_task_is(task, TRI_TASK_ACTOR))
+        return;
+    ++*actors;
+    tr_actor_stop_raw((struct tr_address){ task, generation });
 }
 
 static void cancel_task(struct tri_task *task, uint64_t generation, void *context)
 {
-    (void)context;
+    uint64_t *tasks = context;
+    ++*tasks;
     tri_task_cancel_raw(task, generation);
 }
 
-/* Repeats the phase's request, for tasks that were being spawned when it was first made, until nothing lives. */
+/*
+ * Repeats the phase's request, for tasks that were being spawned when it was first made, until nobody is left whom it
+ * concerns. False when the time is over.
+ */
 static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
                        void (*request)(struct tri_task *task, uint64_t generation, void *context))
 {
     tr_time pause = 5 * TR_MILLISECOND;
     for (;;) {
+        uint64_t concerned = 0;
         if (count_live(runtime) == 0)
             return true;
-        tri_runtime_each_task(runtime, request, NULL);
-        if (count_live(runtime) == 0)
+        tri_runtime_each_task(runtime, request, &concerned);
+        if (concerned == 0 && request == stop_actor)
             return true;
         tr_time now = tr_clock();
         if (now >= deadline)
             return false;
         tr_time until = deadline - now < pause ? deadline : now + pause;
         await_event(runtime, -1, until);
-        pause *= 2;
+        if (pause < 100 * TR_MILLISECOND)
+            pause *= 2;
     }
 }
 
@@ -332,12 +339,9 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
         return -EDEADLK;
     enter_phase(runtime, TRI_PHASE_STOP);
     tr_time stop = tr_after(runtime->stop_ns);
-    bool over = wait_phase(runtime, stop < deadline ? stop : deadline, stop_task);
-    if (!over) {
-        enter_phase(runtime, TRI_PHASE_CANCEL);
-        over = wait_phase(runtime, deadline, cancel_task);
-    }
-    if (!over) {
+    wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
+    enter_phase(runtime, TRI_PHASE_CANCEL);
+    if (!wait_phase(runtime, deadline, cancel_task)) {
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }
@@ -359,7 +363,8 @@ int tr_shutdown(tr_time deadline)
     struct tr_runtime *runtime = worker->runtime;
     tri_store(&runtime->shutdown_at, deadline, TRI_RELAXED);
     enter_phase(runtime, TRI_PHASE_STOP);
-    tri_runtime_each_task(runtime, stop_task, NULL);
+    uint64_t actors = 0;
+    tri_runtime_each_task(runtime, stop_actor, &actors);
     signal_event(runtime);
     return 0;
 }
@@ -396,8 +401,9 @@ static void await_main(struct program *program, struct tr_task task, int signal_
             tr_log(TR_LOG_INFO, "%s: shutting down", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
             if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
                 tri_store(&runtime->shutdown_at, tr_after(runtime->shutdown_ns), TRI_RELAXED);
-            tr_task_cancel(task);
         }
+        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
+            tr_task_cancel(task);
     }
 }
 

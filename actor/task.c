@@ -262,6 +262,32 @@ static void resolve_debts(struct tri_task *task)
         tri_debts_resolve(&task->debts, cache, -EPIPE);
 }
 
+/* Nobody will ask for the result. */
+static void end_detached(struct tri_worker *worker, struct tri_task *task)
+{
+    if (task->result < 0 && task->result != -ECANCELED)
+        report_failure(task, task->result);
+    free_task(worker, task);
+}
+
+/* Lets the joiner have the result; the record is the joiner's from then on. */
+static void end_joinable(struct tri_worker *worker, struct tri_task *task)
+{
+    /* A cancellation that races with this store is lost, as one that comes after the end is. */
+    tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
+    struct tri_task *held = worker->held;
+    if (held && tri_load(&task->join, TRI_RELAXED) == (uintptr_t)held) {
+        tri_store(&task->join, TRI_JOIN_DONE,
+                  TRI_RELEASE); /* [T1] it cannot leave the word, and goes on when we return */
+        return;
+    }
+    uintptr_t joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
+    if (joiner == TRI_JOIN_DETACHED)                                          /* meanwhile */
+        end_detached(worker, task);
+    else if (joiner != TRI_JOIN_NOBODY)
+        tri_wake((struct tri_task *)joiner);
+}
+
 void tri_task_end(struct tri_task *task, int result)
 {
     if (tri_task_is(task, TRI_TASK_ACTOR)) {
@@ -275,40 +301,30 @@ void tri_task_end(struct tri_task *task, int result)
     struct tri_worker *worker = tri_worker_here();
     tri_deadline_forget(worker, task);
     task->result = result;
-    uint16_t runtime = tri_load(&task->runtime, TRI_RELAXED);
-    uintptr_t joiner = tri_load(&task->join, TRI_RELAXED);
-    if (joiner == TRI_JOIN_DETACHED) {
-        if (result < 0 && result != -ECANCELED)
-            report_failure(task, result);
-        free_task(worker, task);
-    } else {
-        /* A cancellation that races with this store is lost, as one that comes after the end is. */
-        tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
-        joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL);                                    /* [T1] */
-        if (joiner == TRI_JOIN_DETACHED) { /* detached meanwhile */
-            if (result < 0 && result != -ECANCELED)
-                report_failure(task, result);
-            free_task(worker, task);
-        } else if (joiner != TRI_JOIN_NOBODY) {
-            tri_wake((struct tri_task *)joiner);
-        }
-    }
+    if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
+        end_detached(worker, task);
+    else
+        end_joinable(worker, task);
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
-        tri_runtime_task_ended(tri_runtime_at(runtime));
+        tri_runtime_task_ended(worker->runtime);
 }
 
 /* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
 
 /*
  * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
- * generation decides who: it moves once.
+ * generation decides who: it moves once. `alone`: nobody else can be, for we are in the join word and our runtime, which
+ * is the task's, lives.
  */
-static int take_result(struct tri_task *task, uint64_t generation, int *result)
+static int take_result(struct tri_task *task, uint64_t generation, int *result, bool alone)
 {
     int32_t taken = task->result;
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
-    if (!tri_cas(&task->life, &life, (generation + 1) << TRI_LIFE_SHIFT, TRI_ACQ_REL, TRI_RELAXED)) /* [T2] */
+    uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
+    if (alone)
+        tri_store(&task->life, next, TRI_RELEASE);                         /* [T2] */
+    else if (!tri_cas(&task->life, &life, next, TRI_ACQ_REL, TRI_RELAXED)) /* [T2] */
         return -ESRCH;
     if (result)
         *result = taken;
@@ -320,7 +336,7 @@ static int take_result(struct tri_task *task, uint64_t generation, int *result)
 static int reap(struct tri_task *task, uint64_t generation)
 {
     int result = 0;
-    int rc = take_result(task, generation, &result);
+    int rc = take_result(task, generation, &result, false);
     if (rc == 0 && result < 0 && result != -ECANCELED)
         tr_log(TR_LOG_WARNING, "a task failed with %d (%s), and nobody joined it", result, strerror(-result));
     return rc;
@@ -352,7 +368,9 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
         if (rc < 0 && tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
             return rc;
     }
-    return take_result(task, generation, result);
+    struct tri_worker *worker = tri_worker_here();
+    bool alone = worker && worker->runtime->index == tri_load(&task->runtime, TRI_RELAXED);
+    return take_result(task, generation, result, alone);
 }
 
 /* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
@@ -377,14 +395,10 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    if (deadline != TR_NOW)
-        run_waiting(task);
-    if (is_done(task))
-        return take_result(task, handle.tri_generation, result);
     uintptr_t expected = TRI_JOIN_NOBODY;
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
-            return take_result(task, handle.tri_generation, result);
+            return take_result(task, handle.tri_generation, result, false);
         return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
     }
     if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
@@ -392,6 +406,8 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
         tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED);
         return -ESRCH;
     }
+    if (deadline != TR_NOW)
+        run_waiting(task);
     return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
 }
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_keyspace.c: the keys of mini-redis without its server: hash, table, patterns, times to live, and the commands.
- * uses: samples/mini-redis/keyspace.c samples/mini-redis/dict.c samples/mini-redis/siphash.c samples/mini-redis/glob.c
- * uses: samples/mini-redis/strings.c samples/mini-redis/keys.c samples/mini-redis/reply.c samples/mini-redis/resp.c
+ * test_keyspace.c: the keys of mini-redis without its server: hash, table, patterns, times to live, and the
+ * commands (samples/mini-redis/keyspace.c, dict.c, siphash.c, glob.c, strings.c, keys.c).
  *
- * The one idea: a command line is parsed by the real parser, executed by the command's function, and its reply compared
- * as text. The clock is a number that the test sets.
+ * The one idea: a command line is parsed by the real parser, executed by the command's function, and its
+ * reply compared as text. The clock is a number that the test sets.
  */
 #include <check.h>
 #include <stdio.h>
@@ -22,13 +21,13 @@ static const struct {
     const char *name;
     void (*execute)(struct context *, const struct slice *, uint32_t);
 } table[] = {
-    { "append", command_append }, { "dbsize", command_dbsize },   { "decr", command_decr },
-    { "del", command_del },       { "exists", command_exists },   { "expire", command_expire },
-    { "get", command_get },       { "getdel", command_getdel },   { "incr", command_incr },
-    { "incrby", command_incrby }, { "flushall", command_flushall }, { "keys", command_keys },
-    { "mget", command_mget },     { "mset", command_mset },       { "persist", command_persist },
-    { "pexpire", command_pexpire }, { "pttl", command_pttl },     { "set", command_set },
-    { "strlen", command_strlen }, { "ttl", command_ttl },         { "type", command_type },
+    { "append", command_append },   { "dbsize", command_dbsize },     { "decr", command_decr },
+    { "del", command_del },         { "exists", command_exists },     { "expire", command_expire },
+    { "get", command_get },         { "getdel", command_getdel },     { "incr", command_incr },
+    { "incrby", command_incrby },   { "flushall", command_flushall }, { "keys", command_keys },
+    { "mget", command_mget },       { "mset", command_mset },         { "persist", command_persist },
+    { "pexpire", command_pexpire }, { "pttl", command_pttl },         { "set", command_set },
+    { "strlen", command_strlen },   { "ttl", command_ttl },           { "type", command_type },
 };
 
 static void set_up(void)
@@ -76,16 +75,15 @@ static const char *run(const char *line)
 
 #define RUNS(line, expected) ck_assert_str_eq(run(line), expected)
 
-/* ---- hash and table ------------------------------------------------------------------------------------------------ */
+/* ---- hash and table ------------------------------------------------------------------------------------ */
 
 START_TEST(siphash_has_the_values_of_the_reference)
 {
-    /* SipHash-1-3 of the bytes 00 01 02 ... under the key 00 01 ... 0f: the values of the reference, which CPython's
-     * hash of bytes gives as well. */
+    /* SipHash-1-3 of the bytes 00 01 02 ... under the key 00 01 ... 0f: the values of the reference, which
+     * CPython's hash of bytes gives as well. */
     static const uint64_t expected[][2] = {
-        { 0, 0xabac0158050fc4dc }, { 1, 0xc9f49bf37d57ca93 },  { 2, 0x82cb9b024dc7d44d },
-        { 7, 0xd3927d989bb11140 }, { 8, 0x369095118d299a8e },  { 9, 0x25a48eb36c063de4 },
-        { 12, 0x78a384b157b4d9a2 }, { 15, 0xd320d86d2a519956 },
+        { 0, 0xabac0158050fc4dc }, { 1, 0xc9f49bf37d57ca93 }, { 2, 0x82cb9b024dc7d44d },  { 7, 0xd3927d989bb11140 },
+        { 8, 0x369095118d299a8e }, { 9, 0x25a48eb36c063de4 }, { 12, 0x78a384b157b4d9a2 }, { 15, 0xd320d86d2a519956 },
     };
     unsigned char data[16];
     struct siphash_key key = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
@@ -180,7 +178,7 @@ START_TEST(expiry_sweep_removes_what_nobody_asks_for)
 }
 END_TEST
 
-/* ---- patterns ------------------------------------------------------------------------------------------------------ */
+/* ---- patterns ------------------------------------------------------------------------------------------ */
 
 static bool matches(const char *pattern, const char *text)
 {
@@ -215,15 +213,16 @@ START_TEST(glob_hostile_pattern_takes_no_exponential_time)
 }
 END_TEST
 
-/* ---- commands ------------------------------------------------------------------------------------------------------ */
+/* ---- commands ------------------------------------------------------------------------------------------ */
 
 START_TEST(get_and_set)
 {
     RUNS("get a", "$-1\r\n");
-    RUNS("set a 1; get a; set a longer_than_before; get a; set a x; get a", "+OK\r\n$1\r\n1\r\n+OK\r\n"
+    RUNS("set a 1; get a; set a longer_than_before; get a; set a x; get a",
+         "+OK\r\n$1\r\n1\r\n+OK\r\n"
          "$18\r\nlonger_than_before\r\n+OK\r\n$1\r\nx\r\n");
     RUNS("mset a 1 b 2 a 3; mget a b c; mset a 1 b", "+OK\r\n*3\r\n$1\r\n3\r\n$1\r\n2\r\n$-1\r\n"
-         "-ERR wrong number of arguments for 'mset' command\r\n");
+                                                     "-ERR wrong number of arguments for 'mset' command\r\n");
     RUNS("getdel a; getdel a", "$1\r\n3\r\n$-1\r\n");
     RUNS("strlen b; strlen a; type b; type a", ":1\r\n:0\r\n+string\r\n+none\r\n");
 }
@@ -272,7 +271,7 @@ END_TEST
 START_TEST(keys_are_removed_and_listed)
 {
     RUNS("mset a 1 b 2 c 3; exists a a x; del a x b; dbsize; keys *; keys x", "+OK\r\n:2\r\n:2\r\n:1\r\n"
-         "*1\r\n$1\r\nc\r\n*0\r\n");
+                                                                              "*1\r\n$1\r\nc\r\n*0\r\n");
     RUNS("flushall what; flushall async; dbsize", "-ERR syntax error\r\n+OK\r\n:0\r\n");
 }
 END_TEST
@@ -292,8 +291,9 @@ END_TEST
 
 START_TEST(expire_with_options)
 {
-    RUNS("set a 1; expire a 10 xx; expire a 10 gt; expire a 10 lt; expire a 20 nx; expire a 20 lt; expire a 20 gt; ttl a",
-         "+OK\r\n:0\r\n:0\r\n:1\r\n:0\r\n:0\r\n:1\r\n:20\r\n");
+    RUNS(
+        "set a 1; expire a 10 xx; expire a 10 gt; expire a 10 lt; expire a 20 nx; expire a 20 lt; expire a 20 gt; ttl a",
+        "+OK\r\n:0\r\n:0\r\n:1\r\n:0\r\n:0\r\n:1\r\n:20\r\n");
     RUNS("expire a 10 nx gt; expire a 10 gt lt; expire a x what; expire a x",
          "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n"
          "-ERR GT and LT options at the same time are not compatible\r\n-ERR Unsupported option what\r\n"

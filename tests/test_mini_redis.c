@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): started and stopped in a task, with
- * clients that are tasks of the same runtime.
- * uses: samples/mini-redis (all but main.c)
+ * test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): started and stopped in a
+ * task, with clients that are tasks of the same runtime.
  *
- * The one idea: a client sends bytes and expects bytes. What a server should do at a limit is seen from the client's
- * side alone.
+ * The one idea: a client sends bytes and expects bytes. What a server should do at a limit is seen from the
+ * client's side alone.
  */
 #include "server.h"
 #include "support.h"
@@ -78,7 +77,7 @@ static size_t hear_the_end(struct client client)
     return bytes;
 }
 
-/* ---- serving ------------------------------------------------------------------------------------------------------- */
+/* ---- serving ------------------------------------------------------------------------------------------- */
 
 TASK_TEST(server_started_and_stopped_leaves_nothing)
 {
@@ -134,7 +133,8 @@ static void many_values(unsigned shards)
     }
     ask(client, "DBSIZE\r\nMGET key:1 key:22 nosuch key:3\r\nDEL key:1 key:2 key:3\r\nEXISTS key:1 key:4 key:5\r\n",
         ":300\r\n*4\r\n$1\r\n1\r\n$2\r\n22\r\n$-1\r\n$1\r\n3\r\n:3\r\n:2\r\n");
-    ask(client, "MSET x 1 y 2 z 3\r\nMSET x\r\nMSET x 1 y\r\nMGET x y z\r\nKEYS nosuch*\r\nFLUSHALL now\r\nFLUSHALL\r\nDBSIZE\r\n",
+    ask(client,
+        "MSET x 1 y 2 z 3\r\nMSET x\r\nMSET x 1 y\r\nMGET x y z\r\nKEYS nosuch*\r\nFLUSHALL now\r\nFLUSHALL\r\nDBSIZE\r\n",
         "+OK\r\n-ERR wrong number of arguments for 'mset' command\r\n-ERR wrong number of arguments for 'mset' command\r\n"
         "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n*0\r\n-ERR syntax error\r\n+OK\r\n:0\r\n");
     leave(client);
@@ -218,7 +218,7 @@ TASK_TEST(time_to_live_ends_a_key_by_itself)
     stop(server);
 }
 
-/* ---- subscriptions ------------------------------------------------------------------------------------------------- */
+/* ---- subscriptions ------------------------------------------------------------------------------------- */
 
 TASK_TEST(published_messages_reach_channels_and_patterns)
 {
@@ -230,8 +230,9 @@ TASK_TEST(published_messages_reach_channels_and_patterns)
     hear(reader, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
                  "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
                  "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$6\r\nnobody\r\n$1\r\nx\r\n");
-    ask(reader, "GET a\r\n", "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
-                             "allowed in this context\r\n");
+    ask(reader, "GET a\r\n",
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+        "allowed in this context\r\n");
     ask(reader, "UNSUBSCRIBE\r\nPUNSUBSCRIBE n*\r\nPING\r\n",
         "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:0\r\n+PONG\r\n");
     ask(writer, "PUBLISH news hello\r\n", ":0\r\n");
@@ -258,8 +259,9 @@ TASK_TEST(subscriber_that_left_is_forgotten)
 {
     struct mini_redis *server = start(NULL);
     struct client reader = join_server(server), writer = join_server(server);
-    ask(reader, "SUBSCRIBE a b c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
-                                     "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:3\r\n");
+    ask(reader, "SUBSCRIBE a b c\r\n",
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:3\r\n");
     leave(reader);
     while (publish(writer, "b", 1))
         tr_sleep(TR_MILLISECOND);
@@ -305,7 +307,7 @@ TASK_TEST(subscriber_too_slow_is_closed_at_the_soft_limit)
     stop(server);
 }
 
-/* ---- limits -------------------------------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------------------------- */
 
 TASK_TEST(client_that_does_not_read_gets_all_replies_later)
 {
@@ -445,20 +447,16 @@ TASK_TEST(argument_larger_than_the_limit_is_an_error)
 
 int main(void)
 {
-    return test_main("mini_redis",
-                     TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
-                           requests_are_answered_in_order, request_arriving_byte_by_byte_is_answered,
-                           keys_live_in_one_shard, keys_live_in_several_shards, clients_many_count_together,
-                           quit_ends_the_connection_and_ignores_the_rest,
-                           stop_ends_the_connections_of_idle_and_subscribed_clients,
-                           time_to_live_ends_a_key_by_itself, published_messages_reach_channels_and_patterns,
-                           subscriber_that_left_is_forgotten, subscriber_too_slow_is_closed_at_the_hard_limit,
-                           subscriber_too_slow_is_closed_at_the_soft_limit,
-                           client_that_does_not_read_gets_all_replies_later,
-                           client_that_never_reads_is_closed_at_its_output_limit,
-                           client_beyond_the_maximum_is_told_so, client_must_authenticate,
-                           client_idle_is_closed_and_subscriber_is_not,
-                           request_larger_than_the_query_buffer_ends_the_connection,
-                           arguments_many_and_small_count_against_the_query_buffer,
-                           argument_larger_than_the_limit_is_an_error));
+    return test_main(
+        "mini_redis",
+        TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
+              requests_are_answered_in_order, request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard,
+              keys_live_in_several_shards, clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
+              stop_ends_the_connections_of_idle_and_subscribed_clients, time_to_live_ends_a_key_by_itself,
+              published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
+              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit,
+              client_that_does_not_read_gets_all_replies_later, client_that_never_reads_is_closed_at_its_output_limit,
+              client_beyond_the_maximum_is_told_so, client_must_authenticate,
+              client_idle_is_closed_and_subscriber_is_not, request_larger_than_the_query_buffer_ends_the_connection,
+              arguments_many_and_small_count_against_the_query_buffer, argument_larger_than_the_limit_is_an_error));
 }

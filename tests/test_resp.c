@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_resp.c: what a server reads and writes: requests (samples/mini-redis/resp.c) and replies (reply.c).
- * uses: samples/mini-redis/resp.c samples/mini-redis/reply.c
  *
- * The one idea: every request is parsed whole and then again in pieces of every small size, in a buffer that moves between
- * the pieces and ends exactly where the bytes end.
+ * The one idea: every request is parsed whole and then again in pieces of every small size, in a buffer that
+ * moves between the pieces and ends exactly where the bytes end.
  */
 #include <check.h>
 #include <stdio.h>
@@ -85,7 +84,7 @@ static void parses_as(const char *text, size_t count, bool trusted, const char *
     ck_assert_str_eq(found.text, expected);
 }
 
-#define PARSES(text, expected)    parses_as(text, sizeof(text) - 1, true, expected)
+#define PARSES(text, expected) parses_as(text, sizeof(text) - 1, true, expected)
 #define PARSES_UNTRUSTED(text, expected) parses_as(text, sizeof(text) - 1, false, expected)
 
 START_TEST(array_of_bulks_is_one_request)

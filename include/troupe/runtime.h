@@ -32,9 +32,10 @@ struct tr_options {
 /*
  * Runs main(argument) as the first task of a new runtime and returns its result once the runtime has shut down. When
  * main returns, the other actors are stopped and drain, then the tasks that are left are cancelled (see tr_shutdown).
- * SIGINT and SIGTERM begin the same shutdown, with main cancelled.
+ * SIGINT and SIGTERM begin the same shutdown, with main cancelled. They are blocked in the calling thread and in those it
+ * makes from then on: threads made earlier must block them themselves, or they kill the process as ever.
  * Thread: a foreign thread (not a task). Suspends: blocks the thread.
- * Returns main's result, or before it ran: -ENOMEM, -EINVAL, -EAGAIN (no threads), -EDEADLK (called in a task).
+ * Returns main's result; -ETIMEDOUT if main was still running when the shutdown's time was over; or before main ran: -ENOMEM, -EINVAL, -EAGAIN (no threads), -EDEADLK (called in a task).
  */
 TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
 
@@ -52,7 +53,10 @@ TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options
  */
 TR_PUBLIC int tr_stop(struct tr_runtime *runtime, tr_time deadline);
 
-/* Begins the shutdown of the calling task's runtime, to be over by `deadline`. Returns at once. Thread: task. */
+/*
+ * Begins the shutdown of the calling task's runtime, to be over by `deadline`: actors drain, the main of tr_run is
+ * cancelled. Returns at once; tr_run, or tr_stop when it is called, brings it to its end. Returns 0 or -EINVAL. Thread: task.
+ */
 TR_PUBLIC int tr_shutdown(tr_time deadline);
 
 /* Of the calling task's runtime; 0 or TR_BACKEND_DEFAULT outside one. Thread: any. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client_commands.c: the commands about the connection itself: AUTH, HELLO, CLIENT, QUIT, RESET, and subscribing. */
+/* client_commands.c: the commands about the connection itself: AUTH, HELLO, CLIENT, QUIT, RESET, and
+ * subscribing. */
 #include "connection.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ void command_abuse(struct context *context, const struct slice *argv, uint32_t a
     context->connection->abandoned = true;
 }
 
-/* ---- who it is ----------------------------------------------------------------------------------------------------- */
+/* ---- who it is ----------------------------------------------------------------------------------------- */
 
 /* Compares without telling by its time how much was right. */
 static bool is_password(const char *password, struct slice given)
@@ -48,8 +49,8 @@ static bool is_password(const char *password, struct slice given)
 static bool authenticate(struct connection *connection, struct slice user, struct slice password)
 {
     const char *wanted = connection->server->options.password;
-    bool right = user.size == 7 && memcmp(user.data, "default", 7) == 0 &&
-                 (wanted == NULL || is_password(wanted, password));
+    bool right =
+        user.size == 7 && memcmp(user.data, "default", 7) == 0 && (wanted == NULL || is_password(wanted, password));
     if (right)
         connection->authenticated = true;
     else
@@ -75,8 +76,7 @@ static bool rename_client(struct connection *connection, struct slice name)
 {
     for (size_t i = 0; i < name.size; i++) {
         if (name.data[i] < '!' || name.data[i] > '~') {
-            REPLY(&connection->out,
-                  "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+            REPLY(&connection->out, "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
             return false;
         }
     }
@@ -86,7 +86,7 @@ static bool rename_client(struct connection *connection, struct slice name)
     return false;
 }
 
-/* ---- HELLO --------------------------------------------------------------------------------------------------------- */
+/* ---- HELLO --------------------------------------------------------------------------------------------- */
 
 /* "HELLO [version [AUTH user password] [SETNAME name]]". False: an error has been written. */
 static bool parse_hello(struct connection *connection, const struct slice *argv, uint32_t argc)
@@ -137,7 +137,7 @@ void command_hello(struct context *context, const struct slice *argv, uint32_t a
     REPLY(out, "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
 }
 
-/* ---- CLIENT -------------------------------------------------------------------------------------------------------- */
+/* ---- CLIENT -------------------------------------------------------------------------------------------- */
 
 static void client_getname(struct connection *connection)
 {
@@ -225,7 +225,7 @@ void command_client(struct context *context, const struct slice *argv, uint32_t 
     }
 }
 
-/* ---- subscribing --------------------------------------------------------------------------------------------------- */
+/* ---- subscribing --------------------------------------------------------------------------------------- */
 
 static void set_limit(struct connection *connection, bool subscribed)
 {
@@ -250,8 +250,7 @@ static void change_subscriptions(struct connection *connection, enum pubsub_chan
 {
     int subscriptions, rc = connection_use_outbox(connection);
     if (rc == 0 && !connection->has_subscribed) {
-        pubsub_init_subscriber(connection->server->pubsub, &connection->subscriber,
-                               outbox_address(connection->outbox));
+        pubsub_init_subscriber(connection->server->pubsub, &connection->subscriber, outbox_address(connection->outbox));
         connection->has_subscribed = true;
     }
     if (rc == 0) {

@@ -34,7 +34,7 @@ struct clients {
     bool stopping;
 };
 
-/* ---- the actor ----------------------------------------------------------------------------------------------------- */
+/* ---- the actor ----------------------------------------------------------------------------------------- */
 
 static int enter(struct clients *clients, struct client *client)
 {
@@ -150,8 +150,7 @@ static void list_client(const struct client *client, struct buffer *out)
                   (unsigned long long)client->id, peer, local, tr_stream_fd(client->stream),
                   client->name ? client->name : "", (long long)((now - client->since) / TR_SECOND),
                   (long long)((now - atomic_load_explicit(&client->active_at, memory_order_relaxed)) / TR_SECOND),
-                  subscriptions(client) > 0 ? "P" : "N",
-                  atomic_load_explicit(&client->channels, memory_order_relaxed),
+                  subscriptions(client) > 0 ? "P" : "N", atomic_load_explicit(&client->channels, memory_order_relaxed),
                   atomic_load_explicit(&client->patterns, memory_order_relaxed), last ? last->name : "NULL");
 }
 
@@ -189,7 +188,7 @@ static int on_message(void *state, void *message)
     return 0;
 }
 
-/* ---- for others ---------------------------------------------------------------------------------------------------- */
+/* ---- for others ---------------------------------------------------------------------------------------- */
 
 int clients_start(struct clients **out, unsigned max_clients)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clients.h: the actor that knows every connection: how many there may be, what CLIENT LIST shows, and whom to wake when
- * the server stops.
+ * clients.h: the actor that knows every connection: how many there may be, what CLIENT LIST shows, and whom
+ * to wake when the server stops.
  */
 #ifndef MINI_REDIS_CLIENTS_H
 #define MINI_REDIS_CLIENTS_H
@@ -14,7 +14,8 @@
 struct command;
 struct clients;
 
-/* What the actor knows of a connection; part of struct connection, which is linked in from clients_enter to clients_leave. */
+/* What the actor knows of a connection; part of struct connection, which is linked in from clients_enter to
+ * clients_leave. */
 struct client {
     struct client *next, *previous;
     uint64_t id;
@@ -47,7 +48,8 @@ int clients_start(struct clients **out, unsigned max_clients);
 /* Suspends: yes. */
 void clients_stop(struct clients *clients);
 
-/* All of these suspend, deaf to cancellation, and return 0 or -ESRCH or -EPIPE (the actor has ended), or as said. */
+/* All of these suspend, deaf to cancellation, and return 0 or -ESRCH or -EPIPE (the actor has ended), or as
+ * said. */
 
 /* Gives the client an id. Returns -ENOBUFS when there are too many. */
 int clients_enter(struct clients *clients, struct client *client);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * command.c: the table of commands, finding one by its name, and executing a run of them. The words of the errors are
- * those of Redis 7.0, since clients look at them.
+ * command.c: the table of commands, finding one by its name, and executing a run of them. The words of the
+ * errors are those of Redis 7.0, since clients look at them.
  */
 #include "command.h"
 
@@ -60,28 +60,37 @@ static const struct command commands[] = {
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
-/* ---- by name ----------------------------------------------------------------------------------------------------- */
+/* ---- by name ------------------------------------------------------------------------------------------- */
 
-static const struct command *by_hash[HASH_SLOTS];
+/* Open addressing over twice as many slots as needed, and more; filled once. */
+static struct slot {
+    const struct command *command;
+    size_t name_size;
+} by_hash[HASH_SLOTS];
 static pthread_once_t by_hash_once = PTHREAD_ONCE_INIT;
 
-static unsigned hash_name(struct slice name)
+/* Writes the name in lower case; returns its hash. */
+static unsigned fold_name(char *folded, struct slice name)
 {
     unsigned hash = 0;
-    for (size_t i = 0; i < name.size; i++)
-        hash = hash * 31 + ((unsigned char)name.data[i] | 0x20);
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        folded[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+        hash = hash * 31 + (unsigned char)folded[i];
+    }
     return hash % HASH_SLOTS;
 }
 
 static void fill_by_hash(void)
 {
+    char folded[MAX_NAME_BYTES];
     for (size_t i = 0; i < COMMANDS; i++) {
         struct slice name = { { commands[i].name }, strlen(commands[i].name) };
         assert(name.size <= MAX_NAME_BYTES);
-        unsigned slot = hash_name(name);
-        while (by_hash[slot] != NULL)
+        unsigned slot = fold_name(folded, name);
+        while (by_hash[slot].command != NULL)
             slot = (slot + 1) % HASH_SLOTS;
-        by_hash[slot] = &commands[i];
+        by_hash[slot] = (struct slot){ &commands[i], name.size };
     }
 }
 
@@ -92,12 +101,14 @@ void command_table_init(void)
 
 const struct command *command_find(struct slice name)
 {
+    char folded[MAX_NAME_BYTES];
     if (name.size > MAX_NAME_BYTES)
         return NULL;
-    unsigned slot = hash_name(name);
-    while (by_hash[slot] != NULL && !slice_is(name, by_hash[slot]->name))
+    unsigned slot = fold_name(folded, name);
+    while (by_hash[slot].command != NULL &&
+           (by_hash[slot].name_size != name.size || memcmp(by_hash[slot].command->name, folded, name.size) != 0))
         slot = (slot + 1) % HASH_SLOTS;
-    return by_hash[slot];
+    return by_hash[slot].command;
 }
 
 const struct command *command_at(size_t index)
@@ -111,7 +122,7 @@ size_t command_count(void)
     return COMMANDS;
 }
 
-/* ---- errors, which are commands too, so that they keep their place among the replies ----------------------------- */
+/* ---- errors, which are commands too, so that they keep their place among the replies ------------------- */
 
 /* Redis shows arguments as C strings: up to a NUL byte. */
 static int shown(struct slice text, size_t most)
@@ -164,7 +175,7 @@ const struct command *command_check(const struct slice *argv, uint32_t argc)
     return command;
 }
 
-/* ---- executing ----------------------------------------------------------------------------------------------------- */
+/* ---- executing ----------------------------------------------------------------------------------------- */
 
 void run_execute(struct run *run, struct context *context)
 {

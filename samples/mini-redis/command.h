@@ -2,9 +2,9 @@
 /*
  * command.h: the table of commands, and who executes which.
  *
- * A command is a function that reads its arguments and writes its reply. Its route says whose data it needs: the
- * keyspace's, the subscriptions', the connection's, or nobody's. Requests that follow each other on the same route are
- * handed over together, as one run.
+ * A command is a function that reads its arguments and writes its reply. Its route says whose data it needs:
+ * the keyspace's, the subscriptions', the connection's, or nobody's. Requests that follow each other on the
+ * same route are handed over together, as one run.
  */
 #ifndef MINI_REDIS_COMMAND_H
 #define MINI_REDIS_COMMAND_H
@@ -43,8 +43,8 @@ struct command {
 };
 
 /*
- * The requests from `next` up to `end`, which the receiver executes in order. It stops early when `out` holds more than
- * it should at once: the caller sends that, and comes back.
+ * The requests from `next` up to `end`, which the receiver executes in order. It stops early when `out` holds
+ * more than it should at once: the caller sends that, and comes back.
  */
 struct run {
     const struct slice *arguments;
@@ -67,8 +67,8 @@ const struct command *command_at(size_t index);
 size_t command_count(void);
 
 /*
- * What to execute for a request: its command, or one that writes the error why not (no such command, wrong number of
- * arguments).
+ * What to execute for a request: its command, or one that writes the error why not (no such command, wrong
+ * number of arguments).
  */
 const struct command *command_check(const struct slice *argv, uint32_t argc);
 

@@ -4,9 +4,9 @@
  *
  *     tr_read -> in -> resp_parse -> requests --run--> shard | pubsub | here -> out -> tr_write
  *
- * All requests of one read are one batch. The batch is cut into runs of neighbours with the same route; a run is handed
- * over in one call, and its replies are written straight into `out`, which then goes out in one write. A batch
- * of plain commands is one run.
+ * All requests of one read are one batch. The batch is cut into runs of neighbours with the same route; a run
+ * is handed over in one call, and its replies are written straight into `out`, which then goes out in one
+ * write. A batch of plain commands is one run.
  */
 #include "connection.h"
 
@@ -23,10 +23,10 @@ enum {
     LEAST_READ_BYTES = 4 * 1024,
 };
 
-static const int64_t STALL = 100 * TR_MILLISECOND;  /* a write that takes longer is the outbox's */
-static const int64_t GOODBYE = 10 * TR_SECOND;      /* to write the last replies to a slow client */
+static const int64_t STALL = 100 * TR_MILLISECOND; /* a write that takes longer is the outbox's */
+static const int64_t GOODBYE = 10 * TR_SECOND;     /* to write the last replies to a slow client */
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static int open_outbox(struct connection *connection)
 {
@@ -81,7 +81,7 @@ int connection_use_outbox(struct connection *connection)
     return rc < 0 ? rc : flush(connection);
 }
 
-/* ---- executing ----------------------------------------------------------------------------------------------------- */
+/* ---- executing ----------------------------------------------------------------------------------------- */
 
 static void not_authenticated(struct context *context, const struct slice *argv, uint32_t argc)
 {
@@ -93,8 +93,8 @@ static void not_authenticated(struct context *context, const struct slice *argv,
 static void not_in_subscription(struct context *context, const struct slice *argv, uint32_t argc)
 {
     const char *name = command_find(argv[0])->name;
-    bool has_subcommands = argc > 1 && (slice_is(argv[0], "client") || slice_is(argv[0], "config") ||
-                                        slice_is(argv[0], "command"));
+    bool has_subcommands =
+        argc > 1 && (slice_is(argv[0], "client") || slice_is(argv[0], "config") || slice_is(argv[0], "command"));
     char full[64];
     int size = snprintf(full, sizeof full, "%s|%.*s", name, (int)argv[argc > 1].size, argv[argc > 1].data);
     for (int i = 0; i < size && i < (int)sizeof full; i++)
@@ -142,8 +142,8 @@ static enum route owner_of(const struct command *command)
 }
 
 /*
- * Chooses the commands of the requests from run->next on, up to the first that needs another owner than those before
- * it. Returns the owner; run->end is set.
+ * Chooses the commands of the requests from run->next on, up to the first that needs another owner than those
+ * before it. Returns the owner; run->end is set.
  */
 static enum route choose_run(struct connection *connection, struct run *run, size_t count)
 {
@@ -156,7 +156,8 @@ static enum route choose_run(struct connection *connection, struct run *run, siz
         enum route wanted = owner_of(request->command);
         if (wanted == ROUTE_ANY)
             continue;
-        /* What a command does to the connection can change how the next one is to be taken: it is always alone. */
+        /* What a command does to the connection can change how the next one is to be taken: it is always
+         * alone. */
         if (owner == ROUTE_ANY && wanted == ROUTE_CONNECTION && i > run->next)
             break;
         if (owner != ROUTE_ANY && wanted != owner)
@@ -195,10 +196,8 @@ static void note_activity(struct connection *connection)
     if (count == 0)
         return;
     atomic_store_explicit(&client->active_at, tr_after(0), memory_order_relaxed);
-    atomic_store_explicit(&client->last_command, connection->parser.requests[count - 1].command,
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->commands,
-                          atomic_load_explicit(&client->commands, memory_order_relaxed) + count,
+    atomic_store_explicit(&client->last_command, connection->parser.requests[count - 1].command, memory_order_relaxed);
+    atomic_store_explicit(&client->commands, atomic_load_explicit(&client->commands, memory_order_relaxed) + count,
                           memory_order_relaxed);
 }
 
@@ -226,7 +225,7 @@ static int execute_batch(struct connection *connection)
     return 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 /* Moves the unfinished request to the front and makes room behind it. */
 static bool make_room(struct connection *connection)
@@ -259,8 +258,7 @@ static ssize_t read_more(struct connection *connection)
     struct buffer *in = &connection->in;
     if (!make_room(connection))
         return -ENOMEM;
-    ssize_t got = tr_read(connection->stream, in->data + in->size, in->capacity - in->size,
-                          read_deadline(connection));
+    ssize_t got = tr_read(connection->stream, in->data + in->size, in->capacity - in->size, read_deadline(connection));
     if (got <= 0)
         return got;
     in->size += (size_t)got;
@@ -296,7 +294,7 @@ static int serve_input(struct connection *connection)
     return status == RESP_NO_MEMORY ? -ENOMEM : flush(connection);
 }
 
-/* ---- from beginning to end ----------------------------------------------------------------------------------------- */
+/* ---- from beginning to end ----------------------------------------------------------------------------- */
 
 static int serve(struct connection *connection)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connection.h: one client, served by one task: read, take all complete requests, execute them, write all replies.
+ * connection.h: one client, served by one task: read, take all complete requests, execute them, write all
+ * replies.
  *
  * struct server is what the connections share. It lives until the last of them has ended.
  */
@@ -42,7 +43,8 @@ struct connection {
     bool abandoned; /* without writing them */
 };
 
-/* Serves the stream in a task of its own, and closes it. Thread: task. Suspends: no. On an error the stream is still the caller's. */
+/* Serves the stream in a task of its own, and closes it. Thread: task. Suspends: no. On an error the stream
+ * is still the caller's. */
 int connection_start(struct mini_redis *server, struct tr_stream *stream);
 
 /* For commands: what was written to `out` so far goes to the outbox, which is opened if need be. */

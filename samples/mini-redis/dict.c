@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dict.c: see dict.h. The table doubles when it holds a node per slot and halves, or more, when an eighth is used. A
- * move is over long before the next one is due: it needs an operation per old slot, and to fill the new table
- * takes at least as many.
+ * dict.c: see dict.h. The table doubles when it holds a node per slot and halves, or more, when an eighth is
+ * used. A move is over long before the next one is due: it needs an operation per old slot, and to fill the
+ * new table takes at least as many.
  */
 #include "dict.h"
 

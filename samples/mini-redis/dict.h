@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dict.h: a hash table keyed by bytes. The nodes belong to the user and begin with struct dict_node; the key lies in
- * the same piece of memory, at an offset that is the same for all nodes of a dict.
+ * dict.h: a hash table keyed by bytes. The nodes belong to the user and begin with struct dict_node; the key
+ * lies in the same piece of memory, at an offset that is the same for all nodes of a dict.
  *
- * The one idea is that of Redis's own dict: while the table grows or shrinks there are two, and every operation moves a
- * little from the old one to the new one, so that no single operation takes long. The hash is keyed (siphash.h).
+ * The one idea is that of Redis's own dict: while the table grows or shrinks there are two, and every
+ * operation moves a little from the old one to the new one, so that no single operation takes long. The hash
+ * is keyed (siphash.h).
  */
 #ifndef MINI_REDIS_DICT_H
 #define MINI_REDIS_DICT_H
@@ -37,8 +38,9 @@ void dict_init(struct dict *dict, size_t key_offset, struct siphash_key key);
 void dict_deinit(struct dict *dict);
 
 /*
- * Where the node with this key hangs: *link is the node. Without such a node *link is NULL, and the link is where
- * dict_insert puts it. Valid until the next operation on the dict. NULL when out of memory (only for the first node).
+ * Where the node with this key hangs: *link is the node. Without such a node *link is NULL, and the link is
+ * where dict_insert puts it. Valid until the next operation on the dict. NULL when out of memory (only for
+ * the first node).
  */
 struct dict_node **dict_find(struct dict *dict, struct slice key, uint32_t *hash);
 
@@ -48,7 +50,7 @@ void dict_insert(struct dict *dict, struct dict_node **link, struct dict_node *n
 /* Unhooks *link; the node is the caller's. */
 void dict_remove(struct dict *dict, struct dict_node **link);
 
-/* For walking: the chains, old table first. Nodes may be removed through their links while walking one chain. */
+/* For walking: the chains, old table first. Within a chain, nodes may be removed through their links. */
 static inline size_t dict_chains(const struct dict *dict)
 {
     return dict->old.count + dict->now.count;

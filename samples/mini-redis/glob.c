@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * glob.c: matching in at most |pattern| x |text| steps: when a piece fails, only the last '*' is tried again one byte
- * further, because whatever an earlier star could still swallow, the later one can as well. So a hostile pattern costs
- * time in proportion to its length, not exponentially.
+ * glob.c: matching in at most |pattern| x |text| steps: when a piece fails, only the last '*' is tried again
+ * one byte further, because whatever an earlier star could still swallow, the later one can as well. So a
+ * hostile pattern costs time in proportion to its length, not exponentially.
  */
 #include "glob.h"
 
@@ -11,7 +11,8 @@ static unsigned char fold(char c, bool ignore_case)
     return (unsigned char)(ignore_case && c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
-/* The class whose '[' is pattern[at]: does `c` belong to it? *at moves to its last byte. A missing ']' ends it. */
+/* The class whose '[' is pattern[at]: does `c` belong to it? *at moves to its last byte. A missing ']' ends
+ * it. */
 static bool match_class(struct slice pattern, size_t *at, char text, bool ignore_case)
 {
     unsigned char c = fold(text, ignore_case);

@@ -47,7 +47,7 @@ void command_flushall(struct context *context, const struct slice *argv, uint32_
     REPLY(context->out, "+OK\r\n");
 }
 
-/* ---- KEYS -------------------------------------------------------------------------------------------------------- */
+/* ---- KEYS ---------------------------------------------------------------------------------------------- */
 
 struct search {
     struct slice pattern;
@@ -83,7 +83,7 @@ void command_keys(struct context *context, const struct slice *argv, uint32_t ar
     memcpy(out->data + begin, header, header_size);
 }
 
-/* ---- times to live ----------------------------------------------------------------------------------------------- */
+/* ---- times to live ------------------------------------------------------------------------------------- */
 
 struct expire_options {
     bool if_none, if_any, if_later, if_sooner;
@@ -144,8 +144,7 @@ static void expire(struct context *context, const struct slice *argv, uint32_t a
 {
     struct expire_options options = { 0 };
     int64_t when_ms;
-    if (!parse_expire_options(context->out, &options, argv, argc) ||
-        !read_time(context, argv[2], unit_ms, &when_ms))
+    if (!parse_expire_options(context->out, &options, argv, argc) || !read_time(context, argv[2], unit_ms, &when_ms))
         return;
     struct entry *entry = keyspace_find(context->keyspace, argv[1]);
     if (entry == NULL || !may_expire(&options, entry->expires_ms, when_ms)) {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keyspace.h: the keys of one shard, their string values and their times to live. Plain data, no task in sight: an actor
- * owns it (shard.h), and the unit tests call it directly.
+ * keyspace.h: the keys of one shard, their string values and their times to live. Plain data, no task in
+ * sight: an actor owns it (shard.h), and the unit tests call it directly.
  *
  * A key is one piece of memory:
  *
  *     | struct entry | key bytes | value bytes ... | spare |
  *
- * so that a GET touches a slot of the table and the entry, and a SET over a value of like size allocates nothing.
- * A key whose time has come is gone for every operation that looks it up; keyspace_expire sweeps up those that nobody
- * asks for.
+ * so that a GET touches a slot of the table and the entry, and a SET over a value of like size allocates
+ * nothing. A key whose time has come is gone for every operation that looks it up; keyspace_expire sweeps up
+ * those that nobody asks for.
  */
 #ifndef MINI_REDIS_KEYSPACE_H
 #define MINI_REDIS_KEYSPACE_H
@@ -27,9 +27,9 @@ struct entry {
 
 struct keyspace {
     struct dict keys;
-    int64_t now_ms;      /* set by the caller before each batch of operations */
-    size_t with_ttl;     /* keys that have one */
-    size_t sweep;        /* the next chain for keyspace_expire */
+    int64_t now_ms;  /* set by the caller before each batch of operations */
+    size_t with_ttl; /* keys that have one */
+    size_t sweep;    /* the next chain for keyspace_expire */
     uint64_t hits, misses, expired;
     size_t max_value_bytes;
 };
@@ -44,8 +44,9 @@ struct entry *keyspace_find(struct keyspace *keyspace, struct slice key);
 struct entry *keyspace_read(struct keyspace *keyspace, struct slice key);
 
 /*
- * Sets the key's value to one of `size` bytes that the caller writes: the whole value is returned as memory, its first
- * min(old size, size) bytes unchanged. A new key has no time to live; an old one keeps its own. NULL: no memory, nothing changed.
+ * Sets the key's value to one of `size` bytes that the caller writes: the whole value is returned as memory,
+ * its first min(old size, size) bytes unchanged. A new key has no time to live; an old one keeps its own.
+ * NULL: no memory, nothing changed.
  */
 char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **entry);
 
@@ -59,7 +60,8 @@ bool keyspace_remove(struct keyspace *keyspace, struct slice key);
 
 void keyspace_clear(struct keyspace *keyspace);
 
-/* Looks at up to `chains` chains of the table and removes the keys whose time has come; returns how many those were. */
+/* Looks at up to `chains` chains of the table and removes the keys whose time has come; returns how many
+ * those were. */
 size_t keyspace_expire(struct keyspace *keyspace, size_t chains);
 
 /* Calls visit for every live key. */

@@ -43,7 +43,7 @@ struct settings {
     int ready_fd;
 };
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------------------- */
 
 static bool parse_number(const char *text, unsigned long long most, unsigned long long *value)
 {
@@ -60,8 +60,8 @@ static bool parse_size(const char *text, size_t *value)
         const char *unit;
         unsigned long long bytes;
     } units[] = {
-        { "", 1 },           { "b", 1 },           { "k", 1000 },          { "kb", 1ULL << 10 },
-        { "m", 1000000 },    { "mb", 1ULL << 20 }, { "g", 1000000000ULL }, { "gb", 1ULL << 30 },
+        { "", 1 },        { "b", 1 },           { "k", 1000 },          { "kb", 1ULL << 10 },
+        { "m", 1000000 }, { "mb", 1ULL << 20 }, { "g", 1000000000ULL }, { "gb", 1ULL << 30 },
     };
     char *end;
     errno = 0;
@@ -195,7 +195,7 @@ static int parse_options(struct settings *settings, int argc, char **argv)
     return -1;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 static void say_ready(const struct settings *settings, uint16_t port)
 {

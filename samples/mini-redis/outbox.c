@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outbox.c: see outbox.h. There are two buffers. `filling` is the actor's; `writing` is the writer's from the reply to
- * its TAKE until its next TAKE. They change places at a TAKE, so bytes are copied once, into `filling`.
+ * outbox.c: see outbox.h. There are two buffers. `filling` is the actor's; `writing` is the writer's from the
+ * reply to its TAKE until its next TAKE. They change places at a TAKE, so bytes are copied once, into
+ * `filling`.
  */
 #include "outbox.h"
 
@@ -24,15 +25,15 @@ struct outbox {
     struct tr_stream *stream;
     struct mini_redis_output_limit limit;
     struct buffer filling, writing;
-    size_t unsent_bytes;           /* of `writing`, as far as the actor knows */
-    tr_time soft_since;            /* since when the soft limit has been exceeded; 0: it is not */
-    struct outbox_reply taker;     /* the writer waits for something to write */
-    struct outbox_reply drainer;   /* the connection waits for everything to be written */
+    size_t unsent_bytes;         /* of `writing`, as far as the actor knows */
+    tr_time soft_since;          /* since when the soft limit has been exceeded; 0: it is not */
+    struct outbox_reply taker;   /* the writer waits for something to write */
+    struct outbox_reply drainer; /* the connection waits for everything to be written */
     bool taker_waits, drainer_waits;
-    bool overrun;                  /* the client is being closed: nothing more for it */
+    bool overrun; /* the client is being closed: nothing more for it */
 };
 
-/* ---- payloads ------------------------------------------------------------------------------------------------------ */
+/* ---- payloads ------------------------------------------------------------------------------------------ */
 
 struct payload *payload_create(const char *data, size_t bytes)
 {
@@ -51,7 +52,7 @@ void payload_unref(struct payload *payload)
         free(payload);
 }
 
-/* ---- the actor ----------------------------------------------------------------------------------------------------- */
+/* ---- the actor ----------------------------------------------------------------------------------------- */
 
 static void close_client(struct outbox *outbox)
 {
@@ -152,9 +153,10 @@ static void drop_message(void *message)
         payload_unref(m->payload);
 }
 
-/* ---- the writer ---------------------------------------------------------------------------------------------------- */
+/* ---- the writer ---------------------------------------------------------------------------------------- */
 
-/* Writes all of it, telling the outbox once a second how much is still to go. Returns 0 or an error of tr_write. */
+/* Writes all of it, telling the outbox once a second how much is still to go. Returns 0 or an error of
+ * tr_write. */
 static int write_slowly(struct outbox *outbox, const char *data, size_t bytes)
 {
     for (;;) {
@@ -165,8 +167,7 @@ static int write_slowly(struct outbox *outbox, const char *data, size_t bytes)
         bytes -= written;
         if (rc != -ETIMEDOUT || bytes == 0)
             return rc == -ETIMEDOUT ? 0 : rc;
-        tr_send(outbox->address, TR_FOREVER,
-                &(struct outbox_message){ .kind = OUTBOX_STALLED, .unsent_bytes = bytes });
+        tr_send(outbox->address, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_STALLED, .unsent_bytes = bytes });
     }
 }
 
@@ -184,7 +185,7 @@ static int writer(void *argument)
     return 0;
 }
 
-/* ---- for others ---------------------------------------------------------------------------------------------------- */
+/* ---- for others ---------------------------------------------------------------------------------------- */
 
 int outbox_open(struct outbox **out, struct tr_stream *stream, struct mini_redis_output_limit limit)
 {

@@ -2,9 +2,10 @@
 /*
  * outbox.h: output to a client that does not wait to be asked (a subscriber) or does not read (a slow one).
  *
- * A plain connection writes its own replies. When it subscribes, or when a write stalls, it gets an outbox: an actor that
- * owns the bytes that are not sent yet, and a writer task that fetches them. Everything to this client goes through
- * the outbox from then on, so its order is that of the actor's mailbox. Limits are Redis's client-output-buffer-limit.
+ * A plain connection writes its own replies. When it subscribes, or when a write stalls, it gets an outbox:
+ * an actor that owns the bytes that are not sent yet, and a writer task that fetches them. Everything to this
+ * client goes through the outbox from then on, so its order is that of the actor's mailbox. Limits are
+ * Redis's client-output-buffer-limit.
  *
  *     connection --push--\
  *                          > outbox (actor: filling | writing) <--take-- writer task --> socket

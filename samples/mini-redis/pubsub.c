@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pubsub.c: see pubsub.h. A subscription is one node in its subscriber's dict, and is listed by its topic (a channel, or
- * a pattern), which is a node of the actor's dict:
+ * pubsub.c: see pubsub.h. A subscription is one node in its subscriber's dict, and is listed by its topic (a
+ * channel, or a pattern), which is a node of the actor's dict:
  *
  *     pubsub.channels --> topic "news" --> members[] --> subscription --> subscriber.outbox
  *                                                            ^
@@ -38,7 +38,7 @@ struct pubsub {
     struct dict channels, patterns; /* of topics */
 };
 
-/* ---- topics -------------------------------------------------------------------------------------------------------- */
+/* ---- topics -------------------------------------------------------------------------------------------- */
 
 static struct topic *find_or_create_topic(struct dict *topics, struct slice name)
 {
@@ -82,7 +82,7 @@ static bool add_member(struct topic *topic, struct subscription *subscription)
     return true;
 }
 
-/* ---- subscriptions ------------------------------------------------------------------------------------------------- */
+/* ---- subscriptions ------------------------------------------------------------------------------------- */
 
 static bool of_patterns(enum pubsub_change change)
 {
@@ -131,7 +131,7 @@ static size_t subscription_count(const struct subscriber *subscriber)
     return subscriber->channels.size + subscriber->patterns.size;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------------------------- */
 
 void pubsub_confirm(struct buffer *out, enum pubsub_change change, const struct slice *name, size_t subscriptions)
 {
@@ -220,7 +220,7 @@ static void leave(struct pubsub *pubsub, struct subscriber *subscriber)
     dict_deinit(&subscriber->patterns);
 }
 
-/* ---- PUBLISH ------------------------------------------------------------------------------------------------------- */
+/* ---- PUBLISH ------------------------------------------------------------------------------------------- */
 
 /* Sends one reply to every member; returns how many there are. */
 static int64_t deliver(const struct topic *topic, const struct slice *words, uint32_t count)
@@ -259,7 +259,7 @@ void command_publish(struct context *context, const struct slice *argv, uint32_t
     reply_integer(context->out, receivers);
 }
 
-/* ---- the actor ----------------------------------------------------------------------------------------------------- */
+/* ---- the actor ----------------------------------------------------------------------------------------- */
 
 static int on_message(void *state, void *message)
 {

@@ -2,8 +2,8 @@
 /*
  * pubsub.h: the actor that owns the subscriptions: who listens to which channel and which pattern.
  *
- * It sends to the outboxes of the subscribers, confirmations as well as messages, so that a subscriber sees them in the
- * order in which they became true.
+ * It sends to the outboxes of the subscribers, confirmations as well as messages, so that a subscriber sees
+ * them in the order in which they became true.
  */
 #ifndef MINI_REDIS_PUBSUB_H
 #define MINI_REDIS_PUBSUB_H
@@ -11,8 +11,8 @@
 #include "command.h"
 #include "outbox.h"
 
-/* A client that listens. Its memory is the connection's; the actor works on it only during the connection's own calls,
- * and forgets it at pubsub_leave. */
+/* A client that listens. Its memory is the connection's; the actor works on it only during the connection's
+ * own calls, and forgets it at pubsub_leave. */
 struct subscriber {
     struct outbox_address outbox;
     struct dict channels, patterns; /* of subscriptions, by name */
@@ -54,7 +54,8 @@ void pubsub_stop(struct pubsub *pubsub);
 /* The memory of the subscriber struct, before its first change. */
 void pubsub_init_subscriber(const struct pubsub *pubsub, struct subscriber *subscriber, struct outbox_address outbox);
 
-/* These suspend, deaf to cancellation. They return (where they return something) 0, or -ESRCH or -EPIPE when the actor has ended. */
+/* These suspend, deaf to cancellation. They return (where they return something) 0, or -ESRCH or -EPIPE when
+ * the actor has ended. */
 int pubsub_run(struct pubsub *pubsub, struct run *run);
 int pubsub_change(struct pubsub *pubsub, const struct pubsub_request *request, int *subscriptions);
 void pubsub_leave(struct pubsub *pubsub, struct subscriber *subscriber);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reply.c: see reply.h. Integers and lengths are formatted here, by hand: they are a good part of the work of a small
- * reply.
+ * reply.c: see reply.h. Integers and lengths are formatted here, by hand: they are a good part of the work of
+ * a small reply.
  */
 #include "reply.h"
 

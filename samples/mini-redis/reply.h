@@ -2,8 +2,8 @@
 /*
  * reply.h: a growing buffer of bytes, and the functions that write RESP2 replies into it.
  *
- * Running out of memory is remembered in `failed` instead of being returned by every function: what follows is dropped,
- * and the owner of the buffer looks once, before it sends.
+ * Running out of memory is remembered in `failed` instead of being returned by every function: what follows
+ * is dropped, and the owner of the buffer looks once, before it sends.
  */
 #ifndef MINI_REDIS_REPLY_H
 #define MINI_REDIS_REPLY_H
@@ -53,9 +53,9 @@ size_t format_integer(char *digits, int64_t value);
 /* A whole reply that is known as text: REPLY(out, "+OK\r\n"). */
 #define REPLY(out, text) buffer_append_slice((out), LITERAL(text))
 
-void reply_integer(struct buffer *out, int64_t value);     /* :1 */
-void reply_bulk(struct buffer *out, struct slice text);     /* $3 abc */
-void reply_array(struct buffer *out, size_t count);         /* *2, the elements follow */
+void reply_integer(struct buffer *out, int64_t value);  /* :1 */
+void reply_bulk(struct buffer *out, struct slice text); /* $3 abc */
+void reply_array(struct buffer *out, size_t count);     /* *2, the elements follow */
 
 /* "-<text>"; line breaks within the text become blanks. */
 void reply_error(struct buffer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

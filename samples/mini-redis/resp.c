@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resp.c: see resp.h. The limits and the words of the errors are those of Redis 7.0 (networking.c there): 64 KiB for a
- * line, 2^31-1 arguments, proto-max-bulk-len for one argument, 10 arguments and 16 KiB before AUTH. Memory grows with
- * what has really arrived, never with what a length claims.
+ * resp.c: see resp.h. The limits and the words of the errors are those of Redis 7.0 (networking.c there): 64
+ * KiB for a line, 2^31-1 arguments, proto-max-bulk-len for one argument, 10 arguments and 16 KiB before AUTH.
+ * Memory grows with what has really arrived, never with what a length claims.
  *
- * One difference: Redis searches the end of a line with strchr and so waits for ever on one that holds a NUL byte; here
- * NUL is a byte like any other.
+ * One difference: Redis searches the end of a line with strchr and so waits for ever on one that holds a NUL
+ * byte; here NUL is a byte like any other.
  */
 #include "resp.h"
 
@@ -37,7 +37,7 @@ void resp_deinit(struct resp_parser *parser)
     free(parser->requests);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------- */
 
 bool resp_parse_integer(struct slice text, int64_t *value)
 {
@@ -65,32 +65,39 @@ static enum step set_error(struct resp_parser *parser, const char *error)
 }
 
 /*
- * Reads the number of a line "<type><number>\r\n". *at is the number's first byte; on success it is moved behind the
- * line. As in Redis, the byte after the '\r' must be there but may be any.
+ * The usual line: a few digits and its end, all of it there. Returns what is behind it, NULL if it is not so
+ * usual. A zero may only stand alone. As in Redis, the byte after the '\r' must be there but may be any.
  */
+static inline const char *take_digits(const char *at, const char *end, int64_t *value)
+{
+    const char *digit = at;
+    int64_t sum = 0;
+    while (digit < end && (unsigned char)(*digit - '0') <= 9 && digit - at < 18)
+        sum = sum * 10 + (*digit++ - '0');
+    if (end - digit < 2 || *digit != '\r' || digit == at || (*at == '0' && digit - at > 1))
+        return NULL;
+    *value = sum;
+    return digit + 2;
+}
+
+/* Any line: *at is the first byte of its number, and is moved behind the line. */
 static enum step take_length(struct resp_parser *parser, const char **at, const char *end, int64_t *value,
                              const char *bad, const char *long_line)
 {
-    const char *digit = *at;
-    int64_t sum = 0;
-    while (digit < end && (unsigned char)(*digit - '0') <= 9 && digit - *at < 18)
-        sum = sum * 10 + (*digit++ - '0');
-    /* The usual case: a few digits and the end of the line. A zero may only stand alone. */
-    if (end - digit >= 2 && *digit == '\r' && digit > *at && (**at != '0' || digit - *at == 1)) {
-        *value = sum;
-        *at = digit + 2;
-        return TAKEN;
+    const char *behind = take_digits(*at, end, value);
+    if (behind == NULL) {
+        const char *line_end = memchr(*at, '\r', (size_t)(end - *at));
+        if (line_end == NULL || line_end + 1 == end)
+            return line_end == NULL && end - *at >= MAX_LINE_BYTES ? set_error(parser, long_line) : PARTIAL;
+        if (!resp_parse_integer((struct slice){ { *at }, (size_t)(line_end - *at) }, value))
+            return set_error(parser, bad);
+        behind = line_end + 2;
     }
-    const char *line_end = memchr(*at, '\r', (size_t)(end - *at));
-    if (line_end == NULL || line_end + 1 == end)
-        return line_end == NULL && end - *at >= MAX_LINE_BYTES ? set_error(parser, long_line) : PARTIAL;
-    if (!resp_parse_integer((struct slice){ { *at }, (size_t)(line_end - *at) }, value))
-        return set_error(parser, bad);
-    *at = line_end + 2;
+    *at = behind;
     return TAKEN;
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------------------- */
+/* ---- arguments ----------------------------------------------------------------------------------------- */
 
 /* Room for twice as many items; NULL when out of memory, with the old ones left as they were. */
 static void *grow(void *items, size_t *capacity, size_t item_bytes)
@@ -102,7 +109,7 @@ static void *grow(void *items, size_t *capacity, size_t item_bytes)
     return moved;
 }
 
-static bool add_argument(struct resp_parser *parser, size_t offset, size_t size)
+static inline bool add_argument(struct resp_parser *parser, size_t offset, size_t size)
 {
     if (parser->argument_count == parser->argument_capacity) {
         void *moved = grow(parser->arguments, &parser->argument_capacity, sizeof *parser->arguments);
@@ -133,15 +140,14 @@ static bool finish_request(struct resp_parser *parser, const char *data)
     return true;
 }
 
-/* ---- arrays of bulk strings ------------------------------------------------------------------------------------ */
+/* ---- arrays of bulk strings ---------------------------------------------------------------------------- */
 
 /* "*<count>\r\n". A count of zero or less is no request, only a line to skip. */
 static enum step take_array_line(struct resp_parser *parser, const char *data, const char *end)
 {
     const char *at = data + 1;
     int64_t count;
-    enum step step =
-        take_length(parser, &at, end, &count, "invalid multibulk length", "too big mbulk count string");
+    enum step step = take_length(parser, &at, end, &count, "invalid multibulk length", "too big mbulk count string");
     if (step != TAKEN)
         return step;
     if (count > INT_MAX)
@@ -179,10 +185,40 @@ static enum step take_bulk_line(struct resp_parser *parser, const char *data, co
     return TAKEN;
 }
 
+/*
+ * The arguments whose lengths are usual and which are there as a whole: the work of nearly every request. The
+ * state is kept in variables meanwhile, since memory that `arguments` is written to could be the parser's
+ * own, for all the compiler knows.
+ */
+static bool take_plain_bulks(struct resp_parser *parser, const char *data, const char *end)
+{
+    int64_t most = (int64_t)parser->max_bulk_bytes;
+    if (!parser->trusted && most > MAX_BULK_UNTRUSTED)
+        most = MAX_BULK_UNTRUSTED;
+    int64_t missing = parser->missing, size;
+    const char *at = data + parser->at;
+    while (missing > 0 && end - at >= 6 && *at == '$') {
+        const char *bulk = take_digits(at + 1, end, &size);
+        if (bulk == NULL || size > most || end - bulk < size + 2)
+            break;
+        if (!add_argument(parser, (size_t)(bulk - data), (size_t)size))
+            return false;
+        at = bulk + size + 2;
+        missing--;
+    }
+    parser->missing = missing;
+    parser->at = (size_t)(at - data);
+    return true;
+}
+
 /* The arguments of an array, as far as they have arrived; TAKEN when none is missing. */
 static enum step take_bulks(struct resp_parser *parser, const char *data, const char *end)
 {
-    while (parser->missing > 0) {
+    for (;;) {
+        if (parser->bulk < 0 && !take_plain_bulks(parser, data, end))
+            return NO_MEMORY;
+        if (parser->missing == 0)
+            return TAKEN;
         if (parser->bulk < 0) {
             enum step step = take_bulk_line(parser, data, end);
             if (step != TAKEN)
@@ -197,10 +233,9 @@ static enum step take_bulks(struct resp_parser *parser, const char *data, const 
         parser->bulk = -1;
         parser->missing--;
     }
-    return TAKEN;
 }
 
-/* ---- inline commands ------------------------------------------------------------------------------------------- */
+/* ---- inline commands ----------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -240,7 +275,7 @@ static char take_escape(char **from, const char *end)
     }
 }
 
-/* A quoted part that begins at *from is written to *to. False: no closing quote, or something sticks to it. */
+/* A quoted part that begins at *from is written to *to. False: it does not close, or something sticks to it. */
 static bool take_quoted(char **from, char **to, const char *end)
 {
     char quote = *(*from)++;
@@ -294,7 +329,7 @@ static enum step take_inline(struct resp_parser *parser, char *data, char *end)
     return split_words(parser, data, line_end);
 }
 
-/* ---- batches --------------------------------------------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------------------------------------- */
 
 /* One request, or a line that is none. */
 static enum step take_request(struct resp_parser *parser, char *data, char *end)

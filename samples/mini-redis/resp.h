@@ -2,10 +2,10 @@
 /*
  * resp.h: the parser of what clients send: RESP2 arrays of bulk strings, and inline commands.
  *
- * The one idea: nothing is copied. The arguments of a request are slices of the read buffer. A call of resp_parse takes
- * every complete request that is there, so that all of them are executed, and answered, together. A request that is not
- * complete yet is remembered by offsets from its first byte: the buffer may move or grow between two calls, and no byte
- * is looked at twice.
+ * The one idea: nothing is copied. The arguments of a request are slices of the read buffer. A call of
+ * resp_parse takes every complete request that is there, so that all of them are executed, and answered,
+ * together. A request that is not complete yet is remembered by offsets from its first byte: the buffer may
+ * move or grow between two calls, and no byte is looked at twice.
  *
  *       used (complete requests)        unfinished
  *     |--------|-----------|------|------------------|          free
@@ -38,7 +38,7 @@ struct resp_request {
 enum resp_status {
     RESP_NEED_MORE, /* all that was complete has been taken */
     RESP_FULL,      /* as many requests as one batch may have: execute them, then call again */
-    RESP_BROKEN,    /* after the requests taken, the stream is not RESP: `error` says how. The connection must end */
+    RESP_BROKEN,    /* behind the requests taken it is no RESP: `error` says how. The connection must end */
     RESP_NO_MEMORY, /* likewise */
 };
 
@@ -63,8 +63,8 @@ void resp_init(struct resp_parser *parser, size_t max_bulk_bytes, bool trusted);
 void resp_deinit(struct resp_parser *parser);
 
 /*
- * Parses data[0..size), whose first byte is that of the unfinished request, or of the next one. Appends the complete
- * requests; *used counts their bytes. Inline requests with quotes are unescaped in place.
+ * Parses data[0..size), whose first byte is that of the unfinished request, or of the next one. Appends the
+ * complete requests; *used counts their bytes. Inline requests with quotes are unescaped in place.
  */
 enum resp_status resp_parse(struct resp_parser *parser, char *data, size_t size, size_t *used);
 

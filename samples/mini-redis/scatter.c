@@ -2,10 +2,11 @@
 /*
  * scatter.c: a run of requests over several shards.
  *
- * Requests with one key are dealt out: each shard gets those that are its own, in order, in one message, and notes where
- * each reply ends; then the replies are put together in the order of the requests. A request with keys in several shards
- * is taken alone: each shard gets the same command with its own keys, and the replies are merged by what they
- * look like: numbers are added, lists joined, values put back in the order of the keys.
+ * Requests with one key are dealt out: each shard gets those that are its own, in order, in one message, and
+ * notes where each reply ends; then the replies are put together in the order of the requests. A request with
+ * keys in several shards is taken alone: each shard gets the same command with its own keys, and the replies
+ * are merged by what they look like: numbers are added, lists joined, values put back in the order of the
+ * keys.
  */
 #include "shard.h"
 
@@ -19,7 +20,7 @@ static unsigned shard_of(const struct shards *shards, struct slice key)
     return (unsigned)(siphash(&shards->seed, key.data, key.size) % shards->count);
 }
 
-/* ---- requests with one key ----------------------------------------------------------------------------------------- */
+/* ---- requests with one key ----------------------------------------------------------------------------- */
 
 /* The part of a deal that belongs to one shard. */
 struct hand {
@@ -47,7 +48,8 @@ static int play_hand(struct shard *shard, const struct run *run, struct hand *ha
     size_t before = SIZE_MAX;
     int rc = 0;
     while (rc == 0 && part.next < part.end && part.next != before) {
-        /* The shard stops when the buffer is full; here everything is wanted, so it gets a fresh one each time. */
+        /* The shard stops when the buffer is full; here everything is wanted, so it gets a fresh one each
+         * time. */
         struct buffer whole = hand->out;
         size_t first = before = part.next;
         hand->out = (struct buffer){ 0 };
@@ -91,7 +93,7 @@ static int deal(struct shards *shards, struct run *run, size_t end)
     return rc;
 }
 
-/* ---- one request with keys in several shards ----------------------------------------------------------------------- */
+/* ---- one request with keys in several shards ----------------------------------------------------------- */
 
 /* What a shard answered, and how much of it has been merged. */
 struct part {

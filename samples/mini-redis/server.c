@@ -13,7 +13,7 @@ enum {
 
 static const int64_t ACCEPT_PAUSE = 50 * TR_MILLISECOND;
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------------------- */
 
 /* As many clients as are wanted and the limit of open files allows; the soft limit is raised if need be. */
 static unsigned clients_that_fit(unsigned wanted)
@@ -64,9 +64,10 @@ static int copy_options(struct mini_redis_options *to, const struct mini_redis_o
     return 0;
 }
 
-/* ---- accepting ----------------------------------------------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------------------------------------- */
 
-/* Without a free descriptor the connection stays in the kernel's queue: wait for one, and say so now and then. */
+/* Without a free descriptor the connection stays in the kernel's queue: wait for one, and say so now and
+ * then. */
 static int wait_for_files(tr_time *said_at)
 {
     if (*said_at == 0 || tr_clock() - *said_at > 10 * TR_SECOND) {
@@ -94,7 +95,7 @@ static int accept_task(void *argument)
     return 0; /* -ECANCELED: the server stops */
 }
 
-/* ---- starting and stopping ----------------------------------------------------------------------------------------- */
+/* ---- starting and stopping ----------------------------------------------------------------------------- */
 
 static void end_actors(struct mini_redis *server)
 {
@@ -153,7 +154,7 @@ uint16_t mini_redis_port(const struct mini_redis *server)
     return server->options.port;
 }
 
-/* Until the last connection task has left. Each was woken by clients_abort, or is cancelled by the runtime. */
+/* Until the last connection task has left. Each was woken by clients_abort, or cancelled by the runtime. */
 static int wait_for_connections(struct mini_redis *server, tr_time deadline)
 {
     while (atomic_load_explicit(&server->live, memory_order_acquire) > 0) {

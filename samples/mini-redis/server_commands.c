@@ -29,7 +29,7 @@ void command_select(struct context *context, const struct slice *argv, uint32_t 
         REPLY(context->out, "+OK\r\n");
 }
 
-/* ---- COMMAND ------------------------------------------------------------------------------------------------------- */
+/* ---- COMMAND ------------------------------------------------------------------------------------------- */
 
 static struct slice text(const char *string)
 {
@@ -50,7 +50,8 @@ static void reply_words(struct buffer *out, const char *list)
     }
 }
 
-/* The ten elements of Redis 7; those about access control, tips, key specifications and subcommands are empty. */
+/* The ten elements of Redis 7; those about access control, tips, key specifications and subcommands are
+ * empty. */
 static void reply_command(struct buffer *out, const struct command *command)
 {
     reply_array(out, 10);
@@ -107,7 +108,7 @@ void command_command(struct context *context, const struct slice *argv, uint32_t
         reply_unknown_subcommand(out, argv[1], "COMMAND");
 }
 
-/* ---- CONFIG -------------------------------------------------------------------------------------------------------- */
+/* ---- CONFIG -------------------------------------------------------------------------------------------- */
 
 enum { SETTINGS = 16, SETTING_BYTES = 160 };
 
@@ -123,7 +124,8 @@ static void format_limits(char *value, const struct mini_redis_options *options)
              n->soft_bytes, n->soft_seconds, p->hard_bytes, p->soft_bytes, p->soft_seconds);
 }
 
-/* What is set, under Redis's names; settings that clients ask for and that cannot be changed here have Redis's "off". */
+/* What is set, under Redis's names; settings that clients ask for and that cannot be changed here have
+ * Redis's "off". */
 static size_t list_settings(const struct mini_redis *server, struct setting settings[SETTINGS])
 {
     const struct mini_redis_options *options = &server->options;
@@ -181,7 +183,7 @@ void command_config(struct context *context, const struct slice *argv, uint32_t 
     }
 }
 
-/* ---- INFO ---------------------------------------------------------------------------------------------------------- */
+/* ---- INFO ---------------------------------------------------------------------------------------------- */
 
 static void info_server(struct mini_redis *server, struct buffer *out)
 {
@@ -193,15 +195,16 @@ static void info_server(struct mini_redis *server, struct buffer *out)
                   "troupe_version:%s\r\nos:%s %s %s\r\narch_bits:%zu\r\nmultiplexing_api:%s\r\nworkers:%u\r\n"
                   "shards:%u\r\nprocess_id:%d\r\ntcp_port:%u\r\nuptime_in_seconds:%lld\r\nuptime_in_days:%lld\r\n",
                   tr_version(), name.sysname, name.release, name.machine, sizeof(void *) * 8,
-                  tr_backend_kind() == TR_BACKEND_EPOLL ? "epoll" : "io_uring", tr_worker_count(),
-                  server->shards.count, (int)getpid(), mini_redis_port(server), uptime, uptime / 86400);
+                  tr_backend_kind() == TR_BACKEND_EPOLL ? "epoll" : "io_uring", tr_worker_count(), server->shards.count,
+                  (int)getpid(), mini_redis_port(server), uptime, uptime / 86400);
 }
 
 static void info_clients(struct mini_redis *server, struct buffer *out)
 {
     struct clients_statistics clients = { 0 };
     clients_read_statistics(server->clients, &clients);
-    buffer_format(out, "# Clients\r\nconnected_clients:%u\r\nmaxclients:%u\r\nblocked_clients:0\r\npubsub_clients:%u\r\n",
+    buffer_format(out,
+                  "# Clients\r\nconnected_clients:%u\r\nmaxclients:%u\r\nblocked_clients:0\r\npubsub_clients:%u\r\n",
                   clients.connected, server->options.max_clients, clients.subscribed);
 }
 
@@ -221,7 +224,8 @@ static void info_memory(struct mini_redis *server, struct buffer *out)
 {
     (void)server;
     size_t used = mallinfo2().uordblks;
-    buffer_format(out, "# Memory\r\nused_memory:%zu\r\nused_memory_human:%.2fM\r\nused_memory_rss:%ld\r\nmaxmemory:0\r\n",
+    buffer_format(out,
+                  "# Memory\r\nused_memory:%zu\r\nused_memory_human:%.2fM\r\nused_memory_rss:%ld\r\nmaxmemory:0\r\n",
                   used, (double)used / (1 << 20), resident_bytes());
 }
 
@@ -238,8 +242,8 @@ static void info_stats(struct mini_redis *server, struct buffer *out)
                   "rejected_connections:%llu\r\nexpired_keys:%llu\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n"
                   "pubsub_channels:%zu\r\npubsub_patterns:%zu\r\n",
                   (unsigned long long)clients.received, (unsigned long long)clients.commands,
-                  (unsigned long long)clients.rejected, (unsigned long long)keys.expired,
-                  (unsigned long long)keys.hits, (unsigned long long)keys.misses, pubsub.channels, pubsub.patterns);
+                  (unsigned long long)clients.rejected, (unsigned long long)keys.expired, (unsigned long long)keys.hits,
+                  (unsigned long long)keys.misses, pubsub.channels, pubsub.patterns);
 }
 
 static void info_replication(struct mini_redis *server, struct buffer *out)
@@ -271,8 +275,8 @@ static const struct section {
     const char *name;
     void (*write)(struct mini_redis *server, struct buffer *out);
 } sections[] = {
-    { "server", info_server }, { "clients", info_clients },         { "memory", info_memory },
-    { "stats", info_stats },   { "replication", info_replication }, { "cpu", info_cpu },
+    { "server", info_server },     { "clients", info_clients },         { "memory", info_memory },
+    { "stats", info_stats },       { "replication", info_replication }, { "cpu", info_cpu },
     { "keyspace", info_keyspace },
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shard.c: see shard.h. The sweeper is a task that sleeps, and now and then asks the shard to remove what has expired. */
+/* shard.c: see shard.h. The sweeper is a task that sleeps, and now and then asks the shard to remove what has
+ * expired. */
 #include "shard.h"
 
 #include <errno.h>
@@ -44,7 +45,8 @@ static int on_message(void *state, void *message)
     return 0;
 }
 
-/* One after the other as long as many keys were found to have expired, but never without letting requests in between. */
+/* One after the other as long as many keys were found to have expired, but never without letting requests in
+ * between. */
 static int sweep(void *argument)
 {
     struct shard *shard = argument;

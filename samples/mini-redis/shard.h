@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shard.h: the actors that own the keys. Each has a keyspace; a key belongs to the shard that its hash names. With one
- * shard, a run of requests is handed to it as it is. With several, shards_run takes the run apart, and puts the replies
- * together again in order; a command on keys of several shards is then atomic within each shard only.
+ * shard.h: the actors that own the keys. Each has a keyspace; a key belongs to the shard that its hash names.
+ * With one shard, a run of requests is handed to it as it is. With several, shards_run takes the run apart,
+ * and puts the replies together again in order; a command on keys of several shards is then atomic within
+ * each shard only.
  */
 #ifndef MINI_REDIS_SHARD_H
 #define MINI_REDIS_SHARD_H
@@ -46,7 +47,8 @@ void shards_stop(struct shards *shards);
 
 /*
  * Executes requests of the run, and moves run->next: all of them, or as many as are worth one write.
- * Suspends: yes, deaf to cancellation, since the shard uses the caller's memory. Returns 0, -ESRCH or -EPIPE (no shard any more).
+ * Suspends: yes, deaf to cancellation, since the shard uses the caller's memory. Returns 0, -ESRCH or -EPIPE
+ * (no shard any more).
  */
 int shards_run(struct shards *shards, struct run *run);
 

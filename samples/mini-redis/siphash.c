@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* siphash.c: see siphash.h. Reads words in the machine's byte order, which is little-endian wherever this runs. */
+/* siphash.c: see siphash.h. Reads words in the machine's byte order, which is little-endian wherever this
+ * runs. */
 #include "siphash.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * siphash.h: SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012; one compression and three
- * finalization rounds instead of the paper's two and four). With a secret key, clients cannot choose keys that collide.
+ * siphash.h: SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012; one compression and
+ * three finalization rounds instead of the paper's two and four). With a secret key, clients cannot choose
+ * keys that collide.
  */
 #ifndef MINI_REDIS_SIPHASH_H
 #define MINI_REDIS_SIPHASH_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* strings.c: the commands on values: GET, SET and their kin. Each is a function of its arguments and the keyspace. */
+/* strings.c: the commands on values: GET, SET and their kin. Each is a function of its arguments and the
+ * keyspace. */
 #include "command.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ void command_strlen(struct context *context, const struct slice *argv, uint32_t 
     reply_integer(context->out, entry ? entry->value_size : 0);
 }
 
-/* ---- SET --------------------------------------------------------------------------------------------------------- */
+/* ---- SET ----------------------------------------------------------------------------------------------- */
 
 struct set_options {
     bool if_missing, if_present, get, keep_ttl;
@@ -179,7 +180,7 @@ void command_append(struct context *context, const struct slice *argv, uint32_t 
     reply_integer(context->out, (int64_t)after);
 }
 
-/* ---- INCR -------------------------------------------------------------------------------------------------------- */
+/* ---- INCR ---------------------------------------------------------------------------------------------- */
 
 static void add(struct context *context, struct slice key, int64_t amount)
 {
@@ -196,8 +197,9 @@ static void add(struct context *context, struct slice key, int64_t amount)
     char digits[20];
     size_t size = format_integer(digits, value);
     /* The usual INCR finds room for its result in the old one's place. */
-    char *bytes = entry != NULL && size <= entry->value_capacity ? entry->bytes + key.size
-                                                                  : keyspace_resize(context->keyspace, key, size, &entry);
+    char *bytes = entry != NULL && size <= entry->value_capacity
+                      ? entry->bytes + key.size
+                      : keyspace_resize(context->keyspace, key, size, &entry);
     if (bytes == NULL) {
         reply_no_memory(context->out);
         return;

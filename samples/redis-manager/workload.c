@@ -31,12 +31,19 @@ struct client {
     uint64_t random;
     uint64_t quota;
     struct key *keys;
-    uint64_t *value;                     /* what was or should be read or written, in words */
-    _Atomic uint64_t done, troubles;     /* written by the client, read by whoever looks on */
-    struct histogram latency;
-    uint64_t retries, trouble_kinds[TROUBLE_KINDS];
+    uint64_t *value; /* what was or should be read or written, in words */
     struct tr_task task;
     bool running;
+};
+
+/*
+ * What the clients count: one for each worker, because a client that counts does not suspend, so that no other of its
+ * worker counts meanwhile. Shared by many clients it stays in the cache, where one for each client would not.
+ */
+struct score {
+    _Alignas(64) _Atomic uint64_t done, troubles; /* read by whoever looks on */
+    uint64_t retries, trouble_kinds[TROUBLE_KINDS];
+    struct histogram latency;
 };
 
 struct workload {
@@ -46,8 +53,15 @@ struct workload {
     uint64_t reads_below; /* a random number below it means GET */
     tr_time start, end;
     uint64_t start_ticks;
+    unsigned workers;
+    struct score *scores;
     struct client clients[];
 };
+
+static struct score *score_here(const struct workload *load)
+{
+    return &load->scores[tr_worker_index()];
+}
 
 /* Counts in a counter that only we write. */
 static inline void add_one(_Atomic uint64_t *counter)
@@ -97,8 +111,9 @@ static int get(struct client *client, struct key *key, tr_time deadline)
     struct redis_reply reply;
     int rc = redis_get(client->load->redis, (struct redis_bytes){ key->name, key->name_length }, &reply, deadline);
     if (rc == 0 && !is_right(client, key, &reply.value)) {
-        client->trouble_kinds[TROUBLE_WRONG]++;
-        add_one(&client->troubles);
+        struct score *score = score_here(client->load);
+        score->trouble_kinds[TROUBLE_WRONG]++;
+        add_one(&score->troubles);
         fprintf(stderr, "wrong value of %s: type %d, %u bytes; versions %u to %u could be\n", key->name,
                 (int)reply.value.type, reply.value.length, key->oldest, key->newest);
     }
@@ -137,32 +152,31 @@ static enum trouble classify(int rc)
 }
 
 /* Counts a request that failed. True if the same is to be tried again: it is certain that it was not carried out. */
-static bool note_trouble(struct client *client, int rc)
+static bool note_trouble(struct workload *load, int rc)
 {
-    struct workload *load = client->load;
-    client->trouble_kinds[classify(rc)]++;
-    add_one(&client->troubles);
+    struct score *score = score_here(load);
+    score->trouble_kinds[classify(rc)]++;
+    add_one(&score->troubles);
     if (!load->plan.tolerate_errors && !atomic_exchange(&load->stop, true))
         fprintf(stderr, "a request failed: %s\n", redis_failure_text(rc));
     bool again = rc == REDIS_NOT_SENT && !atomic_load_explicit(&load->stop, memory_order_relaxed);
-    client->retries += again;
+    score->retries += again;
     return again;
 }
 
-/* One request, tried again as long as it is not sent. */
-static void make_request(struct client *client, tr_time deadline)
+/* One request, tried again as long as it is not sent. True if it was answered. */
+static bool make_request(struct client *client, tr_time deadline)
 {
     struct workload *load = client->load;
     uint64_t random = next_random(&client->random);
     struct key *key = &client->keys[(random >> 32) * load->plan.keys >> 32];
     bool read = (uint32_t)random < load->reads_below;
     int rc = read ? get(client, key, deadline) : set(client, key, deadline);
-    while (rc != 0 && note_trouble(client, rc)) {
+    while (rc != 0 && note_trouble(load, rc)) {
         deadline = tr_after(load->plan.deadline_ns);
         rc = read ? get(client, key, deadline) : set(client, key, deadline);
     }
-    if (rc == 0)
-        add_one(&client->done);
+    return rc == 0;
 }
 
 static void delete_keys(struct client *client)
@@ -187,10 +201,13 @@ static int client_body(void *argument)
         tr_time deadline = tr_after(load->plan.deadline_ns);
         if (deadline - load->plan.deadline_ns >= load->end || atomic_load_explicit(&load->stop, memory_order_relaxed))
             break;
-        make_request(client, deadline);
+        bool answered = make_request(client, deadline);
+        struct score *score = score_here(load);
         uint64_t now = ticks_now();
-        histogram_add(&client->latency, now > last ? now - last : 0); /* counters of two processors can differ a little */
+        histogram_add(&score->latency, now > last ? now - last : 0); /* two processors' counters can differ a little */
         last = now;
+        if (answered)
+            add_one(&score->done);
     }
     delete_keys(client);
     return 0;
@@ -218,13 +235,26 @@ static int prepare(struct client *client, struct workload *load, unsigned index,
     return 0;
 }
 
+static void *allocate_zeroed(size_t alignment, size_t bytes)
+{
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
 int workload_start(struct workload **out, struct redis *redis, const struct plan *plan)
 {
-    size_t bytes = sizeof(struct workload) + plan->clients * sizeof(struct client);
-    struct workload *load = aligned_alloc(_Alignof(struct client), (bytes + 63) / 64 * 64);
-    if (!load)
+    unsigned workers = tr_worker_count();
+    struct workload *load = allocate_zeroed(_Alignof(struct workload),
+                                            sizeof *load + plan->clients * sizeof(struct client));
+    struct score *scores = allocate_zeroed(_Alignof(struct score), workers * sizeof(struct score));
+    if (!load || !scores) {
+        free(load);
+        free(scores);
         return -ENOMEM;
-    memset(load, 0, bytes);
+    }
+    load->workers = workers;
+    load->scores = scores;
     load->redis = redis;
     load->plan = *plan;
     load->reads_below = (uint64_t)(plan->read_ratio * 4294967296.0);
@@ -270,19 +300,19 @@ int workload_join(struct workload *load)
 void workload_glance(const struct workload *load, uint64_t *done, uint64_t *troubles)
 {
     *done = *troubles = 0;
-    for (unsigned i = 0; i < load->plan.clients; i++) {
-        *done += atomic_load_explicit(&load->clients[i].done, memory_order_relaxed);
-        *troubles += atomic_load_explicit(&load->clients[i].troubles, memory_order_relaxed);
+    for (unsigned i = 0; i < load->workers; i++) {
+        *done += atomic_load_explicit(&load->scores[i].done, memory_order_relaxed);
+        *troubles += atomic_load_explicit(&load->scores[i].troubles, memory_order_relaxed);
     }
 }
 
-static void add_client(struct tally *tally, const struct client *client)
+static void add_score(struct tally *tally, const struct score *score)
 {
-    tally->done += atomic_load_explicit(&client->done, memory_order_relaxed);
-    tally->retries += client->retries;
+    tally->done += atomic_load_explicit(&score->done, memory_order_relaxed);
+    tally->retries += score->retries;
     for (unsigned kind = 0; kind < TROUBLE_KINDS; kind++)
-        tally->troubles[kind] += client->trouble_kinds[kind];
-    histogram_merge(&tally->latency, &client->latency);
+        tally->troubles[kind] += score->trouble_kinds[kind];
+    histogram_merge(&tally->latency, &score->latency);
 }
 
 void workload_finish(struct workload *load, struct tally *out)
@@ -290,12 +320,12 @@ void workload_finish(struct workload *load, struct tally *out)
     uint64_t ticks = ticks_now() - load->start_ticks;
     if (out)
         out->tick_ns = ticks > 0 ? (double)(tr_clock() - load->start) / (double)ticks : 0;
+    for (unsigned i = 0; out && i < load->workers; i++)
+        add_score(out, &load->scores[i]);
     for (unsigned i = 0; i < load->plan.clients; i++) {
-        struct client *client = &load->clients[i];
-        if (out)
-            add_client(out, client);
-        free(client->keys);
-        free(client->value);
+        free(load->clients[i].keys);
+        free(load->clients[i].value);
     }
+    free(load->scores);
     free(load);
 }

@@ -2,10 +2,10 @@
 /*
  * fuzz_request.c: libFuzzer target for all that clients send to mini-redis (samples/mini-redis/resp.c).
  *
- * The one idea: however the bytes are cut into pieces, and wherever the buffer moves in between, the parser must find
- * the same requests and the same error. The first byte chooses what is tried, the second how the rest is cut. Each
- * piece lies in memory of its own that ends where the bytes end, so that a read beyond them is seen.
- * The source is included, not linked, so that its allocations can be made to fail.
+ * The one idea: however the bytes are cut into pieces, and wherever the buffer moves in between, the parser
+ * must find the same requests and the same error. The first byte chooses what is tried, the second how the
+ * rest is cut. Each piece lies in memory of its own that ends where the bytes end, so that a read beyond them
+ * is seen. The source is included, not linked, so that its allocations can be made to fail.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,7 +69,7 @@ static void note_requests(struct findings *findings, const struct resp_parser *p
     findings->requests += parser->request_count;
 }
 
-/* Takes what is complete in the `held` bytes, until the parser wants more; returns how many bytes that was. */
+/* Takes what is complete in the `held` bytes, until the parser wants more; returns how many those were. */
 static size_t take(struct resp_parser *parser, char *bytes, size_t held, struct findings *findings)
 {
     size_t begin = 0;
@@ -143,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (flags & SHORT_MEMORY) {
         allocations_left = cut % 8;
-        parse_pieces(flags, data, size, size + 1, &whole);
+        parse_pieces(flags, data, size, cut & 128 ? 7 : size + 1, &whole);
         allocations_left = SIZE_MAX;
         free(whole.text);
         return 0;

@@ -2,10 +2,12 @@
 /*
  * engine.h: what the parts of the explorer share. One execution at a time, all of it in one struct.
  *
- *   explore.c   model threads as coroutines, the depth-first search over choices, the table of states seen
+ *   explore.c   model threads as coroutines, and the depth-first search over choices
+ *   states.c    the table of states seen
  *   memory.c    store histories, happens-before, what an operation may read, where a store may go
  *   order.c     the order S of the sequentially consistent operations, as constraints that must stay acyclic
- *   shadow.c    plain memory: races, use after free, and the library calls that the protocols make
+ *   shadow.c    plain memory: races, use after free
+ *   library.c   the library calls that the protocols make
  *   report.c    failures and the printed interleaving
  *   explorer.c  the command line and the mutants
  */
@@ -47,7 +49,7 @@ struct store {
     struct clock message;          /* what an acquire of it learns */
     uint64_t key;
     uint16_t thread, epoch;
-    uint16_t from;                 /* index of the store that this read-modify-write read; itself otherwise */
+    uint16_t from; /* index of the store that this read-modify-write read; itself otherwise */
     bool rmw;
 };
 
@@ -61,11 +63,11 @@ struct access {
 struct location {
     const volatile void *address;
     unsigned bytes;
-    uint16_t *order;      /* the modification order: indices of stores */
+    uint16_t *order; /* the modification order: indices of stores */
     struct access *accesses;
     uint32_t stores, store_room, access_count, access_room;
-    bool uniform;         /* all its bytes have the same history of plain accesses */
-    bool plain_write;     /* memory holds the plain write of this thread and epoch, not yet in the history */
+    bool uniform;     /* all its bytes have the same history of plain accesses */
+    bool plain_write; /* memory holds the plain write of this thread and epoch, not yet in the history */
     uint16_t plain_thread, plain_epoch;
 };
 
@@ -87,9 +89,9 @@ struct thread {
     const void *argument;
     struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
     uint16_t read_count, last_read_count, repeats, pauses;
-    uint64_t turn, last_turn;               /* hash of what the turn did, by values */
-    bool impure;                            /* has done more than read since the last turn */
-    bool fresh;                             /* was just chosen: its next step needs no choice */
+    uint64_t turn, last_turn; /* hash of what the turn did, by values */
+    bool impure;              /* has done more than read since the last turn */
+    bool fresh;               /* was just chosen: its next step needs no choice */
     bool has_base;
     jmp_buf base, here;
 };
@@ -107,7 +109,7 @@ struct options {
 
 /* What one search found. */
 struct outcome {
-    uint64_t executions, pruned, steps, failures, states;
+    uint64_t executions, distinct, pruned, steps, failures;
     unsigned threads, most_operations, bound, preemptions;
     double seconds;
     bool exhausted;
@@ -179,6 +181,13 @@ void tri_explore_spin(void);
 _Noreturn void tri_explore_leave(int why);
 enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 
+/* states.c */
+void tri_states_forget(void);
+/* True if the state was searched before with at least as much left of both bounds; remembers it otherwise. */
+bool tri_states_seen(uint64_t state, unsigned left, unsigned stale);
+/* True if no complete execution before had this graph. */
+bool tri_states_is_new_end(uint64_t state);
+
 /* memory.c */
 void tri_memory_reset(void);
 /* membarrier(2): every thread passes a full fence between two of the caller's. */
@@ -191,9 +200,9 @@ void tri_memory_check_plain(unsigned location, bool writes, const void *pc, cons
 void tri_order_reset(void);
 bool tri_order_any(void);
 /* The new access of the current thread at `rank` of the location: may it be there? `sc`: it is itself in S. */
-bool tri_order_allows(const struct location *location, unsigned rank, bool writes, bool sc,
-                      const struct clock *before);
-void tri_order_add(struct location *location, struct access *access, unsigned rank, bool sc, const struct clock *before);
+bool tri_order_allows(const struct location *location, unsigned rank, bool writes, bool sc, const struct clock *before);
+void tri_order_add(struct location *location, struct access *access, unsigned rank, bool sc,
+                   const struct clock *before);
 /* A fence of S by the current thread; returns its number. */
 unsigned tri_order_fence(const struct clock *before);
 void tri_order_put(unsigned early, unsigned late);
@@ -207,11 +216,19 @@ void *tri_shadow_stack(unsigned thread);
 /* The location at an address, made on first use; checks races with plain accesses. */
 unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool writes);
 
+/* A plain access by code at `pc`: a race fails the execution. Memory that is not the model's does not count. */
+void tri_shadow_access(const volatile void *address, size_t bytes, bool writes, const void *pc);
+/* Memory of the arena, each byte `fill`, which is never used twice in an execution; give: later accesses fail. */
+void *tri_shadow_take(size_t bytes, size_t alignment, int fill);
+void tri_shadow_give(void *block, const void *pc);
+
 /* report.c */
 void tri_report_step(const struct model_site *site, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *tri_report_order(unsigned order);
 void tri_report_place(char *text, size_t bytes, const void *pc);
 const char *tri_report_file(const char *path);
+/* Which store stands at a place of the modification order. */
+void tri_report_store(char *text, size_t bytes, const struct location *location, unsigned place);
 _Noreturn void tri_report_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -25,64 +25,6 @@
 
 struct engine engine;
 
-/* ---- states seen: open addressing, the low six bits of an entry hold what was left of the two bounds ------------ */
-
-static struct {
-    uint64_t *entries;
-    uint64_t room, used;
-} seen;
-
-static void forget_states(void)
-{
-    if (seen.room != 1 << 12) {
-        free(seen.entries);
-        seen.room = 1 << 12;
-        seen.entries = malloc(seen.room * sizeof *seen.entries);
-    }
-    memset(seen.entries, 0, seen.room * sizeof *seen.entries);
-    seen.used = 0;
-}
-
-static uint64_t *find_state(uint64_t key)
-{
-    uint64_t at = (key >> 6) & (seen.room - 1);
-    while (seen.entries[at] && (seen.entries[at] ^ key) > 63)
-        at = (at + 1) & (seen.room - 1);
-    return &seen.entries[at];
-}
-
-static void grow_states(void)
-{
-    uint64_t *old = seen.entries, room = seen.room;
-    seen.room *= 2;
-    seen.entries = calloc(seen.room, sizeof *seen.entries);
-    if (!seen.entries) {
-        fprintf(stderr, "explorer: out of memory for %llu states\n", (unsigned long long)seen.used);
-        exit(2);
-    }
-    for (uint64_t i = 0; i < room; i++)
-        if (old[i])
-            *find_state(old[i]) = old[i];
-    free(old);
-}
-
-/* True if the state was searched before with at least as much left of both bounds; remembers it otherwise. */
-static bool was_seen(uint64_t state, unsigned left, unsigned stale)
-{
-    uint64_t key = (state | UINT64_C(1) << 63) & ~UINT64_C(63);
-    uint64_t *entry = find_state(key);
-    if (*entry && (*entry & 7) >= left && (*entry >> 3 & 7) >= stale)
-        return true;
-    if (!*entry) {
-        seen.used++;
-        engine.outcome.states++;
-    }
-    *entry = key | stale << 3 | left;
-    if (seen.used * 2 > seen.room)
-        grow_states();
-    return false;
-}
-
 /* ---- choices ------------------------------------------------------------------------------------------------ */
 
 unsigned tri_explore_choose(unsigned count)
@@ -231,8 +173,8 @@ static void schedule(void)
         return;
     }
     unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
-    if (count > 1 && !engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
-        was_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left, engine.stale_left))
+    if (!engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
+        tri_states_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left, engine.stale_left))
         tri_explore_leave(LEAVE_PRUNED);
     unsigned next = options[tri_explore_choose(count)];
     if (next == self)
@@ -463,6 +405,7 @@ static bool search(double start)
             return false;
         }
         outcome->executions += why == LEAVE_DONE;
+        outcome->distinct += why == LEAVE_DONE && tri_states_is_new_end(engine.hash);
         outcome->pruned += why == LEAVE_PRUNED;
         uint64_t runs = outcome->executions + outcome->pruned;
         if (runs >= engine.options.most_executions)
@@ -493,7 +436,7 @@ void tri_explore(const struct model *model, const struct model_case *test, const
     engine.outcome = (struct outcome){ 0 };
     for (unsigned i = 0; i < THREADS; i++)
         make_base(i);
-    forget_states();
+    tri_states_forget();
     unsigned first = options->bound == UNBOUNDED ? UNBOUNDED : 0;
     engine.outcome.exhausted = true;
     for (engine.bound = first; engine.bound <= options->bound; engine.bound++) {

@@ -20,7 +20,7 @@ enum { MUTANTS_LIMIT = 1024, CASES_LIMIT = 64 };
 
 struct mutant {
     char name[200];
-    char by[80];  /* the case that caught it */
+    char by[80]; /* the case that caught it */
     bool reached, caught, capped;
 };
 
@@ -78,8 +78,8 @@ static void report_case(const struct model_case *test)
     printf("  %-44s %u threads, up to %u operations, ", test->name, outcome->threads, outcome->most_operations);
     print_count(outcome->executions);
     printf(" executions (");
-    print_count(outcome->states);
-    printf(" states, ");
+    print_count(outcome->distinct);
+    printf(" distinct, ");
     print_count(outcome->pruned);
     printf(" cut), %.2f s, ", outcome->seconds);
     if (failed)
@@ -314,11 +314,15 @@ static unsigned parse_bound(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        { "bound", required_argument, NULL, 'b' },          { "mutants", no_argument, NULL, 'm' },
-        { "max-executions", required_argument, NULL, 'e' }, { "max-seconds", required_argument, NULL, 's' },
-        { "no-states", no_argument, NULL, 'n' },            { "verbose", no_argument, NULL, 'v' },
-        { "stale", required_argument, NULL, 'o' },          { "list", no_argument, NULL, 'l' },
-                        { "help", no_argument, NULL, 'h' },
+        { "bound", required_argument, NULL, 'b' },
+        { "mutants", no_argument, NULL, 'm' },
+        { "max-executions", required_argument, NULL, 'e' },
+        { "max-seconds", required_argument, NULL, 's' },
+        { "no-states", no_argument, NULL, 'n' },
+        { "verbose", no_argument, NULL, 'v' },
+        { "stale", required_argument, NULL, 'o' },
+        { "list", no_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);

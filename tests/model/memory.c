@@ -60,15 +60,17 @@ static void write_memory(const struct location *location)
     memcpy((void *)(uintptr_t)location->address, &value, location->bytes);
 }
 
-static struct access *new_access(struct location *location, unsigned thread, unsigned epoch, unsigned store, bool writes)
+static struct access *new_access(struct location *location, unsigned thread, unsigned epoch, unsigned store,
+                                 bool writes)
 {
     if (location->access_count == location->access_room) {
         location->access_room = location->access_room ? 2 * location->access_room : 16;
         location->accesses = realloc(location->accesses, location->access_room * sizeof *location->accesses);
     }
     struct access *access = &location->accesses[location->access_count++];
-    *access = (struct access){ .thread = (uint16_t)thread, .epoch = (uint16_t)epoch, .store = (uint16_t)store,
-                               .writes = writes };
+    *access = (struct access){
+        .thread = (uint16_t)thread, .epoch = (uint16_t)epoch, .store = (uint16_t)store, .writes = writes
+    };
     return access;
 }
 
@@ -105,7 +107,8 @@ static void absorb_plain(struct location *location)
     if (!location->plain_write)
         return;
     location->plain_write = false;
-    struct store store = { .value = read_memory(location->address, location->bytes), .thread = location->plain_thread,
+    struct store store = { .value = read_memory(location->address, location->bytes),
+                           .thread = location->plain_thread,
                            .epoch = location->plain_epoch };
     unsigned index = insert_store(location, location->stores, store);
     new_access(location, store.thread, store.epoch, index, true);
@@ -192,9 +195,8 @@ static void note_read(unsigned location, unsigned store)
         memmove(thread->reads, thread->reads + 1, (READS_LIMIT - 1) * sizeof *thread->reads);
         thread->read_count--;
     }
-    thread->reads[thread->read_count++] = (struct read){
-        (uint16_t)location, (uint16_t)store, engine.stores[store].thread != engine.current
-    };
+    thread->reads[thread->read_count++] =
+        (struct read){ (uint16_t)location, (uint16_t)store, engine.stores[store].thread != engine.current };
 }
 
 static void learn(const struct store *store, unsigned order)
@@ -210,17 +212,6 @@ static struct clock message_of(unsigned order)
 {
     struct thread *thread = tri_engine_thread();
     return releases(order) ? thread->now : thread->released;
-}
-
-static void describe_store(char *text, size_t bytes, const struct location *location, unsigned place)
-{
-    const struct store *store = &engine.stores[location->order[place]];
-    unsigned newer = location->stores - 1 - place;
-    int used = store->site ? snprintf(text, bytes, "from %s %s:%u", engine.threads[store->thread].name,
-                                      tri_report_file(store->site->file), store->site->line)
-                           : snprintf(text, bytes, "the first value");
-    if (newer > 0)
-        snprintf(text + used, bytes - (size_t)used, ", %u newer", newer);
 }
 
 uint64_t model_load(const struct model_site *site, const volatile void *object, unsigned bytes)
@@ -245,7 +236,7 @@ uint64_t model_load(const struct model_site *site, const volatile void *object, 
     note_read(index, from);
     if (engine.tracing) {
         char text[160];
-        describe_store(text, sizeof text, location, place);
+        tri_report_store(text, sizeof text, location, place);
         tri_report_step(site, "= %#llx (%s)", (unsigned long long)store->value, text);
     }
     end(site, store->key, store->value);
@@ -280,8 +271,11 @@ void model_store(const struct model_site *site, volatile void *object, unsigned 
             tri_order_allows(location, 2 * place - 1, true, order == TRI_SEQ_CST, &before))
             candidates[count++] = place;
     unsigned place = choose_place(candidates, count);
-    struct store store = { .value = value, .site = site, .message = message_of(order),
-                           .thread = (uint16_t)engine.current, .epoch = before.at[engine.current] };
+    struct store store = { .value = value,
+                           .site = site,
+                           .message = message_of(order),
+                           .thread = (uint16_t)engine.current,
+                           .epoch = before.at[engine.current] };
     if (engine.tracing) {
         char text[64] = "";
         if (place < location->stores)
@@ -298,11 +292,15 @@ static uint64_t modify(const struct model_site *site, unsigned index, unsigned p
 {
     struct location *location = &engine.locations[index];
     const struct store read = engine.stores[location->order[place]];
-    struct store store = { .value = value, .site = site, .thread = (uint16_t)engine.current,
-                           .epoch = before->at[engine.current], .rmw = true, .from = location->order[place] };
+    struct store store = { .value = value,
+                           .site = site,
+                           .thread = (uint16_t)engine.current,
+                           .epoch = before->at[engine.current],
+                           .rmw = true,
+                           .from = location->order[place] };
     if (engine.tracing) {
         char text[160];
-        describe_store(text, sizeof text, location, place);
+        tri_report_store(text, sizeof text, location, place);
         tri_report_step(site, "%#llx -> %#llx (%s)", (unsigned long long)read.value, (unsigned long long)value, text);
     }
     learn(&read, order);
@@ -380,7 +378,7 @@ bool model_cas(const struct model_site *site, volatile void *object, unsigned by
     note_read(index, from);
     if (engine.tracing) {
         char text[160];
-        describe_store(text, sizeof text, location, place);
+        tri_report_store(text, sizeof text, location, place);
         tri_report_step(site, "wants %#llx, finds %#llx (%s)", (unsigned long long)*expected,
                         (unsigned long long)store->value, text);
     }

@@ -37,11 +37,11 @@ struct model_thread {
 
 struct model_case {
     const char *name;
-    void (*setup)(void);                        /* runs alone, before */
+    void (*setup)(void); /* runs alone, before */
     struct model_thread threads[MODEL_THREADS + 1];
-    void (*check)(void);                        /* runs alone, after; may be NULL */
-    bool fails;                                 /* a litmus test: some execution must fail, else the case is wrong */
-    bool mutate_own;                            /* weaken also the orders in files named model_* */
+    void (*check)(void); /* runs alone, after; may be NULL */
+    bool fails;          /* a litmus test: some execution must fail, else the case is wrong */
+    bool mutate_own;     /* weaken also the orders in files named model_* */
     bool skip_mutants;
 };
 
@@ -54,8 +54,8 @@ struct model {
     extern const struct model_site __start_model_sites[] __attribute__((visibility("hidden")));                        \
     extern const struct model_site __stop_model_sites[] __attribute__((visibility("hidden")));                         \
     extern const struct model tri_model;                                                                               \
-    __attribute__((visibility("default"))) const struct model tri_model = { cases_, __start_model_sites,               \
-                                                                             __stop_model_sites }
+    __attribute__((visibility("default")))                                                                             \
+    const struct model tri_model = { cases_, __start_model_sites, __stop_model_sites }
 
 /* Fails the execution: it is printed with its interleaving. */
 void model_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -38,8 +38,8 @@ void model_spin(const struct model_site *site);
 
 #define MODEL_SITE(kind, text, order, failure)                                                                         \
     static const struct model_site model_site_                                                                         \
-        __attribute__((section("model_sites"), used, aligned(8))) = { __FILE__, __func__, text, __LINE__,              \
-                                                                       kind,     order,    failure }
+        __attribute__((section("model_sites"), used, aligned(8))) = { __FILE__, __func__, text,   __LINE__,            \
+                                                                      kind,     order,    failure }
 
 /* The type of the value without _Atomic, and a way to carry it in 64 bits. */
 #define MODEL_VALUE(pointer)                                                                                           \
@@ -76,10 +76,10 @@ void model_spin(const struct model_site *site);
         model_is_.value;                                                                                               \
     })
 
-#define tri_exchange(object, value, order)  MODEL_RMW_OF(MODEL_EXCHANGE, object, value, order)
+#define tri_exchange(object, value, order) MODEL_RMW_OF(MODEL_EXCHANGE, object, value, order)
 #define tri_fetch_add(object, value, order) MODEL_RMW_OF(MODEL_ADD, object, value, order)
 #define tri_fetch_sub(object, value, order) MODEL_RMW_OF(MODEL_SUB, object, value, order)
-#define tri_fetch_or(object, value, order)  MODEL_RMW_OF(MODEL_OR, object, value, order)
+#define tri_fetch_or(object, value, order) MODEL_RMW_OF(MODEL_OR, object, value, order)
 #define tri_fetch_and(object, value, order) MODEL_RMW_OF(MODEL_AND, object, value, order)
 
 #define tri_cas(object, expected, desired, success, failure)                                                           \

@@ -49,7 +49,11 @@ MP(mp_no_acquire, TRI_RELEASE, TRI_RELAXED)
 MP(mp_no_release, TRI_RELAXED, TRI_ACQUIRE)
 MP(mp_right, TRI_RELEASE, TRI_ACQUIRE)
 BODY(mp_fence_1, data = 1; tri_fence(TRI_RELEASE); tri_store(&x, 1, TRI_RELAXED))
-BODY(mp_fence_2, if (tri_load(&x, TRI_RELAXED)) { tri_fence(TRI_ACQUIRE); a = data; })
+BODY(
+    mp_fence_2, if (tri_load(&x, TRI_RELAXED)) {
+        tri_fence(TRI_ACQUIRE);
+        a = data;
+    })
 BODY(mp_late_fence_1, tri_fence(TRI_RELEASE); data = 1; tri_store(&x, 1, TRI_RELAXED))
 BODY(mp_early_fence_2, tri_fence(TRI_ACQUIRE); if (tri_load(&x, TRI_RELAXED)) a = data)
 BODY(mp_atomic_1, tri_store(&y, 1, TRI_RELAXED); tri_store(&x, 1, TRI_RELAXED))
@@ -146,7 +150,8 @@ static bool is_woken(const void *unused)
     return model_peek(&z) != 0;
 }
 #define SLEEP(name, sleeper, waker)                                                                                    \
-    BODY(name##_1, tri_store(&x, 1, TRI_RELAXED); sleeper; if (!tri_load(&y, TRI_RELAXED)) model_block(is_woken, NULL)) \
+    BODY(name##_1, tri_store(&x, 1, TRI_RELAXED); sleeper;                                                             \
+         if (!tri_load(&y, TRI_RELAXED)) model_block(is_woken, NULL))                                                  \
     BODY(name##_2, tri_store(&y, 1, TRI_RELAXED); waker; if (tri_load(&x, TRI_RELAXED)) tri_store(&z, 1, TRI_RELAXED))
 SLEEP(sleep_right, tri_fence(TRI_SEQ_CST), tri_fence(TRI_SEQ_CST))
 SLEEP(sleep_weak, tri_fence(TRI_SEQ_CST), tri_fence(TRI_ACQ_REL))
@@ -156,10 +161,17 @@ BODY(lb_2, b = tri_load(&y, TRI_RELAXED); tri_store(&x, 1, TRI_RELAXED))
 NEVER(lb_check, a == 1 && b == 1)
 
 #define TWO(title, t, check_, fails_)                                                                                  \
-    { .name = title, .threads = { { "T1", t##_1, 0 }, { "T2", t##_2, 0 } }, .check = check_, .fails = fails_ }
+    {                                                                                                                  \
+        .name = title, .threads = { { "T1", t##_1, 0 }, { "T2", t##_2, 0 } }, .check = check_, .fails = fails_         \
+    }
 #define OF(title, check_, fails_, ...)                                                                                 \
-    { .name = title, .threads = { __VA_ARGS__ }, .check = check_, .fails = fails_ }
-#define T(name_) { #name_, name_, 0 }
+    {                                                                                                                  \
+        .name = title, .threads = { __VA_ARGS__ }, .check = check_, .fails = fails_                                    \
+    }
+#define T(name_)                                                                                                       \
+    {                                                                                                                  \
+#name_, name_, 0                                                                                               \
+    }
 
 static const struct model_case cases[] = {
     TWO("SB relaxed, found", sb_relaxed, sb_check, true),

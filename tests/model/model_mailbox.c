@@ -6,9 +6,12 @@
  *   idle     two senders, and a handler consumer that goes idle and is scheduled again. Messages arrive once, in order
  *            per sender; exactly one sender schedules; no storage is lost or shared
  *   workers  the same with two workers that take turns to run the consumer, one sender
- *   loop     a loop consumer, which keeps its storage and parks
+ *   stop     the same, and the sender closes the mailbox
+ *   loop     a loop consumer, which keeps its storage and parks; the mailbox is full at the start
+ *   unidle   a loop consumer that takes its idle mark back
  *   lives    send x close x the next tenant of the same record, of another shape: a message arrives at its own tenant
  *            or the sender is told -ESRCH
+ *   closers  two close the first tenant while it makes way for the second
  */
 #include "fake_record.h"
 
@@ -115,6 +118,45 @@ static void workers_check(void)
     check_storages(0);
 }
 
+/* The storage that the sender brings has a past: what is left of that must not be taken for a message. */
+static void send_used_storage(void)
+{
+    struct tri_place *place = tri_storage_place(my_cache()->head[0], my_cache()->head[0]->shape, 1);
+    tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
+    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
+    send_10_11();
+}
+
+/* ---- stop: the close schedules an idle consumer, which another worker may run ---- */
+
+static void send_and_stop(void)
+{
+    struct tri_mailbox_ref ref = ref_of(1);
+    bool schedule;
+    send_to(1, 10);
+    model_assert(tri_mailbox_close(&ref, &schedule) == 0);
+    put_in_queue(schedule);
+}
+
+static void stop_worker(void)
+{
+    for (;;) {
+        model_block(is_work, NULL);
+        if (tri_exchange(&scheduled, 0u, TRI_ACQ_REL) == 0)
+            return;
+        if (!run_handler())
+            continue;
+        tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
+        tri_store(&over, 1u, TRI_RELAXED);
+    }
+}
+
+static void stop_check(void)
+{
+    check_order(1);
+    check_storages(0);
+}
+
 /* ---- loop ---- */
 
 static void loop_setup(void)
@@ -133,7 +175,6 @@ static void loop_send(uint64_t message)
 static void loop_sender_1(void)
 {
     loop_send(10);
-    loop_send(11);
 }
 
 static void loop_sender_2(void)
@@ -141,11 +182,19 @@ static void loop_sender_2(void)
     loop_send(20);
 }
 
+/* Full: a sender may learn of room only from another's copy of the head. */
+static void full_setup(void)
+{
+    loop_setup();
+    loop_send(30);
+    loop_send(31);
+}
+
 static void loop_consumer(void)
 {
-    while (got_count < 3) {
+    while (got_count < 4) {
         enum tri_idle idle = run_consumer();
-        if (got_count == 3)
+        if (got_count == 4)
             break;
         if (idle == TRI_IDLE_DONE)
             tri_park_tail(TRI_WAIT_MESSAGE);
@@ -156,7 +205,7 @@ static void loop_consumer(void)
 
 static void loop_check(void)
 {
-    check_order(3);
+    check_order(4);
     check_storages(storage_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
 }
 
@@ -212,6 +261,24 @@ static void lives_closer(void)
     put_in_queue(schedule);
 }
 
+/* Two close the first tenant: one is told that it did, and neither closes the second. */
+static void late_closer(void)
+{
+    struct tri_mailbox_ref ref = ref_of(1);
+    bool schedule;
+    int rc = tri_mailbox_close(&ref, &schedule);
+    model_assert(rc == 0 || rc == -ESRCH);
+    put_in_queue(schedule);
+    results[model_self() + 1] = rc;
+}
+
+static void close_check(void)
+{
+    model_assert((results[1] == 0) != (results[2] == 0));
+    model_assert(!(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_CLOSED));
+    check_storages(0);
+}
+
 /* Runs the first tenant to its end and lets the second in, with another message size and capacity. */
 static void lives_consumer(void)
 {
@@ -242,16 +309,37 @@ static void lives_check(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "lives", .setup = lives_setup, .check = lives_check,
+    { .name = "lives",
+      .setup = lives_setup,
+      .check = lives_check,
       .threads = { { "sender", lives_sender, 0 }, { "closer", lives_closer, 0 }, { "consumer", lives_consumer, 0 } } },
-    { .name = "workers", .setup = idle_setup, .check = workers_check,
-      .threads = { { "sender", send_10_11, 0 }, { "worker 1", worker, 0 }, { "worker 2", worker, 0 } } },
-    { .name = "idle", .setup = idle_setup, .check = idle_check,
+    { .name = "closers",
+      .setup = lives_setup,
+      .check = close_check,
+      .threads = { { "closer", late_closer, 0 },
+                   { "late closer", late_closer, 0 },
+                   { "consumer", lives_consumer, 0 } } },
+    { .name = "stop",
+      .setup = idle_setup,
+      .check = stop_check,
+      .threads = { { "sender", send_and_stop, 0 }, { "worker 1", stop_worker, 0 }, { "worker 2", stop_worker, 0 } } },
+    { .name = "workers",
+      .setup = idle_setup,
+      .check = workers_check,
+      .threads = { { "sender", send_used_storage, 0 }, { "worker 1", worker, 0 }, { "worker 2", worker, 0 } } },
+    { .name = "idle",
+      .setup = idle_setup,
+      .check = idle_check,
       .threads = { { "sender 1", send_10_11, 0 }, { "sender 2", send_20, 0 }, { "consumer", idle_consumer, 0 } } },
-    { .name = "unidle", .setup = loop_setup, .check = unidle_check,
+    { .name = "unidle",
+      .setup = loop_setup,
+      .check = unidle_check,
       .threads = { { "sender", unidle_sender, 0 }, { "consumer", unidle_consumer, 0 } } },
-    { .name = "loop", .setup = loop_setup, .check = loop_check,
-      .threads = { { "sender 1", loop_sender_1, 0 }, { "sender 2", loop_sender_2, 0 },
+    { .name = "loop",
+      .setup = full_setup,
+      .check = loop_check,
+      .threads = { { "sender 1", loop_sender_1, 0 },
+                   { "sender 2", loop_sender_2, 0 },
                    { "consumer", loop_consumer, 0 } } },
     { 0 },
 };

@@ -16,8 +16,8 @@ static struct tri_park_word word;
 static TRI_ATOMIC(uint32_t) queued; /* the right to run, on its way */
 static TRI_ATOMIC(uint32_t) ended;
 static TRI_ATOMIC(uint32_t) event[3];
-static int written[3];  /* by the wakers, before their event */
-static int frame;       /* the task's own memory */
+static int written[3]; /* by the wakers, before their event */
+static int frame;      /* the task's own memory */
 static bool running;
 
 static bool is_queued(const void *unused)
@@ -172,17 +172,29 @@ static void both_waker_1(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "payload", .setup = start, .check = NULL,
+    { .name = "payload",
+      .setup = start,
+      .check = NULL,
       .threads = { { "task", payload_task, 0 }, { "waker", payload_waker, 0 } } },
-    { .name = "both", .threads = { { "task", both_task, 0 }, { "waker 0", both_waker_0, 0 },
-                                   { "waker 1", both_waker_1, 0 } } },
-    { .name = "events", .setup = start, .check = check,
+    { .name = "both",
+      .threads = { { "task", both_task, 0 }, { "waker 0", both_waker_0, 0 }, { "waker 1", both_waker_1, 0 } } },
+    { .name = "events",
+      .setup = start,
+      .check = check,
       .threads = { { "worker", work_2, 0 }, { "event", waker_0, 0 }, { "deadline", waker_1, 0 } } },
-    { .name = "two workers", .setup = start, .check = check,
-      .threads = { { "worker 1", work_2, 0 }, { "worker 2", work_2, 0 }, { "event", waker_0, 0 },
+    { .name = "two workers",
+      .setup = start,
+      .check = check,
+      .threads = { { "worker 1", work_2, 0 },
+                   { "worker 2", work_2, 0 },
+                   { "event", waker_0, 0 },
                    { "deadline", waker_1, 0 } } },
-    { .name = "late wake", .setup = start, .check = NULL,
-      .threads = { { "worker", work_2, 0 }, { "event", waker_0, 0 }, { "deadline", waker_1, 0 },
+    { .name = "late wake",
+      .setup = start,
+      .check = NULL,
+      .threads = { { "worker", work_2, 0 },
+                   { "event", waker_0, 0 },
+                   { "deadline", waker_1, 0 },
                    { "late", waker_2, 0 } } },
     { 0 },
 };

@@ -118,9 +118,12 @@ static void full_setup(void)
 static const struct model_case cases[] = {
     { .name = "owner and thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", thief, 0 } } },
     { .name = "wrap", .check = check, .threads = { { "owner", wrap_owner, 0 }, { "thief", twice_thief, 0 } } },
-    { .name = "two thieves", .check = check,
+    { .name = "two thieves",
+      .check = check,
       .threads = { { "owner", owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
-    { .name = "thief of thief", .setup = full_setup, .check = check,
+    { .name = "thief of thief",
+      .setup = full_setup,
+      .check = check,
       .threads = { { "thief", rich_thief, 0 }, { "thief of thief", thief_of_thief, 0 } } },
     { 0 },
 };

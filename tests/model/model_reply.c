@@ -51,8 +51,7 @@ static void linked_setup(void)
 static void both_linked_setup(void)
 {
     linked_setup();
-    second_debt =
-        tri_reply_open(&caches[CALLER], &fake_tasks[SECOND_CALLER], &second_answer, sizeof second_answer);
+    second_debt = tri_reply_open(&caches[CALLER], &fake_tasks[SECOND_CALLER], &second_answer, sizeof second_answer);
     model_assert(tri_debts_link(&debts, my_cache(), second_debt));
 }
 
@@ -116,7 +115,6 @@ static void resolver(void)
 {
     tri_debts_resolve(&debts, my_cache(), -EPIPE);
 }
-
 
 /* All slots are free, and in the caches or the pool's list once each. */
 static void check_slots(void)
@@ -231,19 +229,35 @@ static void neighbour_check(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "timeout", .setup = setup, .check = timeout_check,
-      .threads = { { "caller", caller_twice, 0 }, { "replier", replier, 0 },
-                   { "next replier", late_replier, 0 } } },
-    { .name = "recycle", .setup = linked_setup, .check = timeout_check,
+    { .name = "timeout",
+      .setup = setup,
+      .check = timeout_check,
+      .threads = { { "caller", caller_twice, 0 }, { "replier", replier, 0 }, { "next replier", late_replier, 0 } } },
+    { .name = "recycle",
+      .setup = linked_setup,
+      .check = timeout_check,
       .threads = { { "caller", caller_twice, 0 }, { "third", replier, 0 }, { "next replier", late_replier, 0 } } },
-    { .name = "link", .setup = setup, .check = check,
+    { .name = "link",
+      .setup = setup,
+      .check = check,
       .threads = { { "caller", caller, 0 }, { "debtor", linker, 0 }, { "third", replier, 0 } } },
-    { .name = "third", .setup = linked_setup, .check = check,
+    { .name = "third",
+      .setup = linked_setup,
+      .check = check,
       .threads = { { "caller", caller, 0 }, { "debtor", resolver, 0 }, { "third", replier, 0 } } },
-    { .name = "forward", .setup = linked_setup, .check = check,
-      .threads = { { "caller", caller, 0 }, { "debtor", forwarder, 0 }, { "third", replier, 0 }, { "next debtor", next_debtor, true } } },
-    { .name = "neighbour", .setup = both_linked_setup, .check = neighbour_check,
-      .threads = { { "caller", caller, 0 }, { "second caller", second_caller, 0 }, { "replier", replier, 0 },
+    { .name = "forward",
+      .setup = linked_setup,
+      .check = check,
+      .threads = { { "caller", caller, 0 },
+                   { "debtor", forwarder, 0 },
+                   { "third", replier, 0 },
+                   { "next debtor", next_debtor, true } } },
+    { .name = "neighbour",
+      .setup = both_linked_setup,
+      .check = neighbour_check,
+      .threads = { { "caller", caller, 0 },
+                   { "second caller", second_caller, 0 },
+                   { "replier", replier, 0 },
                    { "second replier", second_replier, 0 } } },
     { 0 },
 };

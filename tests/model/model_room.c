@@ -141,19 +141,28 @@ static void close_check(void)
     model_assert(results[2] == 0 || results[2] == -ESRCH);
     check_order(1 + (results[2] == 0));
     model_assert(!record.mailbox.last);
-    model_assert(tri_load(&record.mailbox.tail, TRI_RELAXED) ==
-                 ((position_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) << TRI_TAIL_POSITION_SHIFT) | TRI_TAIL_IDLE));
+    model_assert(
+        tri_load(&record.mailbox.tail, TRI_RELAXED) ==
+        ((position_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) << TRI_TAIL_POSITION_SHIFT) | TRI_TAIL_IDLE));
     check_storages(0);
 }
 
 static const struct model_case cases[] = {
-    { .name = "elsewhere", .setup = setup, .check = elsewhere_check,
+    { .name = "elsewhere",
+      .setup = setup,
+      .check = elsewhere_check,
       .threads = { { "consumer", elsewhere_consumer, 0 }, { "sender", sender, 0 } } },
-    { .name = "close", .setup = setup, .check = close_check,
+    { .name = "close",
+      .setup = setup,
+      .check = close_check,
       .threads = { { "consumer", close_consumer, 0 }, { "sender", sender, 0 }, { "closer", closer, 0 } } },
-    { .name = "impatient", .setup = setup, .check = impatient_check,
+    { .name = "impatient",
+      .setup = setup,
+      .check = impatient_check,
       .threads = { { "consumer", consumer, true }, { "impatient", impatient_sender, 0 } } },
-    { .name = "room", .setup = setup, .check = room_check,
+    { .name = "room",
+      .setup = setup,
+      .check = room_check,
       .threads = { { "consumer", consumer, true }, { "sender", sender, 0 }, { "impatient", impatient_sender, 0 } } },
     { 0 },
 };

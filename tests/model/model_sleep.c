@@ -18,9 +18,6 @@
 #include "mailbox/pool.c"
 #include "model.h"
 
-#undef QUIET_LIMIT
-#define QUIET_LIMIT 1u
-
 enum { TASKS = 2 };
 
 struct tri_reactor {
@@ -241,6 +238,12 @@ static void raider(void)
         run(tri_queue_pop(&workers[1].queue, false));
 }
 
+static void raider_twice(void)
+{
+    raider();
+    raider();
+}
+
 static void raid_check(void)
 {
     run_all(&workers[0]);
@@ -253,6 +256,7 @@ static void resign_setup(void)
 {
     start(2);
     workers[0].on_watch = true;
+    workers[0].quiet = QUIET_LIMIT - 1;
     tri_store(&runtime.sentry, 1u, TRI_RELAXED);
     tri_store(&runtime.idle, UINT64_C(2), TRI_RELAXED);
 }
@@ -287,17 +291,33 @@ static void lifo_pusher(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "inject", .setup = start_one, .check = check_all,
+    { .name = "inject",
+      .setup = start_one,
+      .check = check_all,
       .threads = { { "worker", only_worker, 0 }, { "foreign 0", inject_0, 0 }, { "foreign 1", inject_1, 0 } } },
-    { .name = "inbox", .setup = start_one, .check = check_all,
+    { .name = "inbox",
+      .setup = start_one,
+      .check = check_all,
       .threads = { { "worker", only_worker, 0 }, { "foreign 0", inject_0, 0 }, { "foreign 1", bound_1, 0 } } },
-    { .name = "raid", .setup = start_two, .check = raid_check,
+    { .name = "raid",
+      .setup = start_two,
+      .check = raid_check,
       .threads = { { "hog", hog, 0 }, { "raider", raider, 0 } } },
-    { .name = "resign", .setup = resign_setup, .check = check_one,
+    { .name = "raid twice",
+      .setup = start_two,
+      .check = raid_check,
+      .threads = { { "hog", hog, 0 }, { "raider", raider_twice, 0 } } },
+    { .name = "resign",
+      .setup = resign_setup,
+      .check = check_one,
       .threads = { { "sentry", sentry, 0 }, { "pusher", pusher, 0 } } },
-    { .name = "resign, lifo", .setup = resign_setup, .check = check_one,
+    { .name = "resign, lifo",
+      .setup = resign_setup,
+      .check = check_one,
       .threads = { { "sentry", sentry, 0 }, { "pusher", lifo_pusher, 0 } } },
-    { .name = "two", .setup = start_two, .check = check_one,
+    { .name = "two",
+      .setup = start_two,
+      .check = check_one,
       .threads = { { "worker 0", worker_0, 0 }, { "worker 1", worker_1, 0 }, { "foreign", inject_0, 0 } } },
     { 0 },
 };

@@ -151,12 +151,19 @@ static void enter_1(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "stack", .setup = stack_setup, .check = stack_check, .mutate_own = true,
+    { .name = "stack",
+      .setup = stack_setup,
+      .check = stack_check,
+      .mutate_own = true,
       .threads = { { "popper", pop_one, 0 }, { "recycler", pop_two_push_one, 0 }, { "pusher", push_two, 0 } } },
-    { .name = "stack without version, ABA found", .setup = bare_stack_setup, .check = stack_check, .fails = true,
+    { .name = "stack without version, ABA found",
+      .setup = bare_stack_setup,
+      .check = stack_check,
+      .fails = true,
       .threads = { { "popper", pop_one, 0 }, { "recycler", pop_two_push_one, 0 } } },
     { .name = "ring", .check = ring_check, .threads = { { "producer", produce, 0 }, { "consumer", consume, 0 } } },
-    { .name = "ring published early, found", .fails = true,
+    { .name = "ring published early, found",
+      .fails = true,
       .threads = { { "producer", produce_early, 0 }, { "consumer", consume, 0 } } },
     { .name = "turn", .threads = { { "left", enter_0, 0 }, { "right", enter_1, 0 } } },
     { 0 },

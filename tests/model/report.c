@@ -45,6 +45,17 @@ void tri_report_step(const struct model_site *site, const char *format, ...)
     putchar('\n');
 }
 
+void tri_report_store(char *text, size_t bytes, const struct location *location, unsigned place)
+{
+    const struct store *store = &engine.stores[location->order[place]];
+    unsigned newer = location->stores - 1 - place;
+    int used = store->site ? snprintf(text, bytes, "from %s %s:%u", engine.threads[store->thread].name,
+                                      tri_report_file(store->site->file), store->site->line)
+                           : snprintf(text, bytes, "the first value");
+    if (newer > 0)
+        snprintf(text + used, bytes - (size_t)used, ", %u newer", newer);
+}
+
 /* Where a plain access stands, from the debugging information, by addr2line. Only for what is printed. */
 void tri_report_place(char *text, size_t bytes, const void *pc)
 {

@@ -10,13 +10,10 @@
 #define _GNU_SOURCE
 #include "engine.h"
 
-#include <errno.h>
 #include <link.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 struct cell {
     uint32_t run;
@@ -45,8 +42,7 @@ static const void *module_within;
 
 static void *map(size_t bytes)
 {
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         perror("explorer: mmap");
         exit(2);
@@ -194,7 +190,7 @@ static inline void check_cell(const struct cell *cell, bool writes, const void *
         report_cell(cell, writes, pc, address);
 }
 
-static void access_plain(const volatile void *address, size_t bytes, bool writes, const void *pc)
+void tri_shadow_access(const volatile void *address, size_t bytes, bool writes, const void *pc)
 {
     struct cell *cells = cells_of(address, bytes);
     if (!cells || engine.peeking)
@@ -225,8 +221,7 @@ static unsigned new_location(const volatile void *address, unsigned bytes, struc
     if (engine.location_count == engine.location_room) {
         unsigned room = engine.location_room ? 2 * engine.location_room : 64;
         engine.locations = realloc(engine.locations, room * sizeof *engine.locations);
-        memset(engine.locations + engine.location_room, 0,
-               (room - engine.location_room) * sizeof *engine.locations);
+        memset(engine.locations + engine.location_room, 0, (room - engine.location_room) * sizeof *engine.locations);
         engine.location_room = room;
     }
     unsigned index = engine.location_count++;
@@ -282,6 +277,29 @@ unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool 
     return cells->location ? cells->location - 1u : new_location(address, bytes, cells);
 }
 
+/* A block begins with its size; the arena is never used twice within an execution. */
+void *tri_shadow_take(size_t bytes, size_t alignment, int fill)
+{
+    size_t start = (arena_used + 16 + alignment - 1) / alignment * alignment;
+    if (start + bytes > ARENA_BYTES)
+        tri_report_fail("the model's arena is used up: %zu bytes wanted", bytes);
+    arena_used = start + bytes;
+    memcpy(space.base + start - sizeof bytes, &bytes, sizeof bytes);
+    if (fill)
+        memset(space.base + start, fill, bytes);
+    return space.base + start;
+}
+
+void tri_shadow_give(void *block, const void *pc)
+{
+    size_t bytes;
+    memcpy(&bytes, (char *)block - sizeof bytes, sizeof bytes);
+    tri_shadow_access(block, bytes, true, pc);
+    struct cell *cells = cells_of(block, bytes);
+    for (size_t i = 0; cells && i < bytes; i++)
+        cells[i].freed = true;
+}
+
 /* ---- what the compiler calls -------------------------------------------------------------------------------- */
 
 #define PC __builtin_return_address(0)
@@ -290,7 +308,7 @@ unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool 
     void name(void *address);                                                                                          \
     void name(void *address)                                                                                           \
     {                                                                                                                  \
-        access_plain(address, size, writes, PC);                                                                       \
+        tri_shadow_access(address, size, writes, PC);                                                                  \
     }
 #define ACCESSES(size)                                                                                                 \
     ACCESS(__tsan_read##size, size, false)                                                                             \
@@ -321,7 +339,7 @@ QUIET(__tsan_init)
     void name(void *address, unsigned long bytes);                                                                     \
     void name(void *address, unsigned long bytes)                                                                      \
     {                                                                                                                  \
-        access_plain(address, bytes, writes, PC);                                                                      \
+        tri_shadow_access(address, bytes, writes, PC);                                                                 \
     }
 RANGE(__tsan_read_range, false)
 RANGE(__tsan_write_range, true)
@@ -353,149 +371,3 @@ AROUNDS(32)
 AROUNDS(64)
 AROUND(__tsan_atomic_thread_fence)
 QUIET(__tsan_atomic_signal_fence) /* orders the compiler only */
-
-/* ---- library calls, by the linker's --wrap ------------------------------------------------------------------ */
-
-void *__wrap_memcpy(void *to, const void *from, size_t bytes);
-void *__wrap_memcpy(void *to, const void *from, size_t bytes)
-{
-    access_plain(from, bytes, false, PC);
-    access_plain(to, bytes, true, PC);
-    return memcpy(to, from, bytes);
-}
-
-void *__wrap_memmove(void *to, const void *from, size_t bytes);
-void *__wrap_memmove(void *to, const void *from, size_t bytes)
-{
-    access_plain(from, bytes, false, PC);
-    access_plain(to, bytes, true, PC);
-    return memmove(to, from, bytes);
-}
-
-void *__wrap_memset(void *to, int byte, size_t bytes);
-void *__wrap_memset(void *to, int byte, size_t bytes)
-{
-    access_plain(to, bytes, true, PC);
-    return memset(to, byte, bytes);
-}
-
-/* A block begins with its size; the arena is never used twice within an execution. */
-static void *take(size_t bytes, size_t alignment, int fill)
-{
-    size_t start = (arena_used + 16 + alignment - 1) / alignment * alignment;
-    if (start + bytes > ARENA_BYTES)
-        tri_report_fail("the model's arena is used up: %zu bytes wanted", bytes);
-    arena_used = start + bytes;
-    memcpy(space.base + start - sizeof bytes, &bytes, sizeof bytes);
-    if (fill)
-        memset(space.base + start, fill, bytes);
-    return space.base + start;
-}
-
-void *__wrap_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes)
-{
-    return take(bytes, 16, 0xa5);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    return take(count * bytes, 16, 0);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
-{
-    return take(bytes, alignment, 0xa5);
-}
-
-void __wrap_free(void *block);
-void __wrap_free(void *block)
-{
-    size_t bytes;
-    if (!block)
-        return;
-    memcpy(&bytes, (char *)block - sizeof bytes, sizeof bytes);
-    access_plain(block, bytes, true, PC);
-    struct cell *cells = cells_of(block, bytes);
-    for (size_t i = 0; cells && i < bytes; i++)
-        cells[i].freed = true;
-}
-
-void *__wrap_realloc(void *block, size_t bytes);
-void *__wrap_realloc(void *block, size_t bytes)
-{
-    size_t old = 0;
-    void *fresh = take(bytes, 16, 0xa5);
-    if (block) {
-        memcpy(&old, (char *)block - sizeof old, sizeof old);
-        memcpy(fresh, block, old < bytes ? old : bytes);
-        __wrap_free(block);
-    }
-    return fresh;
-}
-
-void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, long offset);
-void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, long offset)
-{
-    (void)address, (void)protection, (void)flags, (void)fd, (void)offset;
-    return take(bytes, 64, 0);
-}
-
-/* The name that mmap has with large files. */
-void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, long offset);
-void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, long offset)
-{
-    return __wrap_mmap(address, bytes, protection, flags, fd, offset);
-}
-
-int __wrap_munmap(void *address, size_t bytes);
-int __wrap_munmap(void *address, size_t bytes)
-{
-    (void)bytes;
-    __wrap_free(address);
-    return 0;
-}
-
-int __wrap_madvise(void *address, size_t bytes, int advice);
-int __wrap_madvise(void *address, size_t bytes, int advice)
-{
-    (void)address, (void)bytes, (void)advice;
-    return 0;
-}
-
-/* To be run first in setup: it orders nothing. */
-int __wrap_pthread_once(pthread_once_t *once, void (*first)(void));
-int __wrap_pthread_once(pthread_once_t *once, void (*first)(void))
-{
-    if (*once == PTHREAD_ONCE_INIT) {
-        if (!engine.alone)
-            tri_report_fail("pthread_once runs first in a thread: call it in setup");
-        *once = PTHREAD_ONCE_INIT + 1;
-        first();
-    }
-    return 0;
-}
-
-int __wrap_sched_yield(void);
-int __wrap_sched_yield(void)
-{
-    tri_explore_spin();
-    return 0;
-}
-
-long __wrap_syscall(long number, ...);
-long __wrap_syscall(long number, ...)
-{
-    if (number != SYS_membarrier)
-        tri_report_fail("system call %ld in a model", number);
-    tri_memory_barrier();
-    return 0;
-}
-
-_Noreturn void __wrap___assert_fail(const char *condition, const char *file, unsigned line, const char *function);
-_Noreturn void __wrap___assert_fail(const char *condition, const char *file, unsigned line, const char *function)
-{
-    tri_report_fail("%s:%u: %s: not true: %s", tri_report_file(file), line, function, condition);
-}

@@ -1,0 +1,137 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Seeded logic mutants: is each of these mistakes noticed by some test? For each, a copy of the sources is changed in one
+# place, built, and put to the suites and stress programs until one of them fails, which is what is wanted. A mistake
+# whose window is a few instructions wide is left to the thread sanitizer, by which the copy is built again. The
+# unchanged copy comes first and must pass everything. The sources themselves know nothing of all this.
+#
+#   tests/mutants.sh [NAME...]     environment: CC (gcc), MUTANT_SECONDS (30) for one program, which takes about one
+#
+# Exit: 0 when every mutant is caught; 1 when one survives or no longer finds its place in the code.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cc=${CC:-gcc}
+limit=${MUTANT_SECONDS:-30}
+work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
+trap 'rm -rf "$work"' EXIT INT TERM
+
+sanitized="stress_migration stress_respawn"
+programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_debt test_task"
+
+# name, file, and the change: a sed script that is kept inside the function it is about.
+change() {
+    case $1 in
+    publish_before_switch) # a park is committed while its context is not saved yet
+        echo actor/scheduler.c
+        printf '%s\n' '/^struct tri_stack \*tri_leave(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
+    wake_without_notified) # a wake that finds the task running leaves no mark
+        echo actor/park.h
+        printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
+    stack_released_early) # the loop gives its stack back while it is still on it
+        echo actor/scheduler.c
+        printf '%s\n' '/ void leave_loop(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(worker->no_caches ? NULL : \&worker->stacks, worker->stack_class, from);/' ;;
+    record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
+        echo actor/handler.c
+        printf '%s\n' '/^void tri_handler_run(/,/^}/ s/if (idle == TRI_IDLE_DONE)/if (idle == TRI_IDLE_DONE \&\& (task->hand_generation = 0, true))/' ;;
+    stale_worker) # the worker is not asked for again after a switch
+        echo actor/scheduler.h
+        printf '%s\n' '/ void tri_go(/,/^}/ s/    worker = tri_worker_here();//' ;;
+    served_sender_not_woken)
+        echo mailbox/mailbox.c
+        printf '%s\n' '/ void serve_sender(/,/^}/ s/    tri_wake(task);/    (void)task;/' ;;
+    claim_without_generation) # a stale address reaches the next tenant
+        echo mailbox/mailbox.c
+        printf '%s\n' '/ int claim(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
+    drop_without_resolving) # a request that is never received leaves its caller waiting
+        echo actor/task.c
+        printf '%s\n' '/^void tri_task_discard(/,/^}/ s/if (debt.slot)/if (false)/' ;;
+    expired_not_skipped)
+        echo actor/actor.c
+        printf '%s\n' '/ bool take_message(/,/^}/ s/!tri_reply_expired(debt)/true/' ;;
+    *)
+        return 1 ;;
+    esac
+}
+
+build() { # build DIRECTORY FLAGS PROGRAMS
+    (
+        cd "$1" || exit 1
+        rm -f ./*.o
+        flags="-std=gnu17 -D_GNU_SOURCE= -w -fstack-clash-protection -Iinclude -I. $2"
+        libraries="$(pkg-config --libs check liburing) -lpthread"
+        for source in actor/*.c mailbox/*.c io/*.c actor/arch/"$(uname -m)".S tests/support.c; do
+            "$cc" $flags -c "$source" -o "$(echo "$source" | tr / _).o" || exit 1
+        done
+        for program in $3; do
+            "$cc" $flags "tests/$program.c" ./*.o -o "$program" $libraries || exit 1
+        done
+    )
+}
+
+# Runs the programs in one variant after the other. True when one of them fails; $caught_by says which.
+fails() { # fails DIRECTORY SECONDS PROGRAMS
+    for variant in TR_TEST_MIGRATE=1 TR_TEST_NO_CACHES=1 TR_WORKERS=1; do
+        for program in $3; do
+            if ! (cd "$1" && ulimit -c 0 &&
+                  env "$variant" TR_LOG=error TR_TEST_TIMEOUT="$2" timeout -s KILL "$2" "./$program") \
+                  >"$1/log" 2>&1; then
+                caught_by="$program ($variant)"
+                return 0
+            fi
+        done
+    done
+    return 1
+}
+
+try_mutant() { # try_mutant NAME
+    name=$1 copy=$work/$1
+    mkdir -p "$copy/tests"
+    cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$copy/"
+    cp "$root"/tests/support.[ch] "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
+    if [ "$name" != unchanged ]; then
+        file=$(change "$name" | sed -n 1p)
+        script=$(change "$name" | sed -n '2,$p')
+        sed -i "$script" "$copy/$file"
+        if cmp -s "$copy/$file" "$root/$file"; then
+            echo "$name: its place in $file is gone: mend tests/mutants.sh"
+            return 1
+        fi
+    fi
+    caught_by=
+    if ! build "$copy" "-O2 -g" "$programs"; then
+        echo "$name: does not build"
+        return 1
+    fi
+    if ! fails "$copy" "$limit" "$programs"; then
+        build "$copy" "-O1 -g -fsanitize=thread" "$sanitized" || return 1
+        fails "$copy" "$((limit * 4))" "$sanitized" && caught_by="$caught_by, thread sanitizer"
+    fi
+    if [ -n "$caught_by" ]; then
+        [ "$name" != unchanged ] && echo "$name: caught by $caught_by" && return 0
+        echo "unchanged: fails $caught_by:"
+        tail -n 20 "$copy/log"
+        return 1
+    fi
+    [ "$name" = unchanged ] && echo "unchanged: passes" && return 0
+    echo "$name: SURVIVES"
+    return 1
+}
+
+[ $# -gt 0 ] || set -- unchanged publish_before_switch wake_without_notified stack_released_early \
+    record_touched_after_idle stale_worker served_sender_not_woken claim_without_generation \
+    drop_without_resolving expired_not_skipped
+status=0
+for name; do
+    if [ "$name" != unchanged ] && ! change "$name" >/dev/null; then
+        echo "$name: no such mutant"
+        status=1
+        continue
+    fi
+    try_mutant "$name" || status=1
+    rm -rf "${work:?}/$name"
+    if [ "$name" = unchanged ] && [ "$status" -ne 0 ]; then
+        break
+    fi
+done
+exit $status
