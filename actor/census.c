@@ -123,12 +123,15 @@ static TRI_NO_TSAN void report_task(struct tri_task *task, uint64_t generation, 
     (void)generation;
     (void)context;
     struct tri_stack *stack = task->stack;
+    char label[TRI_NAME_BYTES];
     const char *kind = tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
     if (tri_load(&task->park.state, TRI_RELAXED) == TRI_PARKED && stack)
-        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still waits for %s, since %.3f s", kind, tri_task_label(task),
-               wait_name(tri_load(&task->wait, TRI_RELAXED)), (double)(tr_clock() - stack->since) / TR_SECOND);
+        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still waits for %s, since %.3f s", kind,
+               tri_task_copy_label(task, label), wait_name(tri_load(&task->wait, TRI_RELAXED)),
+               (double)(tr_clock() - stack->since) / TR_SECOND);
     else
-        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still runs and ignores its cancellation", kind, tri_task_label(task));
+        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still runs and ignores its cancellation", kind,
+               tri_task_copy_label(task, label));
 }
 
 void tri_runtime_report(struct tr_runtime *runtime)

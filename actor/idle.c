@@ -237,9 +237,10 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
     struct tri_task *task = victim->current;
     if (*since == 0 || !task || worker->now - *since < HOG_NS)
         return;
+    char label[TRI_NAME_BYTES];
     *since = 0;
     tr_log(TR_LOG_WARNING, "%s '%s' has kept worker %u to itself for %lld ms: nothing else that is bound to it can run",
-           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_label(task), victim->index,
+           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_copy_label(task, label), victim->index,
            (long long)(HOG_NS / TR_MILLISECOND));
 }
 

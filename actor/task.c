@@ -2,9 +2,9 @@
 /*
  * task.c: the life of a record: spawn, join, detach, cancel, end.
  *
- *   [T1] the join word. The end exchanges DONE into it (release); the joiner reads it (acquire), takes the result and
- *        frees the record. Whoever of {end of a detached task, joiner, detacher of a finished one} finds the other there
- *        already frees: exactly one does.
+ *   [T1] the join word. The end puts DONE or, if somebody waits in it, TAKEN there (release). The one who waited reads
+ *        TAKEN (acquire), and the record is its own. Those who find DONE contend for it by moving the generation. A task
+ *        that was detached frees itself.
  *   [T3] spawned (foreign_spawned), fence, phase   against   phase, fence, counts (runtime.c): a spawn that goes on has
  *        been seen by the shutdown, which waits for its end.
  *   [T2] life: set with release when the record has its new tenant, so that whoever finds the generation finds the tenant.
@@ -51,6 +51,16 @@ static struct tri_cache *task_cache(struct tri_worker *worker)
 static struct tri_cache *cold_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->colds : NULL;
+}
+
+TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
+{
+    const char *label = tri_task_label(task);
+    size_t i = 0;
+    for (; i + 1 < TRI_NAME_BYTES && label[i]; i++)
+        buffer[i] = label[i];
+    buffer[i] = '\0';
+    return buffer;
 }
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
@@ -105,7 +115,7 @@ static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tr
 {
     task->body = spawn->body;
     task->argument = cold && cold->copy ? cold->copy : spawn->argument;
-    task->cold = cold;
+    tri_store(&task->cold, cold, TRI_RELAXED);
     task->stack = NULL;
     tri_store(&task->flags, spawn->flags, TRI_RELAXED);
     tri_hand_clear(task);
@@ -188,10 +198,10 @@ int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *ge
 
 static void free_cold(struct tri_worker *worker, struct tri_task *task)
 {
-    struct tri_cold *cold = task->cold;
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (!cold)
         return;
-    task->cold = NULL;
+    tri_store(&task->cold, NULL, TRI_RELAXED);
     free(cold->copy);
     tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
 }
@@ -215,8 +225,9 @@ void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt
     struct tri_worker *worker = tri_worker_here();
     if (debt.slot)
         tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -ESRCH, NULL);
-    if (task->cold && task->cold->drop)
-        task->cold->drop(message);
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold && cold->drop)
+        cold->drop(message);
 }
 
 /* Closes the mailbox, waits for senders that are between claim and publication, and discards what is in it. */
@@ -277,14 +288,19 @@ static void end_joinable(struct tri_worker *worker, struct tri_task *task)
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
     struct tri_task *held = worker->held;
     if (held && tri_load(&task->join, TRI_RELAXED) == (uintptr_t)held) {
-        tri_store(&task->join, TRI_JOIN_DONE,
-                  TRI_RELEASE); /* [T1] it cannot leave the word, and goes on when we return */
+        /* [T1] It cannot leave the word, and goes on when we return to the loop. */
+        tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE);
         return;
     }
-    uintptr_t joiner = tri_exchange(&task->join, TRI_JOIN_DONE, TRI_ACQ_REL); /* [T1] */
-    if (joiner == TRI_JOIN_DETACHED)                                          /* meanwhile */
-        end_detached(worker, task);
-    else if (joiner != TRI_JOIN_NOBODY)
+    uintptr_t joiner = TRI_JOIN_NOBODY, next;
+    do {
+        if (joiner == TRI_JOIN_DETACHED) { /* meanwhile */
+            end_detached(worker, task);
+            return;
+        }
+        next = joiner == TRI_JOIN_NOBODY ? TRI_JOIN_DONE : TRI_JOIN_TAKEN;
+    } while (!tri_cas(&task->join, &joiner, next, TRI_ACQ_REL, TRI_ACQUIRE)); /* [T1] */
+    if (joiner != TRI_JOIN_NOBODY)
         tri_wake((struct tri_task *)joiner);
 }
 
@@ -293,8 +309,9 @@ void tri_task_end(struct tri_task *task, int result)
     if (tri_task_is(task, TRI_TASK_ACTOR)) {
         tri_worker_here()->stack->shield = NULL;
         resolve_debts(task);
-        if (task->cold && task->cold->stopped)
-            task->cold->stopped(task->argument, result);
+        struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+        if (cold && cold->stopped)
+            cold->stopped(task->argument, result);
         resolve_debts(task); /* of requests that the last callback took on */
         drain(task);
     }
@@ -314,8 +331,7 @@ void tri_task_end(struct tri_task *task, int result)
 
 /*
  * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
- * generation decides who: it moves once. `alone`: nobody else can be, for we are in the join word and our runtime, which
- * is the task's, lives.
+ * generation decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
  */
 static int take_result(struct tri_task *task, uint64_t generation, int *result, bool alone)
 {
@@ -344,7 +360,14 @@ static int reap(struct tri_task *task, uint64_t generation)
 
 void tri_task_reap(struct tri_task *task, uint64_t generation)
 {
-    reap(task, generation);
+    if (tri_load(&task->join, TRI_ACQUIRE) == TRI_JOIN_DONE) /* [T1] else somebody has it */
+        reap(task, generation);
+}
+
+/* Nobody can join any more: detached, or the result belongs to one who waited. */
+static bool is_spent(uintptr_t join)
+{
+    return join == TRI_JOIN_DETACHED || join == TRI_JOIN_TAKEN;
 }
 
 static struct tri_task *record_of(struct tr_task handle)
@@ -353,24 +376,17 @@ static struct tri_task *record_of(struct tr_task handle)
     return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
 }
 
-static bool is_done(struct tri_task *task)
-{
-    return tri_load(&task->join, TRI_ACQUIRE) == TRI_JOIN_DONE; /* [T1] */
-}
-
-/* We are in the join word. Waits for DONE; on an error leaves the word, unless the task has ended after all. */
+/* We are in the join word. Waits for TAKEN; on an error leaves the word, unless the task has ended after all. */
 static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation, uintptr_t self,
                                                            int *result, tr_time deadline)
 {
-    while (!is_done(task)) {
+    while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
         uintptr_t expected = self;
         if (rc < 0 && tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
             return rc;
     }
-    struct tri_worker *worker = tri_worker_here();
-    bool alone = worker && worker->runtime->index == tri_load(&task->runtime, TRI_RELAXED);
-    return take_result(task, generation, result, alone);
+    return take_result(task, generation, result, true);
 }
 
 /* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
@@ -399,11 +415,12 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
             return take_result(task, handle.tri_generation, result, false);
-        return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
+        return is_spent(expected) ? -ESRCH : -EINVAL;
     }
     if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
         expected = (uintptr_t)self;
-        tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED);
+        if (!tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED))
+            tri_store(&task->join, TRI_JOIN_DONE, TRI_RELEASE); /* it ended meanwhile, and took us for its joiner */
         return -ESRCH;
     }
     if (deadline != TR_NOW)
@@ -420,7 +437,7 @@ int tr_task_detach(struct tr_task handle)
     if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [T1] */
         return 0;
     if (expected != TRI_JOIN_DONE)
-        return expected == TRI_JOIN_DETACHED ? -ESRCH : -EINVAL;
+        return is_spent(expected) ? -ESRCH : -EINVAL;
     return reap(task, handle.tri_generation);
 }
 

@@ -34,6 +34,7 @@ enum tri_task_flags {
 #define TRI_JOIN_NOBODY ((uintptr_t)0)
 #define TRI_JOIN_DONE ((uintptr_t)1)
 #define TRI_JOIN_DETACHED ((uintptr_t)2)
+#define TRI_JOIN_TAKEN ((uintptr_t)3) /* ended, and the result is the one's who waited for it */
 
 #define TRI_NAME_BYTES 48
 
@@ -70,8 +71,8 @@ struct tri_task {
     TRI_ATOMIC(uint16_t) runtime; /* index in the table of runtimes */
 
     struct tri_mailbox mailbox;
-    TRI_ATOMIC(uint64_t) senders; /* counted senders: low half of the generation << 32 | count */
-    struct tri_cold *cold;
+    TRI_ATOMIC(uint64_t) senders;         /* counted senders: low half of the generation << 32 | count */
+    TRI_ATOMIC(struct tri_cold *) cold;   /* a report may look while the task ends */
     TRI_ATOMIC(struct tri_alarm *) alarm; /* the timer that watches the deadline; see deadline.h */
 
     struct tri_mailbox_consumer consumer;
@@ -127,10 +128,14 @@ static inline struct tri_mailbox_ref tri_task_mailbox(struct tri_task *record, u
 
 static inline const char *tri_task_label(struct tri_task *task)
 {
-    if (task->cold && task->cold->name[0])
-        return task->cold->name;
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold && cold->name[0])
+        return cold->name;
     return tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
 }
+
+/* The label of a task that may be running, or ending: at worst torn, always terminated. buffer: TRI_NAME_BYTES. */
+const char *tri_task_copy_label(struct tri_task *task, char *buffer);
 
 /* Sets the cancel bit of the living task with this generation and wakes it. Returns 0 or -ESRCH. Thread: any. */
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);

@@ -13,6 +13,7 @@
 #include "io/op.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -120,6 +121,7 @@ static void skip_empty(struct cursor *cursor)
 static void advance(struct cursor *cursor, size_t bytes)
 {
     while (bytes > 0) {
+        assert(cursor->piece < cursor->end);
         size_t left = cursor->piece->iov_len - cursor->offset;
         size_t step = bytes < left ? bytes : left;
         cursor->offset += step;

@@ -12,7 +12,7 @@
 #include <troupe.h>
 
 #define CALLERS 100
-#define CALLS   1000
+#define CALLS 1000
 
 struct fetch;
 TR_ADDRESS_TYPE(counter_address, struct fetch);

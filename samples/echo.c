@@ -59,8 +59,9 @@ int main(int argc, char **argv)
         port = (uint16_t)atoi(argv[2]);
     } else if (argc > 1) {
         bool help = strcmp(argv[1], "--help") == 0;
-        fprintf(help ? stdout : stderr, "usage: echo [--port N]\nSends back what it gets on 127.0.0.1:N (7007; 0: a free port), until SIGINT.\n"
-                                        "Try it: nc 127.0.0.1 7007\n");
+        fprintf(help ? stdout : stderr,
+                "usage: echo [--port N]\nSends back what it gets on 127.0.0.1:N (7007; 0: a free port), until SIGINT.\n"
+                "Try it: nc 127.0.0.1 7007\n");
         return help ? 0 : 2;
     }
     return tr_run(NULL, serve, &port) != 0;

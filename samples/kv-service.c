@@ -17,10 +17,10 @@
 #include <string.h>
 #include <troupe.h>
 
-#define KEY_BYTES   64 /* with the zero byte */
+#define KEY_BYTES 64 /* with the zero byte */
 #define VALUE_BYTES 400
 #define FRAME_BYTES (1 + KEY_BYTES + VALUE_BYTES)
-#define PATIENCE    (10 * TR_SECOND)
+#define PATIENCE (10 * TR_SECOND)
 
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ struct request {
 };
 
 #define NO_SUCH_KEY 1 /* our own error, through tr_reply_error */
-#define NO_MEMORY   2
+#define NO_MEMORY 2
 
 struct entry {
     struct entry *next;
@@ -123,7 +123,7 @@ static int read_exactly(struct tr_stream *stream, void *buffer, size_t bytes)
 /* Returns the length, 0 if it is out of bounds, or an error. */
 static int read_frame(struct tr_stream *stream, char frame[FRAME_BYTES])
 {
-    uint32_t length;
+    uint32_t length = 0;
     int rc = read_exactly(stream, &length, sizeof length);
     length = ntohl(length);
     if (rc < 0 || length == 0 || length > FRAME_BYTES)
@@ -183,8 +183,11 @@ static int serve_connection(void *argument)
     struct connection *connection = argument;
     char frame[FRAME_BYTES];
     int rc;
-    while ((rc = read_frame(connection->stream, frame)) >= 0 && (rc = answer(connection, frame, rc)) >= 0)
-        ;
+    do {
+        rc = read_frame(connection->stream, frame);
+        if (rc >= 0)
+            rc = answer(connection, frame, rc);
+    } while (rc >= 0);
     tr_stream_close(connection->stream);
     return 0;
 }

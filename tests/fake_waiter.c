@@ -26,7 +26,7 @@ static struct tri_task records[RECORDS];
 static TRI_ATOMIC(bool) taken[RECORDS];
 static TRI_ATOMIC(unsigned) spurious;
 static _Thread_local struct tri_task *self;
-static _Thread_local struct tri_reactor *own;
+static _Thread_local struct tri_reactor *own, *moved;
 
 void fake_begin(enum tr_backend kind)
 {
@@ -65,9 +65,14 @@ void fake_spurious(unsigned every)
     tri_store(&spurious, every, TRI_RELAXED);
 }
 
+void fake_move(struct tri_reactor *reactor)
+{
+    moved = reactor;
+}
+
 struct tri_reactor *tri_reactor_here(void)
 {
-    return own;
+    return moved ? moved : own;
 }
 
 struct tri_task *tri_self(void)

@@ -14,6 +14,9 @@
 void fake_begin(enum tr_backend kind);
 void fake_end(void);
 
+/* Makes the calling thread pass for the owner of another reactor (NULL: for itself again), as a task that was moved. */
+void fake_move(struct tri_reactor *reactor);
+
 /* Cancels a task, or takes the cancellation back. */
 void fake_cancel(struct tri_task *task, bool cancelled);
 

@@ -35,13 +35,17 @@ gcc-tsan         gcc, thread sanitizer
 clang-tsan       clang, thread sanitizer
 migrate          every wake moves its task to another worker (address sanitizer)
 no-caches        every stack, record and slot through the shared lists (address sanitizer)
-stress           the stress programs at ten times their size
+workers          one worker; four workers, migrating, without caches (address sanitizer)
+stress           the stress programs at twenty times their size; a hundred million switches under forced migration
 models           every model at bound 3
-mutants          every memory order weakened by one step: each must be caught
+mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
 fuzz             each fuzzer for FUZZ_SECONDS
 aarch64          cross build, and what needs no ring under qemu-user
 debian12         ./run demo and ./run test in a fresh Debian 12 root
 debian13         ./run demo and ./run test in a fresh Debian 13 root'
+
+CHECKED_OPTIONS=(-Dtests=enabled -Dwerror=true)
+RELEASE_OPTIONS=(-Dtests=enabled -Dwerror=true -Dbuildtype=release -Db_ndebug=true)
 
 part_names()
 {
@@ -53,7 +57,7 @@ variant()
 {
     local name=$1
     shift
-    build_checked "$name" "build/$name" -Dtests=enabled -Dwerror=true "$@" || return 0
+    build_checked "$name" "build/$name" "$@" || return 0
     LOG_BASE=$name test_suites "$name: " "build/$name" ${WRAPPER:+"$WRAPPER"}
     test_e2e "$name: " "build/$name"
 }
@@ -71,42 +75,42 @@ part_lint()
 
 part_gcc-release()
 {
-    CC=gcc variant gcc-release -Dbuildtype=release -Db_ndebug=true
+    CC=gcc variant gcc-release "${RELEASE_OPTIONS[@]}"
 }
 
 part_gcc-debug()
 {
-    CC=gcc variant gcc-debug -Dbuildtype=debug
+    CC=gcc variant gcc-debug "${CHECKED_OPTIONS[@]}" -Dbuildtype=debug
 }
 
 part_clang-release()
 {
     packages_need clang
-    CC=clang variant clang-release -Dbuildtype=release -Db_ndebug=true
+    CC=clang variant clang-release "${RELEASE_OPTIONS[@]}"
 }
 
 part_clang-debug()
 {
     packages_need clang
-    CC=clang variant clang-debug -Dbuildtype=debug
+    CC=clang variant clang-debug "${CHECKED_OPTIONS[@]}" -Dbuildtype=debug
 }
 
 part_clang-asan()
 {
     packages_need clang
-    CC=clang variant clang-asan -Db_sanitize=address,undefined
+    CC=clang variant clang-asan "${CHECKED_OPTIONS[@]}" -Db_sanitize=address,undefined
 }
 
 # The thread sanitizer of these compilers cannot live with the widest randomisation of addresses.
 part_gcc-tsan()
 {
-    WRAPPER="setarch $(uname -m) -R" CC=gcc variant gcc-tsan -Db_sanitize=thread
+    WRAPPER="setarch $(uname -m) -R" CC=gcc variant gcc-tsan "${CHECKED_OPTIONS[@]}" -Db_sanitize=thread
 }
 
 part_clang-tsan()
 {
     packages_need clang
-    WRAPPER="setarch $(uname -m) -R" CC=clang variant clang-tsan -Db_sanitize=thread
+    WRAPPER="setarch $(uname -m) -R" CC=clang variant clang-tsan "${CHECKED_OPTIONS[@]}" -Db_sanitize=thread
 }
 
 part_migrate()
@@ -119,13 +123,22 @@ part_no-caches()
 {
     build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
     TR_TEST_NO_CACHES=1 LOG_BASE=no-caches test_suites "no caches: " build/asan
-    TR_TEST_NO_CACHES=1 TR_TEST_MIGRATE=1 LOG_BASE=no-caches-migrate test_suites "no caches, migrating: " build/asan
+}
+
+part_workers()
+{
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    TR_WORKERS=1 LOG_BASE=workers-1 test_suites "one worker: " build/asan
+    TR_WORKERS=4 TR_TEST_NO_CACHES=1 TR_TEST_MIGRATE=1 LOG_BASE=workers-4 \
+        test_suites "four workers, migrating, no caches: " build/asan
 }
 
 part_stress()
 {
     build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
-    TR_STRESS=10 TR_TEST_TIMEOUT=1800 LOG_BASE=stress tally_meson "stress, ten times" build/asan --suite stress -t 10
+    TR_STRESS=20 LOG_BASE=stress tally_meson "stress, twenty times" build/asan --suite stress -t 10
+    CC=gcc build_checked gcc-release build/gcc-release "${RELEASE_OPTIONS[@]}" || return 0
+    TR_STRESS=500 tally "a hundred million switches, migrating" build/gcc-release/tests/stress_migration
 }
 
 part_models()
@@ -138,6 +151,7 @@ part_mutants()
 {
     build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
     test_models mutants
+    tally "seeded mistakes are caught" sh tests/mutants.sh
 }
 
 part_fuzz()

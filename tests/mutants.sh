@@ -17,7 +17,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
 sanitized="stress_migration stress_respawn"
-programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_debt test_task"
+programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_debt test_join"
 
 # name, file, and the change: a sed script that is kept inside the function it is about.
 change() {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis_fake.c: the scripted server (see redis_fake.h): an acceptor task, and a task for each connection.
+ * redis_fake.c: the scripted server (an acceptor task, and a task for each connection), and the callers; see
+ * redis_fake.h.
  */
 #include "redis_fake.h"
+#include "redis.h"
 #include "support.h"
 
 #define REQUEST_MOST (4u << 20)
@@ -46,7 +48,9 @@ static int acceptor_body(void *argument)
     while ((rc = tr_tcp_accept(fake->listener, &stream, TR_FOREVER)) == 0 || rc == -ECONNABORTED) {
         if (rc < 0)
             continue;
-        struct fake_client client = { .fake = fake, .stream = stream, .index = atomic_fetch_add(&fake->connections, 1) };
+        struct fake_client client = { .fake = fake,
+                                      .stream = stream,
+                                      .index = atomic_fetch_add(&fake->connections, 1) };
         atomic_fetch_add(&fake->living, 1);
         expect_int(tr_task_spawn(NULL, client_body, &client,
                                  &(struct tr_task_options){ .name = "fake client", .argument_bytes = sizeof client }),
@@ -251,4 +255,70 @@ void fake_serve_well(struct fake_client *client)
 {
     while (fake_read(client) && fake_answer(client))
         ;
+}
+
+/* ---- the manager's side --------------------------------------------------------------------------------------- */
+
+struct redis *open_manager(const struct fake *fake, const struct redis_options *options)
+{
+    struct redis *redis;
+    expect_int(redis_open(&redis, fake_url(fake), options, tr_after(LONG_TIME)), 0);
+    return redis;
+}
+
+void close_manager(struct redis *redis)
+{
+    redis_close(redis, tr_after(LONG_TIME));
+}
+
+void expect_echo(struct redis *redis, const char *text)
+{
+    struct redis_reply reply;
+    struct redis_bytes echo[] = { REDIS_BYTES("ECHO"), redis_text(text) };
+    expect_int(redis_command(redis, 2, echo, &reply, tr_after(LONG_TIME)), 0);
+    expect_int(reply.value.type, REDIS_STRING);
+    expect(strcmp(reply.value.text, text) == 0);
+    redis_reply_clear(&reply);
+}
+
+int try_echo(struct redis *redis, const char *text, int64_t patience)
+{
+    struct redis_reply reply;
+    struct redis_bytes echo[] = { REDIS_BYTES("ECHO"), redis_text(text) };
+    int rc = redis_command(redis, 2, echo, &reply, tr_after(patience));
+    if (rc == 0)
+        expect(reply.value.type == REDIS_STRING && strcmp(reply.value.text, text) == 0);
+    redis_reply_clear(&reply);
+    return rc;
+}
+
+static int caller_body(void *argument)
+{
+    struct caller *caller = argument;
+    char text[32];
+    for (unsigned i = 0; i < caller->requests; i++) {
+        snprintf(text, sizeof text, "caller %u request %u", caller->index, i);
+        int rc = try_echo(caller->redis, text, caller->patience);
+        expect(rc == -ETIMEDOUT || (rc >= 0 && rc <= REDIS_REFUSED));
+        caller->outcomes[rc == -ETIMEDOUT ? TIMED_OUT : rc]++;
+    }
+    return 0;
+}
+
+void start_callers(struct caller *callers, unsigned count, struct redis *redis, unsigned requests, int64_t patience)
+{
+    for (unsigned i = 0; i < count; i++) {
+        callers[i] = (struct caller){ .redis = redis, .index = i, .requests = requests, .patience = patience };
+        callers[i].task = test_task(caller_body, &callers[i]);
+    }
+}
+
+void join_callers(struct caller *callers, unsigned count, unsigned outcomes[OUTCOMES])
+{
+    memset(outcomes, 0, OUTCOMES * sizeof *outcomes);
+    for (unsigned i = 0; i < count; i++) {
+        expect_int(test_join(callers[i].task), 0);
+        for (unsigned j = 0; j < OUTCOMES; j++)
+            outcomes[j] += callers[i].outcomes[j];
+    }
 }

@@ -121,7 +121,8 @@ static void start_round(void)
                    0);
     }
     for (int i = 0; i < 3; i++)
-        expect_int(tr_task_spawn(NULL, be_task, (void *)(intptr_t)i, &(struct tr_task_options){ .runtime = runtime }), 0);
+        expect_int(tr_task_spawn(NULL, be_task, (void *)(intptr_t)i, &(struct tr_task_options){ .runtime = runtime }),
+                   0);
 }
 
 int main(void)

@@ -26,7 +26,8 @@ struct home {
 static pthread_mutex_t homes_lock = PTHREAD_MUTEX_INITIALIZER; /* never held over a suspension */
 static struct home homes[PLACES], old_homes[OLD];
 static unsigned old_next;
-static atomic_llong numbers, sent, received, dropped, taken, answered, calls_answered, calls_broken, calls_untaken, stale;
+static atomic_llong numbers, sent, received, dropped, taken, answered, calls_answered, calls_broken, calls_untaken,
+    stale;
 static atomic_int running;
 
 static void count_drop(void *message)
@@ -125,7 +126,8 @@ static int send_one(struct home home)
 static int call_one(struct home home)
 {
     int64_t answer = -7;
-    int rc = tr_call(home.address, &answer, tr_after(LONG_TIME), &(struct number){ .kind = CALL, .value = home.number });
+    int rc =
+        tr_call(home.address, &answer, tr_after(LONG_TIME), &(struct number){ .kind = CALL, .value = home.number });
     expect_int(answer, rc == 0 ? home.number : -7);
     expect(rc == 0 || rc == -EPIPE || rc == -ESRCH);
     atomic_fetch_add(rc == 0 ? &calls_answered : rc == -EPIPE ? &calls_broken : &calls_untaken, 1);

@@ -69,7 +69,8 @@ static void check_answers(struct number_address actor)
     static const int errors[] = { 1, 2, ECANCELED, ESRCH, 1000000 };
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         answer = 55;
-        expect_int(tr_call(actor, &answer, TR_FOREVER, &(struct number){ .kind = FAIL, .value = errors[i] }), errors[i]);
+        expect_int(tr_call(actor, &answer, TR_FOREVER, &(struct number){ .kind = FAIL, .value = errors[i] }),
+                   errors[i]);
         expect_int(answer, 55);
     }
 }
@@ -242,7 +243,8 @@ TASK_TEST(call_many_at_once_answered_in_reverse_each_gets_its_own)
     struct number_address actor = test_loop(answer_in_reverse, NULL, 4, &actor_task);
     for (int i = 0; i < 50; i++) {
         struct asker asker = { actor, i };
-        expect_int(tr_task_spawn(&tasks[i], ask_once, &asker, &(struct tr_task_options){ .argument_bytes = sizeof asker }),
+        expect_int(tr_task_spawn(&tasks[i], ask_once, &asker,
+                                 &(struct tr_task_options){ .argument_bytes = sizeof asker }),
                    0);
     }
     for (int i = 0; i < 50; i++)
@@ -317,7 +319,8 @@ TASK_TEST(call_timeout_then_late_reply_discarded)
     for (int i = 1; i <= 5; i++) {
         int64_t answer = 99;
         atomic_store(&late.release, 0);
-        expect_int(tr_call(actor, &answer, tr_after(20 * TR_MILLISECOND), &(struct number){ .kind = SLOW }), -ETIMEDOUT);
+        expect_int(tr_call(actor, &answer, tr_after(20 * TR_MILLISECOND), &(struct number){ .kind = SLOW }),
+                   -ETIMEDOUT);
         expect_int(answer, 99);
         atomic_store(&late.release, 1);
         expect_int(test_ask(actor, ECHO, i), i); /* this slot's next answer is this call's, not the late one */
@@ -395,7 +398,8 @@ static void send_three_that_expire(struct number_address actor)
 {
     int64_t answer;
     for (int i = 0; i < 3; i++) {
-        expect_int(tr_call(actor, &answer, tr_after(2 * TR_MILLISECOND), &(struct number){ .value = 1000 }), -ETIMEDOUT);
+        expect_int(tr_call(actor, &answer, tr_after(2 * TR_MILLISECOND), &(struct number){ .value = 1000 }),
+                   -ETIMEDOUT);
         expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 5 }), 0);
     }
     expect_int(test_queued(actor), 6);
@@ -486,13 +490,13 @@ TASK_TEST(expired_request_alone_is_as_an_empty_mailbox)
 
 int main(void)
 {
-    return test_main(
-        "call",
-        TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer, call_leaves_the_callers_message_alone,
-              call_through_a_chain_of_handlers_comes_back, call_at_any_field_gets_that_fields_type,
-              reply_to_a_message_that_nobody_asks_esrch, defer_then_reply_from_other_task,
-              call_many_at_once_answered_in_reverse_each_gets_its_own, call_self_edeadlk,
-              call_timeout_then_late_reply_discarded, call_cancelled_while_it_waits_ecanceled, call_now_never_waits,
-              expired_request_is_skipped_counted_and_dropped, expired_request_is_kept_where_asked,
-              expired_request_is_skipped_by_a_handler_too, expired_request_alone_is_as_an_empty_mailbox));
+    return test_main("call",
+                     TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer,
+                           call_leaves_the_callers_message_alone, call_through_a_chain_of_handlers_comes_back,
+                           call_at_any_field_gets_that_fields_type, reply_to_a_message_that_nobody_asks_esrch,
+                           defer_then_reply_from_other_task, call_many_at_once_answered_in_reverse_each_gets_its_own,
+                           call_self_edeadlk, call_timeout_then_late_reply_discarded,
+                           call_cancelled_while_it_waits_ecanceled, call_now_never_waits,
+                           expired_request_is_skipped_counted_and_dropped, expired_request_is_kept_where_asked,
+                           expired_request_is_skipped_by_a_handler_too, expired_request_alone_is_as_an_empty_mailbox));
 }

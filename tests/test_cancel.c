@@ -329,14 +329,13 @@ TASK_TEST(cancel_from_a_foreign_thread_wakes)
 
 int main(void)
 {
-    return test_main(
-        "cancel",
-        TESTS(cancel_wakes_a_sleeper, cancel_before_the_first_run_is_seen, cancel_ended_task_esrch,
-              cancel_is_level_until_taken, cancel_pending_calls_have_no_effect,
-              cancel_inside_shield_is_ignored_until_it_closes, cancel_of_a_task_suspended_in_a_shield_waits,
-              shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,
-              shield_nested_tighter_deadline_wins, shield_that_cuts_a_sleep_short_says_so,
-              shield_closed_restores_the_deadlines,
-              shield_inner_closed_outer_still_holds, cancel_racing_with_the_deadline_ends_every_wait,
-              cancel_from_a_foreign_thread_wakes));
+    return test_main("cancel",
+                     TESTS(cancel_wakes_a_sleeper, cancel_before_the_first_run_is_seen, cancel_ended_task_esrch,
+                           cancel_is_level_until_taken, cancel_pending_calls_have_no_effect,
+                           cancel_inside_shield_is_ignored_until_it_closes,
+                           cancel_of_a_task_suspended_in_a_shield_waits,
+                           shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,
+                           shield_nested_tighter_deadline_wins, shield_that_cuts_a_sleep_short_says_so,
+                           shield_closed_restores_the_deadlines, shield_inner_closed_outer_still_holds,
+                           cancel_racing_with_the_deadline_ends_every_wait, cancel_from_a_foreign_thread_wakes));
 }

@@ -9,14 +9,15 @@
 #include <cstddef>
 #include <cstdio>
 
-namespace {
+namespace
+{
 
 struct request {
     int add;
     tr_token reply;
 };
 
-const tr_type request_type = {"request", sizeof(request), alignof(request)};
+const tr_type request_type = { "request", sizeof(request), alignof(request) };
 
 int on_request(void *state, void *message)
 {
@@ -36,8 +37,8 @@ int body(void *argument)
     options.task = &task;
     int rc = tr_spawn_handler_raw(&counter, &request_type, on_request, &count, &options);
     for (int i = 1; rc == 0 && i <= 1000; i++) {
-        request r = {i, {}};
-        tr_ask ask = {offsetof(request, reply), sizeof answer, &answer};
+        request r = { i, {} };
+        tr_ask ask = { offsetof(request, reply), sizeof answer, &answer };
         rc = tr_call_raw(counter, &request_type, &r, ask, tr_after(10 * TR_SECOND));
     }
     if (rc == 0)

@@ -213,11 +213,10 @@ TASK_TEST(timers_are_counted_while_they_wait)
 
 int main(void)
 {
-    return test_main("deadline",
-                     TESTS(after_saturates_and_negative_is_now, after_in_a_task_saturates_too,
-                           sleep_lasts_at_least_as_long_as_asked, sleep_of_nothing_returns_0,
-                           sleeper_wakes_beside_a_task_that_never_waits_long, receive_deadline_is_never_early,
-                           send_call_and_join_deadlines_are_never_early, deadline_far_away_does_not_fire,
-                           deadline_far_away_waits_until_the_event, timers_of_waits_that_ended_are_gone,
-                           timers_are_counted_while_they_wait));
+    return test_main("deadline", TESTS(after_saturates_and_negative_is_now, after_in_a_task_saturates_too,
+                                       sleep_lasts_at_least_as_long_as_asked, sleep_of_nothing_returns_0,
+                                       sleeper_wakes_beside_a_task_that_never_waits_long,
+                                       receive_deadline_is_never_early, send_call_and_join_deadlines_are_never_early,
+                                       deadline_far_away_does_not_fire, deadline_far_away_waits_until_the_event,
+                                       timers_of_waits_that_ended_are_gone, timers_are_counted_while_they_wait));
 }

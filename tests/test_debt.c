@@ -466,18 +466,18 @@ TASK_TEST(owed_and_given_up_leaves_neither_debt_nor_slot)
 
 int main(void)
 {
-    return test_main(
-        "debt",
-        TESTS(call_debtor_returns_epipe, call_queued_when_actor_ends_esrch,
-              call_in_hand_queued_and_waiting_for_room_when_actor_ends, call_queued_and_owed_when_a_stopped_actor_returns,
-              handler_that_lets_a_request_fall_epipe, handler_that_ends_in_mid_request_epipe,
-              defer_keeps_the_debt_until_a_later_message, defer_then_the_actor_ends_epipe,
-              defer_of_a_request_given_up_esrch, forward_moves_the_debt_and_the_new_debtor_answers,
-              forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
-              forward_moves_debt_and_new_debtor_death_resolves,
-              forwarded_and_queued_when_the_new_debtor_ends_is_resolved, forward_to_a_stale_address_leaves_the_debt,
-              forward_failed_and_then_let_fall_epipe,
-              forward_to_a_full_mailbox_times_out_and_leaves_the_debt, forward_of_a_request_given_up_sends_nothing,
-              forward_along_a_ring_many_times_the_last_one_answers,
-              owed_and_given_up_leaves_neither_debt_nor_slot));
+    return test_main("debt", TESTS(call_debtor_returns_epipe, call_queued_when_actor_ends_esrch,
+                                   call_in_hand_queued_and_waiting_for_room_when_actor_ends,
+                                   call_queued_and_owed_when_a_stopped_actor_returns,
+                                   handler_that_lets_a_request_fall_epipe, handler_that_ends_in_mid_request_epipe,
+                                   defer_keeps_the_debt_until_a_later_message, defer_then_the_actor_ends_epipe,
+                                   defer_of_a_request_given_up_esrch, forward_moves_the_debt_and_the_new_debtor_answers,
+                                   forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
+                                   forward_moves_debt_and_new_debtor_death_resolves,
+                                   forwarded_and_queued_when_the_new_debtor_ends_is_resolved,
+                                   forward_to_a_stale_address_leaves_the_debt, forward_failed_and_then_let_fall_epipe,
+                                   forward_to_a_full_mailbox_times_out_and_leaves_the_debt,
+                                   forward_of_a_request_given_up_sends_nothing,
+                                   forward_along_a_ring_many_times_the_last_one_answers,
+                                   owed_and_given_up_leaves_neither_debt_nor_slot));
 }

@@ -49,7 +49,8 @@ static int check_block(void *state, void *message)
     expect_block(message, check->bytes, atomic_load(&check->received));
     if (atomic_load(&check->received) % 8 == 3) {
         expect_int(tr_yield(), 0);
-        expect_block(message, check->bytes, atomic_load(&check->received)); /* the message is the handler's while it runs */
+        expect_block(message, check->bytes,
+                     atomic_load(&check->received)); /* the message is the handler's while it runs */
     }
     atomic_fetch_add(&check->received, 1);
     return 0;
@@ -204,7 +205,8 @@ static int take_some(void *argument)
     return taker->result;
 }
 
-static struct number_address spawn_dropping(int (*body)(void *), void *argument, uint32_t capacity, struct tr_task *task)
+static struct number_address spawn_dropping(int (*body)(void *), void *argument, uint32_t capacity,
+                                            struct tr_task *task)
 {
     struct number_address actor;
     struct tr_actor_options options = { .capacity = capacity, .drop = note_drop, .task = task };

@@ -200,6 +200,61 @@ START_TEST(op_bad_descriptor_is_an_error)
 }
 END_TEST
 
+/* Operation and withdrawal reach the kernel together, and the operation succeeds: both must be over before it has ended. */
+START_TEST(op_succeeds_before_its_withdrawal)
+{
+    begin(_i);
+    int pair[2];
+    make_pair(pair);
+    for (int i = 0; i < 100; i++) {
+        char byte;
+        must(write(pair[1], "x", 1) == 1);
+        struct tri_io_op op = receive_op(pair[0], &byte, 1);
+        tri_io_start(&op, tri_reactor_here(), tri_self());
+        tri_io_cancel(&op);
+        must(tri_io_finish(&op, TR_FOREVER) == 1);
+        memset(&op, 0xa5, sizeof op);
+        tri_reactor_poll(tri_reactor_here(), TR_NOW);
+        must(!tri_reactor_busy(tri_reactor_here()));
+    }
+    close_pair(pair);
+    fake_end();
+}
+END_TEST
+
+/* A withdrawal from elsewhere, step by step: the operation completes while the request is still on the owner's list. */
+START_TEST(op_completed_under_a_posted_request_has_not_ended)
+{
+    begin(_i);
+    struct tri_reactor *owner = tri_reactor_here(), *other;
+    enum tr_backend kind = TR_BACKEND_EPOLL;
+    must(tri_reactor_create(&other, &kind) == 0);
+    int pair[2];
+    make_pair(pair);
+    for (int completes = 0; completes < 2; completes++) {
+        char byte;
+        struct tri_io_op op = receive_op(pair[0], &byte, 1);
+        tri_io_start(&op, owner, tri_self());
+        tri_reactor_poll(owner, TR_NOW);
+        fake_move(other);
+        tri_io_cancel(&op);
+        fake_move(NULL);
+        must(!tri_io_ended(&op) && tri_reactor_busy(owner));
+        if (completes) {
+            must(write(pair[1], "x", 1) == 1);
+            while (owner->in_flight > 0)
+                owner->backend->poll(owner, TR_NOW); /* what the kernel has, but not the list */
+            must(!tri_io_ended(&op) && tri_reactor_busy(owner));
+        }
+        must(tri_io_finish(&op, TR_FOREVER) == (completes ? 1 : -ECANCELED));
+        must(!tri_reactor_busy(owner));
+    }
+    close_pair(pair);
+    tri_reactor_destroy(other);
+    fake_end();
+}
+END_TEST
+
 /* More at once than the queues hold, all of them made ready by one event, and then all withdrawn. */
 START_TEST(op_thousands_at_once_all_end)
 {
@@ -475,6 +530,8 @@ int main(void)
         op_cancelled_in_flight_ends,
         op_would_block_is_waited_for,
         op_poll_reports_events,
+        op_succeeds_before_its_withdrawal,
+        op_completed_under_a_posted_request_has_not_ended,
         op_bad_descriptor_is_an_error,
         op_thousands_at_once_all_end,
         op_both_directions_of_a_socket_at_once,

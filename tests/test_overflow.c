@@ -174,8 +174,8 @@ END_TEST
 
 int main(void)
 {
-    return test_main("overflow", TESTS(overflow_names_the_task_and_its_stack_size,
-                                       overflow_names_the_actor_and_its_stack_size,
-                                       bad_access_reaches_the_programs_own_handler,
-                                       bad_access_without_a_handler_ends_the_process_by_sigsegv));
+    return test_main("overflow",
+                     TESTS(overflow_names_the_task_and_its_stack_size, overflow_names_the_actor_and_its_stack_size,
+                           bad_access_reaches_the_programs_own_handler,
+                           bad_access_without_a_handler_ends_the_process_by_sigsegv));
 }

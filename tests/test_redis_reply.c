@@ -16,7 +16,8 @@
 #define MOST 4096
 
 /* Parses text[0..count) in pieces of `step` more bytes. Returns the first answer that is not 0, or 0 at the end. */
-static int parse_steps(const char *text, size_t count, size_t step, size_t most, struct redis_reply *reply, size_t *used)
+static int parse_steps(const char *text, size_t count, size_t step, size_t most, struct redis_reply *reply,
+                       size_t *used)
 {
     struct redis_parser parser = { .most_bytes = most };
     for (size_t have = step < count ? step : count;; have = have + step < count ? have + step : count) {
@@ -274,7 +275,8 @@ END_TEST
 
 /* ---- URLs ------------------------------------------------------------------------------------------------------ */
 
-static void ck_url(const char *text, const char *user, const char *password, const char *host, unsigned port, unsigned db)
+static void ck_url(const char *text, const char *user, const char *password, const char *host, unsigned port,
+                   unsigned db)
 {
     struct redis_url url;
     char error[160] = "";

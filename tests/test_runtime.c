@@ -67,11 +67,8 @@ START_TEST(options_impossible_einval)
 {
     struct tr_runtime *runtime;
     static const struct tr_options bad[] = {
-        { .workers = 1000000 },
-        { .workers = UINT32_MAX },
-        { .backend = (enum tr_backend)77 },
-        { .stop_ns = -1 },
-        { .shutdown_ns = -1 },
+        { .workers = 1000000 }, { .workers = UINT32_MAX }, { .backend = (enum tr_backend)77 },
+        { .stop_ns = -1 },      { .shutdown_ns = -1 },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         expect_int(tr_run(&bad[i], return_argument, NULL), -EINVAL);
@@ -506,16 +503,15 @@ END_TEST
 
 int main(void)
 {
-    return test_main(
-        "runtime",
-        TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
-              options_impossible_einval, options_workers_1_to_4_all_run_tasks, options_from_the_environment,
-              shutdown_actors_drain_and_tasks_are_cancelled,
-              shutdown_cancels_tasks_only_when_the_actors_have_drained, shutdown_refuses_new_tasks_ecanceled,
-              shutdown_from_inside_cancels_main, signal_begins_the_shutdown_with_main_cancelled,
-              signal_left_alone_with_keep_signals, shutdown_with_stuck_tasks_names_them_and_etimedout,
-              start_and_stop_many_times_leave_nothing, address_after_runtime_gone_esrch,
-              runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
-              census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
-              log_names_the_backend_at_start));
+    return test_main("runtime",
+                     TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
+                           options_impossible_einval, options_workers_1_to_4_all_run_tasks,
+                           options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
+                           shutdown_cancels_tasks_only_when_the_actors_have_drained,
+                           shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
+                           signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,
+                           shutdown_with_stuck_tasks_names_them_and_etimedout, start_and_stop_many_times_leave_nothing,
+                           address_after_runtime_gone_esrch, runtimes_several_at_once_call_each_other,
+                           runtime_that_ends_resolves_calls_from_outside, census_counts_tasks_and_their_stacks,
+                           counters_grow, log_goes_to_the_sink_down_to_its_level, log_names_the_backend_at_start));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_task.c: tasks by the promises of troupe/task.h: spawn, join, detach, names, pins, stacks and yield. Cancellation
- * and shields have test_cancel.c.
+ * test_task.c: tasks by the promises of troupe/task.h: spawn, names, pins, stacks, yield and errno. How tasks end has
+ * test_join.c, cancellation and shields test_cancel.c.
  */
 #include "tests/support.h"
 
@@ -15,13 +15,6 @@ static int wait_for_flag(void *argument)
     atomic_int *flag = argument;
     wait_until(atomic_load(flag));
     return 7;
-}
-
-static int yield_then_return(void *argument)
-{
-    for (int i = 0; i < 3; i++)
-        expect_int(tr_yield(), 0);
-    return (int)(intptr_t)argument;
 }
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
@@ -77,7 +70,8 @@ END_TEST
 TASK_TEST(spawn_impossible_option_refused)
 {
     struct tr_task task;
-    expect_int(tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .pin = TR_PIN(100000) }), -EINVAL);
+    expect_int(tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .pin = TR_PIN(100000) }),
+               -EINVAL);
     expect_int(tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .pin = -2 }), -EINVAL);
     int rc = tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .stack_bytes = SIZE_MAX / 2 });
     expect(rc == -EINVAL || rc == -ENOMEM);
@@ -139,198 +133,6 @@ static int spawn_tree(void *argument)
 TASK_TEST(spawn_from_spawned_tasks_tree_is_summed)
 {
     expect_int(test_join(test_task(spawn_tree, (void *)10)), 1024);
-}
-
-/* ---- join and detach ------------------------------------------------------------------------------------------ */
-
-TASK_TEST(join_takes_any_result)
-{
-    static const int results[] = { 0, 1, -1, INT32_MAX, -EPIPE };
-    for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
-        expect_int(test_join(test_task(return_argument, (void *)(intptr_t)results[i])), results[i]);
-        expect_int(test_join(test_task(yield_then_return, (void *)(intptr_t)results[i])), results[i]);
-    }
-}
-
-TASK_TEST(join_without_result_pointer_succeeds)
-{
-    expect_int(tr_task_join(test_task(return_argument, NULL), NULL, TR_FOREVER), 0);
-}
-
-static int join_self(void *argument)
-{
-    (void)argument;
-    return tr_task_join(tr_task_self(), NULL, TR_FOREVER);
-}
-
-TASK_TEST(join_self_edeadlk)
-{
-    expect_int(test_join(test_task(join_self, NULL)), -EDEADLK);
-}
-
-TASK_TEST(join_twice_second_esrch)
-{
-    struct tr_task task = test_task(return_argument, NULL);
-    expect_int(test_join(task), 0);
-    expect_int(tr_task_join(task, NULL, TR_FOREVER), -ESRCH);
-    expect_int(tr_task_detach(task), -ESRCH);
-    expect_int(tr_task_cancel(task), -ESRCH);
-}
-
-static int wait_then_tell(void *argument)
-{
-    wait_for_flag(argument);
-    atomic_store((atomic_int *)argument, 2);
-    return 0;
-}
-
-TASK_TEST(join_detached_esrch)
-{
-    static atomic_int flag;
-    struct tr_task task = test_task(wait_then_tell, &flag);
-    expect_int(tr_task_detach(task), 0);
-    expect_int(tr_task_detach(task), -ESRCH);
-    expect_int(tr_task_join(task, NULL, TR_FOREVER), -ESRCH);
-    expect_int(tr_task_join(task, NULL, TR_NOW), -ESRCH);
-    atomic_store(&flag, 1);
-    wait_until(atomic_load(&flag) == 2);
-}
-
-TASK_TEST(join_zero_handle_esrch)
-{
-    struct tr_task none = { 0 };
-    expect_int(tr_task_join(none, NULL, TR_FOREVER), -ESRCH);
-    expect_int(tr_task_detach(none), -ESRCH);
-    expect_int(tr_task_cancel(none), -ESRCH);
-}
-
-TASK_TEST(join_ended_task_with_passed_deadline_takes_result)
-{
-    struct tr_task task = test_task(return_argument, (void *)3);
-    int result = 0, rc;
-    while ((rc = tr_task_join(task, &result, TR_NOW)) == -ETIMEDOUT)
-        expect_int(tr_yield(), 0);
-    expect_int(rc, 0);
-    expect_int(result, 3);
-}
-
-TASK_TEST(join_deadline_etimedout_then_joins)
-{
-    static atomic_int flag;
-    struct tr_task task = test_task(wait_for_flag, &flag);
-    int result = 99;
-    expect_int(tr_task_join(task, &result, TR_NOW), -ETIMEDOUT);
-    expect_int(tr_task_join(task, &result, tr_after(3 * TR_MILLISECOND)), -ETIMEDOUT);
-    expect_int(result, 99);
-    atomic_store(&flag, 1);
-    expect_int(test_join(task), 7);
-}
-
-static int join_other(void *argument)
-{
-    return tr_task_join(*(struct tr_task *)argument, NULL, tr_after(LONG_TIME));
-}
-
-TASK_TEST_ON(1, join_while_another_joins_einval)
-{
-    static atomic_int flag;
-    struct tr_task task = test_task(wait_for_flag, &flag);
-    struct tr_task joiner = test_task(join_other, &task);
-    test_settle();
-    expect_int(tr_task_join(task, NULL, TR_FOREVER), -EINVAL);
-    atomic_store(&flag, 1);
-    expect_int(test_join(joiner), 0);
-}
-
-TASK_TEST_ON(1, join_cancelled_joiner_leaves_task_joinable)
-{
-    static atomic_int flag;
-    struct tr_task task = test_task(wait_for_flag, &flag);
-    struct tr_task joiner = test_task(join_other, &task);
-    test_settle();
-    expect_int(tr_task_cancel(joiner), 0);
-    expect_int(test_join(joiner), -ECANCELED);
-    atomic_store(&flag, 1);
-    expect_int(test_join(task), 7);
-}
-
-static int64_t plain_write;
-
-static int write_plainly(void *argument)
-{
-    plain_write = (intptr_t)argument;
-    return 0;
-}
-
-TASK_TEST(join_makes_what_the_body_did_visible)
-{
-    for (intptr_t i = 1; i <= 2000; i++) {
-        expect_int(test_join(test_task(write_plainly, (void *)i)), 0);
-        expect_int(plain_write, i);
-    }
-}
-
-/* ---- two who want the same task ------------------------------------------------------------------------------- */
-
-struct contest {
-    struct tr_task task;
-    atomic_int *start;
-    bool detach;
-};
-
-/* Detached, it may still be here when the runtime shuts down. */
-static int yield_at_least_once(void *argument)
-{
-    (void)argument;
-    for (int i = 0; i < 3; i++)
-        tr_yield();
-    return 0;
-}
-
-static int contend(void *argument)
-{
-    struct contest *contest = argument;
-    while (!atomic_load(contest->start))
-        tr_yield();
-    return contest->detach ? tr_task_detach(contest->task) : tr_task_join(contest->task, NULL, tr_after(LONG_TIME));
-}
-
-static void check_contest(bool detach)
-{
-    for (int i = 0; i < 3000; i++) {
-        atomic_int start = 0;
-        struct tr_task task = test_task(i % 2 ? return_argument : yield_at_least_once, NULL);
-        struct contest contests[2] = { { task, &start, false }, { task, &start, detach } };
-        struct tr_task rivals[2] = { test_task(contend, &contests[0]), test_task(contend, &contests[1]) };
-        if (i % 3 == 0)
-            expect_int(tr_yield(), 0);
-        atomic_store(&start, 1);
-        int first = test_join(rivals[0]), second = test_join(rivals[1]);
-        expect_int((first == 0) + (second == 0), 1);
-        int loser = first ? first : second;
-        expect(loser == -ESRCH || loser == -EINVAL);
-    }
-}
-
-TASK_TEST(join_by_two_at_once_one_gets_it)
-{
-    check_contest(false);
-}
-
-TASK_TEST(join_against_detach_one_gets_it)
-{
-    check_contest(true);
-}
-
-TASK_TEST(detach_running_task_ends_on_its_own)
-{
-    static atomic_int ends;
-    for (int i = 0; i < 1000; i++) {
-        struct tr_task task = test_task(yield_many, &ends);
-        int rc = tr_task_detach(task);
-        expect_int(rc, 0); /* also when it has ended: the handle was not yet spent */
-    }
-    wait_until(atomic_load(&ends) == 1000);
 }
 
 /* ---- names, self, pins, stacks -------------------------------------------------------------------------------- */
@@ -546,19 +348,13 @@ TASK_TEST(errno_survives_a_suspension)
 
 int main(void)
 {
-    return test_main(
-        "task",
-        TESTS(spawn_argument_is_passed_as_it_is, spawn_argument_bytes_copies_argument,
-              spawn_foreign_without_runtime_einval, spawn_impossible_option_refused, spawn_detached_runs,
-              spawn_detached_negative_result_is_logged, spawn_ten_thousand_all_end,
-              spawn_from_spawned_tasks_tree_is_summed, join_takes_any_result, join_without_result_pointer_succeeds,
-              join_self_edeadlk, join_twice_second_esrch, join_detached_esrch, join_zero_handle_esrch,
-              join_ended_task_with_passed_deadline_takes_result, join_deadline_etimedout_then_joins,
-              join_while_another_joins_einval, join_cancelled_joiner_leaves_task_joinable,
-              join_makes_what_the_body_did_visible, join_by_two_at_once_one_gets_it,
-              join_against_detach_one_gets_it, detach_running_task_ends_on_its_own, name_is_copied,
-              name_too_long_is_a_prefix, self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave,
-              pin_stays_on_its_worker, pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits,
-              stack_default_holds_48_kib, stack_bytes_of_the_runtime_is_the_default,
-              yield_lets_ready_tasks_run_first, errno_survives_a_suspension));
+    return test_main("task",
+                     TESTS(spawn_argument_is_passed_as_it_is, spawn_argument_bytes_copies_argument,
+                           spawn_foreign_without_runtime_einval, spawn_impossible_option_refused, spawn_detached_runs,
+                           spawn_detached_negative_result_is_logged, spawn_ten_thousand_all_end,
+                           spawn_from_spawned_tasks_tree_is_summed, name_is_copied, name_too_long_is_a_prefix,
+                           self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave, pin_stays_on_its_worker,
+                           pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits, stack_default_holds_48_kib,
+                           stack_bytes_of_the_runtime_is_the_default, yield_lets_ready_tasks_run_first,
+                           errno_survives_a_suspension));
 }

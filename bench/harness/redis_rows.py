@@ -93,7 +93,8 @@ def hiredis_sync(tools, same_core):
 # ---- the Redis-style server ----
 
 class Server:
-    """Server CPU per request of each command under redis-benchmark, over at least a second of CPU in each cell and run."""
+    """Server CPU per request of each command under redis-benchmark, over some 2.5 s of CPU in each cell: a third of a
+    second in each run, so that ours and the peer take turns often."""
 
     def __init__(self, tools, name, clients, pipeline):
         self.tools, self.name, self.clients, self.pipeline = tools, name, clients, pipeline
@@ -111,8 +112,8 @@ class Server:
         return (cpu_seconds(process.pid) - before), count * (2 if command == "ping" else 1)
 
     def cell(self, command):
-        """CPU seconds and requests, with a new guess of the count until a second was used."""
-        wanted = max(0.05, 1.0 * self.tools.scale)
+        """Nanoseconds per request, with a new guess of the count until the wanted CPU time was used."""
+        wanted = max(0.05, 0.36 * self.tools.scale)
         used = asked = 0
         count = 50000 * min(self.pipeline, 8)
         if command in self.per_request:
@@ -121,7 +122,7 @@ class Server:
             seconds, done = self.load(command, max(count, self.clients * self.pipeline))
             used, asked = used + seconds, asked + done
             rate = max(used, 0.01) / asked
-            count = int(1.05 * (wanted - used) / rate) + 10000
+            count = int(1.05 * (wanted - used) / rate) + 1000
         self.per_request[command] = used / asked
         return self.per_request[command] * 1e9
 
@@ -135,7 +136,7 @@ class Server:
 def server_row(tools, name, clients, pipeline, bars):
     ours = Server(tools, "mini-redis", clients, pipeline)
     peer = Server(tools, "redis-server", clients, pipeline)
-    return (name, "ns", ours.measure, peer.measure, "redis-server", bars, 3)
+    return (name, "ns", ours.measure, peer.measure, "redis-server", bars, 7)
 
 
 # ---- idle connections ----

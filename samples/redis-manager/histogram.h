@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define HISTOGRAM_STEP    5 /* 2^5 buckets to a power of two */
+#define HISTOGRAM_STEP 5 /* 2^5 buckets to a power of two */
 #define HISTOGRAM_BUCKETS (41 << HISTOGRAM_STEP)
 
 struct histogram {

@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 
 #define CONNECT_TIME (10 * TR_SECOND)
-#define CLOSE_TIME   (5 * TR_SECOND)
+#define CLOSE_TIME (5 * TR_SECOND)
 
 struct arguments {
     const char *server; /* NULL: our own */
@@ -221,11 +221,20 @@ static void take_argument(struct arguments *a, int option, const char *name, con
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "server", 1, NULL, 's' },      { "clients", 1, NULL, 'c' },    { "connections", 1, NULL, 'p' },
-        { "in-flight", 1, NULL, 'f' },   { "requests", 1, NULL, 'n' },   { "duration", 1, NULL, 'd' },
-        { "keys", 1, NULL, 'k' },        { "value-bytes", 1, NULL, 'b' }, { "read-ratio", 1, NULL, 'r' },
-        { "deadline", 1, NULL, 't' },    { "tolerate-errors", 0, NULL, 'e' }, { "workers", 1, NULL, 'w' },
-        { "help", 0, NULL, 'h' },        { NULL, 0, NULL, 0 },
+        { "server", 1, NULL, 's' },
+        { "clients", 1, NULL, 'c' },
+        { "connections", 1, NULL, 'p' },
+        { "in-flight", 1, NULL, 'f' },
+        { "requests", 1, NULL, 'n' },
+        { "duration", 1, NULL, 'd' },
+        { "keys", 1, NULL, 'k' },
+        { "value-bytes", 1, NULL, 'b' },
+        { "read-ratio", 1, NULL, 'r' },
+        { "deadline", 1, NULL, 't' },
+        { "tolerate-errors", 0, NULL, 'e' },
+        { "workers", 1, NULL, 'w' },
+        { "help", 0, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
     struct arguments arguments = {
         .connections = 1,

@@ -18,7 +18,7 @@
 #include <strings.h>
 
 #define MOST_CONNECTIONS 64u
-#define MOST_REQUEST     (UINT32_C(512) << 20) /* what Redis takes as one string */
+#define MOST_REQUEST (UINT32_C(512) << 20) /* what Redis takes as one string */
 
 /* ---- loans ------------------------------------------------------------------------------------------------------- */
 
@@ -158,9 +158,9 @@ static int request_reply(struct redis *redis, size_t count, const struct redis_b
 static bool changes_connection(size_t count, const struct redis_bytes *arguments)
 {
     static const char *const names[] = {
-        "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR",
-        "SYNC", "PSYNC", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT", "AUTH", "HELLO", "RESET", "QUIT",
-        "READONLY", "READWRITE", "ASKING",
+        "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC",
+        "PSYNC",     "MULTI",      "EXEC",       "DISCARD",     "WATCH",        "UNWATCH",      "SELECT",  "AUTH",
+        "HELLO",     "RESET",      "QUIT",       "READONLY",    "READWRITE",    "ASKING",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == arguments->length && strncasecmp(names[i], arguments->data, arguments->length) == 0)
@@ -378,19 +378,19 @@ static struct redis *allocate_pool(const struct redis_options *options, const st
     return redis;
 }
 
-int redis_open(struct redis **out, const char *url, const struct redis_options *given, tr_time deadline)
+int redis_open(struct redis **out, const char *url, const struct redis_options *options, tr_time deadline)
 {
-    struct redis_options options;
+    struct redis_options all;
     struct redis_url parsed = { 0 };
     char why[256] = "an option is out of range";
-    int rc = take_options(&options, given);
+    int rc = take_options(&all, options);
     if (rc == 0)
         rc = redis_url_parse(&parsed, url, why, sizeof why);
     if (rc < 0) {
-        snprintf(options.error, options.error ? options.error_bytes : 0, "%s", why);
+        snprintf(all.error, all.error ? all.error_bytes : 0, "%s", why);
         return rc;
     }
-    struct redis *redis = allocate_pool(&options, &parsed);
+    struct redis *redis = allocate_pool(&all, &parsed);
     if (!redis)
         return -ENOMEM;
     rc = open_pool(redis, deadline, why);
@@ -399,7 +399,7 @@ int redis_open(struct redis **out, const char *url, const struct redis_options *
         return 0;
     }
     redis_close(redis, TR_NOW);
-    snprintf(options.error, options.error ? options.error_bytes : 0, "%s:%u: %s", parsed.host, parsed.port, why);
+    snprintf(all.error, all.error ? all.error_bytes : 0, "%s:%u: %s", parsed.host, parsed.port, why);
     return rc;
 }
 

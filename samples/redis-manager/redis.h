@@ -38,15 +38,15 @@ enum redis_failure {
 };
 
 struct redis_options {
-    unsigned connections;   /* the pool; each request goes to the least loaded. Default 1, at most 64 */
-    uint32_t in_flight;     /* most requests sent and not yet answered, for each connection; default 1024 */
-    uint32_t queue;         /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
-    size_t max_reply_bytes; /* default 64 MiB */
-    int64_t connect_ns;     /* one attempt to connect, with AUTH and SELECT; default 2 s */
-    int64_t stall_ns;       /* requests in flight and not a byte from the server for so long: lost; default 30 s */
-    int64_t backoff_ns;     /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
+    unsigned connections;    /* the pool; each request goes to the least loaded. Default 1, at most 64 */
+    uint32_t in_flight;      /* most requests sent and not yet answered, for each connection; default 1024 */
+    uint32_t queue;          /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
+    size_t max_reply_bytes;  /* default 64 MiB */
+    int64_t connect_ns;      /* one attempt to connect, with AUTH and SELECT; default 2 s */
+    int64_t stall_ns;        /* requests in flight and not a byte from the server for so long: lost; default 30 s */
+    int64_t backoff_ns;      /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
     int64_t most_backoff_ns; /* default 1 s */
-    char *error;            /* redis_open writes a sentence here when it fails; may be NULL */
+    char *error;             /* redis_open writes a sentence here when it fails; may be NULL */
     size_t error_bytes;
 };
 
@@ -88,8 +88,8 @@ const char *redis_failure_text(int result);
 struct redis_stats {
     uint64_t requests, writes, replies, reads; /* requests written, the writes they went out in, ... */
     uint64_t bytes_out, bytes_in;
-    uint64_t losses, connects;                 /* connections lost, and made again */
-    uint64_t not_sent, unknown, late;          /* requests failed so; replies that came after their caller had gone */
+    uint64_t losses, connects;        /* connections lost, and made again */
+    uint64_t not_sent, unknown, late; /* requests failed so; replies that came after their caller had gone */
 };
 void redis_stats(const struct redis *redis, struct redis_stats *out);
 

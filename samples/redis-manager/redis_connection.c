@@ -24,11 +24,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define OUT_BYTES    65536
+#define OUT_BYTES 65536
 #define OUT_REQUESTS 1024
-#define IN_BYTES     65536           /* grows for a long reply */
-#define IN_KEEP      (16 * IN_BYTES) /* and shrinks again beyond this */
-#define LAST_REPLIES TR_SECOND       /* after a failed write: how long replies may still come */
+#define IN_BYTES 65536          /* grows for a long reply */
+#define IN_KEEP (16 * IN_BYTES) /* and shrinks again beyond this */
+#define LAST_REPLIES TR_SECOND  /* after a failed write: how long replies may still come */
 
 static inline void add(_Atomic uint64_t *counter, uint64_t more)
 {
@@ -133,8 +133,8 @@ static int read_replies(struct connection *c)
     if (rc < 0)
         return rc;
     bool owing = c->forwarded > c->answered;
-    ssize_t bytes = tr_read(c->stream, c->in + c->in_end, c->in_capacity - c->in_end,
-                            tr_after(c->redis->options.stall_ns));
+    ssize_t bytes =
+        tr_read(c->stream, c->in + c->in_end, c->in_capacity - c->in_end, tr_after(c->redis->options.stall_ns));
     if (bytes == -ETIMEDOUT && !owing)
         return 0;
     if (bytes <= 0)
@@ -150,7 +150,7 @@ static void abandon(struct connection *c)
 {
     size_t most = c->redis->options.in_flight + 2, left = 0; /* a mailbox full, and what the writer was forwarding */
     struct pending *callers = calloc(most, sizeof *callers), caller;
-    tr_stream_abort(c->stream); /* a writer inside tr_write comes back */
+    tr_stream_abort(c->stream);                                        /* a writer inside tr_write comes back */
     tr_try_send(c->writer, &(struct request){ .kind = REQUEST_WAKE }); /* if the mailbox is full, it is awake */
     while (tr_receive(&caller, TR_FOREVER) == 0) {
         if (callers && left < most)
@@ -183,8 +183,8 @@ static void write_requests(struct connection *c, const char *bytes, size_t lengt
 {
     size_t done = 0;
     uint32_t sent = 0;
-    int rc = tr_write_v(c->stream, &(struct iovec){ (void *)bytes, length }, 1, &done,
-                        tr_after(c->redis->options.stall_ns));
+    int rc =
+        tr_write_v(c->stream, &(struct iovec){ (void *)bytes, length }, 1, &done, tr_after(c->redis->options.stall_ns));
     while (sent < requests && ends[sent] <= done)
         sent++;
     c->written += sent;

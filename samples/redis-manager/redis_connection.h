@@ -55,7 +55,7 @@ struct loans {
         uint64_t generation; /* moves when the loan is taken back: an old name then finds nothing */
         struct lent_bytes *lent;
         uint32_t next_free;
-    } *loans;
+    } * loans;
 };
 
 /* The bytes behind the name, to be given back with redis_loan_unref; NULL if the loan was taken back. */
@@ -78,20 +78,20 @@ struct connection {
     struct tr_stream *stream; /* NULL: not connected */
     struct reader_address reader;
     struct tr_task reader_task;
-    int lost;                 /* why the line is over; 0: it is not */
-    bool draining;            /* the reader is to end once nothing is in flight */
-    uint64_t forwarded;       /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
-    uint64_t written;         /* so many of them went out completely */
+    int lost;           /* why the line is over; 0: it is not */
+    bool draining;      /* the reader is to end once nothing is in flight */
+    uint64_t forwarded; /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
+    uint64_t written;   /* so many of them went out completely */
     uint64_t answered;
 
     /* The writer's. */
-    bool stopped;             /* no request will come any more */
-    bool holding;             /* `held` was received but not forwarded: it waits for the next line */
+    bool stopped; /* no request will come any more */
+    bool holding; /* `held` was received but not forwarded: it waits for the next line */
     struct request held;
-    char *out;                /* a batch of requests */
+    char *out; /* a batch of requests */
     uint32_t out_length, out_count;
-    uint32_t *ends;           /* where each of them ends */
-    int64_t pause;            /* before the next attempt to connect */
+    uint32_t *ends; /* where each of them ends */
+    int64_t pause;  /* before the next attempt to connect */
     uint64_t jitter;
 
     /* The reader's. */
@@ -107,7 +107,7 @@ struct redis {
     struct redis_options options; /* no zero left */
     struct redis_url url;
     struct loans loans;
-    unsigned count;               /* connections whose actor was started */
+    unsigned count; /* connections whose actor was started */
     struct connection connections[];
 };
 

@@ -27,8 +27,8 @@ struct complaint {
     size_t bytes;
 };
 
-__attribute__((format(printf, 3, 4)))
-static int refuse(const struct complaint *complaint, const char *at, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int refuse(const struct complaint *complaint, const char *at,
+                                                        const char *format, ...)
 {
     char what[128];
     va_list arguments;
@@ -233,10 +233,10 @@ void redis_reply_move(struct redis_reply *to, struct redis_reply *from)
 /* One value's header, or one whole value that has no items. */
 struct element {
     enum redis_type type;
-    int64_t number;   /* the integer; the number of items */
+    int64_t number; /* the integer; the number of items */
     const char *text;
-    size_t length;    /* of the text */
-    size_t bytes;     /* on the wire; of an array, only its header */
+    size_t length; /* of the text */
+    size_t bytes;  /* on the wire; of an array, only its header */
 };
 
 /* The digits after the type byte. Returns the header's length, 0 (incomplete) or -EPROTO. */
@@ -287,7 +287,8 @@ static int parse_line(const char *bytes, size_t count, struct element *out)
 static int parse_string(const struct redis_parser *parser, const char *bytes, size_t count, struct element *out)
 {
     size_t length = (size_t)out->number, header = out->bytes;
-    if (length > parser->most_bytes || parser->scanned + header + length + 2 > parser->most_bytes || length > UINT32_MAX)
+    if (length > parser->most_bytes || parser->scanned + header + length + 2 > parser->most_bytes ||
+        length > UINT32_MAX)
         return -EMSGSIZE;
     out->type = REDIS_STRING;
     out->text = bytes + header;
@@ -299,8 +300,7 @@ static int parse_string(const struct redis_parser *parser, const char *bytes, si
 }
 
 /* The value at bytes[0..count), of an array only its header. Returns 1, 0 (incomplete), -EPROTO, -EMSGSIZE. */
-static inline int parse_element(const struct redis_parser *parser, const char *bytes, size_t count,
-                                struct element *out)
+static inline int parse_element(const struct redis_parser *parser, const char *bytes, size_t count, struct element *out)
 {
     if (count == 0)
         return 0;

@@ -85,14 +85,14 @@ void redis_reply_move(struct redis_reply *to, struct redis_reply *from);
 /* After the bytes of a reply were copied to where they are now: points `value` at them again. */
 void redis_reply_settle(struct redis_reply *reply);
 
-#define REDIS_DEPTH      32    /* arrays within arrays */
+#define REDIS_DEPTH 32         /* arrays within arrays */
 #define REDIS_LINE_BYTES 65536 /* the longest status or error line */
 
 /* Where the parser stands inside a reply that has not arrived completely. Zero-initialised but for most_bytes. */
 struct redis_parser {
-    size_t most_bytes;         /* the longest reply accepted, in bytes on the wire */
-    size_t scanned;            /* so much of the reply has been understood */
-    uint32_t values, depth;    /* seen so far, and arrays that are open */
+    size_t most_bytes;          /* the longest reply accepted, in bytes on the wire */
+    size_t scanned;             /* so much of the reply has been understood */
+    uint32_t values, depth;     /* seen so far, and arrays that are open */
     uint32_t left[REDIS_DEPTH]; /* items still missing in each of them */
 };
 

@@ -20,10 +20,10 @@ struct key {
     char name[32];
     uint32_t name_length;
     uint32_t id;
-    uint32_t newest;   /* the last version that a SET was tried with */
-    uint32_t oldest;   /* the oldest version that may be there; 0: perhaps none at all */
-    bool uncertain;    /* a SET without an outcome: `oldest` rises no more */
-    uint64_t losses;   /* connections lost before the last SET */
+    uint32_t newest; /* the last version that a SET was tried with */
+    uint32_t oldest; /* the oldest version that may be there; 0: perhaps none at all */
+    bool uncertain;  /* a SET without an outcome: `oldest` rises no more */
+    uint64_t losses; /* connections lost before the last SET */
 };
 
 struct client {
@@ -245,8 +245,8 @@ static void *allocate_zeroed(size_t alignment, size_t bytes)
 int workload_start(struct workload **out, struct redis *redis, const struct plan *plan)
 {
     unsigned workers = tr_worker_count();
-    struct workload *load = allocate_zeroed(_Alignof(struct workload),
-                                            sizeof *load + plan->clients * sizeof(struct client));
+    struct workload *load =
+        allocate_zeroed(_Alignof(struct workload), sizeof *load + plan->clients * sizeof(struct client));
     struct score *scores = allocate_zeroed(_Alignof(struct score), workers * sizeof(struct score));
     if (!load || !scores) {
         free(load);

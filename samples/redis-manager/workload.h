@@ -10,13 +10,13 @@
 #include <stdatomic.h>
 
 struct plan {
-    unsigned clients, keys;   /* keys: of each client */
-    uint64_t requests;        /* of all clients together; 0: no limit */
-    int64_t duration_ns;      /* 0: no limit */
-    size_t value_bytes;       /* at least 8 */
-    double read_ratio;        /* the part of the requests that are GETs */
-    int64_t deadline_ns;      /* of each request */
-    bool tolerate_errors;     /* connection errors are counted, and the run goes on */
+    unsigned clients, keys; /* keys: of each client */
+    uint64_t requests;      /* of all clients together; 0: no limit */
+    int64_t duration_ns;    /* 0: no limit */
+    size_t value_bytes;     /* at least 8 */
+    double read_ratio;      /* the part of the requests that are GETs */
+    int64_t deadline_ns;    /* of each request */
+    bool tolerate_errors;   /* connection errors are counted, and the run goes on */
 };
 
 /* What can become of a request, beside a good answer. */

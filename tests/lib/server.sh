@@ -67,7 +67,8 @@ start_server()
 {
     local name=$1
     shift
-    "$@" >"$WORK/$name.log" 2>&1 </dev/null &
+    : >"$WORK/$name.log" # now, not when the child gets to it: nobody shall read what the last one said
+    "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
     SERVER_PID=$!
     SERVER_PIDS+=("$SERVER_PID")
 }

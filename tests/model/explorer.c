@@ -291,7 +291,7 @@ static void print_help(void)
          "  --stale N            reads of a store that is not the newest per execution, likewise; default \"none\"\n"
          "  --mutants            then again for every memory order weakened by one step\n"
          "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
-         "  --max-seconds S      stop a search after so long (likewise)\n"
+         "  --max-seconds S      stop a search after so much processor time (likewise)\n"
          "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
          "  --verbose            print also expected failures, and which case catches each mutant\n"
          "  --list               print the models there are\n"

@@ -33,6 +33,15 @@ static void send_to(uint64_t generation, uint64_t message)
     put_in_queue(schedule);
 }
 
+/* The storage that a sender brings has a past: what is left of that must not be taken for a message. */
+static void use_storage(void)
+{
+    struct tri_storage *storage = my_cache()->head[0];
+    struct tri_place *place = tri_storage_place(storage, storage->shape, 1);
+    tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
+    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
+}
+
 /* One run of a handler actor: everything there is. Returns true when the mailbox is closed and drained. */
 static bool run_handler(void)
 {
@@ -116,15 +125,6 @@ static void workers_check(void)
 {
     check_order(2);
     check_storages(0);
-}
-
-/* The storage that the sender brings has a past: what is left of that must not be taken for a message. */
-static void send_used_storage(void)
-{
-    struct tri_place *place = tri_storage_place(my_cache()->head[0], my_cache()->head[0]->shape, 1);
-    tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
-    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
-    send_10_11();
 }
 
 /* ---- stop: the close schedules an idle consumer, which another worker may run ---- */
@@ -234,6 +234,7 @@ static void unidle_check(void)
 static void unidle_sender(void)
 {
     bool schedule;
+    use_storage();
     for (uint64_t message = 10; message < 12; message++) {
         model_assert(send_one(1, message, &schedule) == 0);
         if (schedule)
@@ -326,7 +327,7 @@ static const struct model_case cases[] = {
     { .name = "workers",
       .setup = idle_setup,
       .check = workers_check,
-      .threads = { { "sender", send_used_storage, 0 }, { "worker 1", worker, 0 }, { "worker 2", worker, 0 } } },
+      .threads = { { "sender", send_10_11, 0 }, { "worker 1", worker, 0 }, { "worker 2", worker, 0 } } },
     { .name = "idle",
       .setup = idle_setup,
       .check = idle_check,

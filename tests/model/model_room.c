@@ -6,6 +6,7 @@
  *              arrives or its sender is told, and nobody is told both
  *   elsewhere  the consumer takes one message and suspends elsewhere: the waiting sender is served nevertheless, at the
  *              latest by the look that follows the consumer's park (park_commit in actor/scheduler.c)
+ *   stale      the same, and the next tenant is full at once: a late sender does not wait in a stranger's queue
  *   close      a sender waits while the mailbox is closed and drained, and the record gets its next tenant
  */
 #include "fake_record.h"
@@ -136,6 +137,25 @@ static void close_consumer(void)
     tri_mailbox_init(&record.mailbox, &record.consumer, 2, sizeof(uint64_t), true);
 }
 
+/* The next tenant is full at once: a sender that is late must not wait in its queue. */
+static void full_consumer(void)
+{
+    struct tri_mailbox_ref ref = ref_of(2);
+    uint64_t message = 50;
+    struct tri_letter letter = { .message = &message, .bytes = sizeof message };
+    bool schedule;
+    close_consumer();
+    model_assert(tri_mailbox_send(&ref, my_cache(), &letter, &schedule) == 0);
+    model_assert(tri_mailbox_send(&ref, my_cache(), &letter, &schedule) == 0);
+}
+
+static void stale_check(void)
+{
+    model_assert(results[2] == 0 || results[2] == -ESRCH);
+    check_order(1 + (results[2] == 0));
+    model_assert(!record.mailbox.last && !(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_WAIT));
+}
+
 static void close_check(void)
 {
     model_assert(results[2] == 0 || results[2] == -ESRCH);
@@ -152,6 +172,10 @@ static const struct model_case cases[] = {
       .setup = setup,
       .check = elsewhere_check,
       .threads = { { "consumer", elsewhere_consumer, 0 }, { "sender", sender, 0 } } },
+    { .name = "stale",
+      .setup = setup,
+      .check = stale_check,
+      .threads = { { "consumer", full_consumer, 0 }, { "sender", sender, 0 }, { "closer", closer, 0 } } },
     { .name = "close",
       .setup = setup,
       .check = close_check,

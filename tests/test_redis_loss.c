@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_redis_loss.c: the Redis client manager (samples/redis-manager) with a server that goes away, comes back, or talks
+ * nonsense.
+ *
+ * The one idea: whatever the server does, each request ends within its deadline with an answer, or with an error that
+ * says whether it may have been carried out; and the next request, on a new connection, works.
+ */
+#include "redis.h"
+#include "redis_fake.h"
+#include "support.h"
+
+/* ---- lost connections ----------------------------------------------------------------------------------------- */
+
+/* The first connection answers one request and ends with the next one unanswered. */
+static void serve_one(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    if (fake_read(client) && fake_answer(client))
+        fake_read(client);
+}
+
+TASK_TEST(loss_in_flight_is_unknown_and_the_next_request_works)
+{
+    struct fake fake;
+    fake_start(&fake, serve_one, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    expect_int((int64_t)redis_losses(redis), 0);
+    expect_echo(redis, "one");
+    expect_int(try_echo(redis, "two", LONG_TIME), REDIS_UNKNOWN);
+    expect_echo(redis, "three");
+    expect_int((int64_t)redis_losses(redis), 1);
+    expect_int(atomic_load(&fake.connections), 2);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Reads nothing for a while: the callers' requests fill the socket; then the end. */
+static void serve_deaf(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    wait_until(atomic_load((atomic_bool *)client->fake->context));
+}
+
+static int long_caller_body(void *argument)
+{
+    struct caller *caller = argument;
+    struct redis_bytes value = { calloc(1, 300000), 300000 };
+    int rc = redis_set(caller->redis, REDIS_BYTES("key"), value, tr_after(LONG_TIME));
+    expect(rc == REDIS_NOT_SENT || rc == REDIS_UNKNOWN || rc == 0);
+    caller->outcomes[rc]++;
+    free((void *)value.data);
+    return 0;
+}
+
+TASK_TEST(loss_with_requests_unwritten_tells_them_apart)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[OUTCOMES];
+    atomic_bool over = false;
+    fake_start(&fake, serve_deaf, &over, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    for (unsigned i = 0; i < MOST_CALLERS; i++) {
+        callers[i] = (struct caller){ .redis = redis };
+        callers[i].task = test_task(long_caller_body, &callers[i]);
+    }
+    /* Until the socket is full and the writer stands still. */
+    struct redis_stats stats = { 0 };
+    for (uint64_t before = 0; stats.requests == 0 || stats.requests != before; redis_stats(redis, &stats)) {
+        before = stats.requests;
+        tr_sleep(200 * TR_MILLISECOND);
+    }
+    atomic_store(&over, true);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    /* What was written to the deaf is unknown, what was being written is not sent, the rest went to the next connection. */
+    redis_stats(redis, &stats);
+    expect(outcomes[REDIS_UNKNOWN] >= 1 && outcomes[REDIS_NOT_SENT] <= 1);
+    expect_int(outcomes[REDIS_UNKNOWN] + outcomes[0], (int64_t)stats.requests);
+    expect_int(outcomes[REDIS_UNKNOWN] + outcomes[REDIS_NOT_SENT] + outcomes[0], MOST_CALLERS);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* The first connection ends after one answer. */
+static void serve_once(struct fake_client *client)
+{
+    if (client->index > 0)
+        fake_serve_well(client);
+    else if (fake_read(client))
+        fake_answer(client);
+}
+
+TASK_TEST(loss_while_idle_is_noticed_before_the_next_request)
+{
+    struct fake fake;
+    fake_start(&fake, serve_once, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    expect_echo(redis, "one");
+    wait_until(redis_losses(redis) == 1);
+    expect_echo(redis, "two");
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* The first connection answers with what the test says. */
+static void serve_text(struct fake_client *client)
+{
+    if (client->index > 0) {
+        fake_serve_well(client);
+        return;
+    }
+    if (fake_read(client))
+        fake_write(client, client->fake->context);
+    fake_read(client);
+}
+
+static void expect_lost_after(const char *text, int result, struct redis_options *options)
+{
+    struct fake fake;
+    fake_start(&fake, serve_text, (void *)text, 0);
+    struct redis *redis = open_manager(&fake, options);
+    expect_int(try_echo(redis, "x", LONG_TIME), result);
+    wait_until(redis_losses(redis) == 1);
+    expect_echo(redis, "again");
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+TASK_TEST(reply_malformed_loses_the_connection)
+{
+    expect_lost_after("*1\r\n$3\r\nabcd\r\n", REDIS_UNKNOWN, NULL);
+    expect_lost_after("HTTP/1.1 400 Bad Request\r\n", REDIS_UNKNOWN, NULL);
+}
+
+TASK_TEST(reply_unasked_loses_the_connection)
+{
+    expect_lost_after("$1\r\nx\r\n+what\r\n", 0, NULL);
+}
+
+TASK_TEST(reply_too_large_is_refused)
+{
+    struct redis_options options = { .max_reply_bytes = 1000 };
+    expect_lost_after("$1000\r\n", REDIS_TOO_LARGE, &options);
+}
+
+TASK_TEST(reply_that_never_comes_loses_the_connection)
+{
+    struct redis_options options = { .stall_ns = 50 * TR_MILLISECOND };
+    expect_lost_after("$10\r\nabc", REDIS_UNKNOWN, &options);
+}
+
+/* Takes no request; while it is told to, it closes each connection at once. */
+static void serve_shutting(struct fake_client *client)
+{
+    if (client->index == 0 || !atomic_load((atomic_bool *)client->fake->context))
+        fake_serve_well(client);
+}
+
+TASK_TEST(server_that_closes_at_once_is_not_hammered)
+{
+    struct fake fake;
+    atomic_bool shutting = true;
+    fake_start(&fake, serve_shutting, &shutting, 0);
+    struct redis_options options = { .connections = 2, .backoff_ns = 5 * TR_MILLISECOND };
+    tr_time start = tr_clock();
+    struct redis *redis = open_manager(&fake, &options);
+    wait_until(atomic_load(&fake.connections) >= 7);
+    /* The second attempt came at once, the others after pauses of at least 2.5, 5, 10 and 20 ms. */
+    expect(tr_clock() - start > 37 * TR_MILLISECOND);
+    atomic_store(&shutting, false);
+    expect_echo(redis, "x");
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- waiting for the server ------------------------------------------------------------------------------------ */
+
+TASK_TEST(requests_wait_for_the_server_until_their_deadline)
+{
+    struct fake fake;
+    struct caller callers[MOST_CALLERS];
+    unsigned outcomes[OUTCOMES];
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis =
+        open_manager(&fake, &(struct redis_options){ .queue = 8, .most_backoff_ns = 20 * TR_MILLISECOND });
+    uint16_t port = fake.port;
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    start_callers(callers, MOST_CALLERS, redis, 1, 30 * TR_MILLISECOND);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect_int(outcomes[TIMED_OUT], MOST_CALLERS);
+    /* Long ones too: what is lent must not be looked at any more. */
+    struct redis_bytes value = { calloc(1, 100000), 100000 };
+    expect_int(redis_set(redis, REDIS_BYTES("key"), value, tr_after(10 * TR_MILLISECOND)), -ETIMEDOUT);
+    free((void *)value.data);
+    start_callers(callers, MOST_CALLERS, redis, 2, LONG_TIME);
+    tr_sleep(30 * TR_MILLISECOND);
+    fake_start(&fake, fake_serve_well, NULL, port);
+    join_callers(callers, MOST_CALLERS, outcomes);
+    expect_int(outcomes[0], 2 * MOST_CALLERS);
+    /* The server saw only those that somebody still waited for. */
+    expect_int(atomic_load(&fake.requests), 2 * MOST_CALLERS);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* ---- bad bytes -------------------------------------------------------------------------------------------------- */
+
+/* A reply with a few bytes changed, cut off, or made up; now and then a good one. */
+static bool write_nonsense(struct fake_client *client, uint64_t *random)
+{
+    static const char *const samples[] = {
+        "$5\r\nhello\r\n",
+        "+OK\r\n",
+        "-ERR no\r\n",
+        ":123456\r\n",
+        "*2\r\n$1\r\na\r\n*1\r\n:1\r\n",
+        "$-1\r\n",
+        "*-1\r\n",
+        "$100\r\nshort\r\n",
+        "*1000000\r\n",
+        "$999999999999\r\n",
+        "*3\r\n*3\r\n*3\r\n:1\r\n",
+        "\r\n\r\n",
+    };
+    char text[64];
+    strcpy(text, samples[test_random(random) % (sizeof samples / sizeof *samples)]);
+    size_t length = strlen(text);
+    for (uint64_t changes = test_random(random) % 3; changes > 0; changes--)
+        text[test_random(random) % length] = (char)test_random(random);
+    if (test_random(random) % 4 == 0)
+        length = test_random(random) % length + 1;
+    return fake_write_bytes(client, text, length) && test_random(random) % 8 != 0;
+}
+
+static void serve_nonsense(struct fake_client *client)
+{
+    uint64_t random = (client->index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    while (fake_read(client) && write_nonsense(client, &random))
+        ;
+}
+
+/* Any answer will do. */
+static int nonsense_caller(void *argument)
+{
+    struct caller *caller = argument;
+    struct redis_reply reply;
+    for (unsigned i = 0; i < caller->requests; i++) {
+        int rc = redis_get(caller->redis, REDIS_BYTES("key"), &reply, tr_after(caller->patience));
+        expect(rc == 0 || rc == -ETIMEDOUT || (rc > 0 && rc <= REDIS_REFUSED));
+        redis_reply_clear(&reply);
+    }
+    return 0;
+}
+
+/* The thread sanitizer needs a fiber for each of the many short tasks; there a tenth must do. */
+#if defined(__SANITIZE_THREAD__)
+#define NONSENSE 10000u
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NONSENSE 10000u
+#endif
+#endif
+#ifndef NONSENSE
+#define NONSENSE 100000u
+#endif
+
+TASK_TEST(replies_of_nonsense_all_end)
+{
+    struct fake fake;
+    struct caller callers[16];
+    fake_start(&fake, serve_nonsense, NULL, 0);
+    struct redis_options options = { .connections = 4,
+                                     .max_reply_bytes = 4096,
+                                     .stall_ns = 5 * TR_MILLISECOND,
+                                     .backoff_ns = TR_MICROSECOND,
+                                     .most_backoff_ns = 100 * TR_MICROSECOND };
+    tr_log_set(NULL, NULL, TR_LOG_ERROR);
+    struct redis *redis = open_manager(&fake, &options);
+    for (unsigned i = 0; i < 16; i++) {
+        callers[i] = (struct caller){ .redis = redis, .requests = NONSENSE / 16, .patience = LONG_TIME };
+        callers[i].task = test_task(nonsense_caller, &callers[i]);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        expect_int(test_join(callers[i].task), 0);
+    expect(atomic_load(&fake.requests) > NONSENSE / 2);
+    expect(redis_losses(redis) > NONSENSE / 10);
+    close_manager(redis);
+    fake_stop(&fake);
+    tr_log_set(NULL, NULL, TR_LOG_INFO);
+}
+
+int main(void)
+{
+    return test_main("redis_loss",
+                     TESTS(loss_in_flight_is_unknown_and_the_next_request_works,
+                           loss_with_requests_unwritten_tells_them_apart,
+                           loss_while_idle_is_noticed_before_the_next_request, reply_malformed_loses_the_connection,
+                           reply_unasked_loses_the_connection, reply_too_large_is_refused,
+                           reply_that_never_comes_loses_the_connection, server_that_closes_at_once_is_not_hammered,
+                           requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end));
+}
