@@ -35,6 +35,11 @@ uint64_t bench_scaled(uint64_t operations, uint64_t least)
     return scaled < least ? least : scaled;
 }
 
+uint64_t bench_warm_up(uint64_t operations)
+{
+    return options.workers > 1 ? operations : operations / 10;
+}
+
 uint64_t bench_count(uint64_t otherwise)
 {
     return options.count ? options.count : otherwise;

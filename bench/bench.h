@@ -32,6 +32,8 @@ int bench_main(int argc, char **argv, const struct bench_case *cases, size_t cou
 /* The workers asked for, and a number of operations times --scale (at least `least`). */
 unsigned bench_workers(void);
 uint64_t bench_scaled(uint64_t operations, uint64_t least);
+/* How many of them warm the caches: a tenth; with several workers as many again, as what is stolen when is up to chance. */
+uint64_t bench_warm_up(uint64_t operations);
 /* --count N, or the default. */
 uint64_t bench_count(uint64_t otherwise);
 

@@ -75,7 +75,7 @@ static int measure(void *argument)
 
     uint32_t clients = bench->parameter == LOOP_ACTOR ? 1 : bench->parameter;
     uint64_t calls = bench_scaled(2000000, MOST_CLIENTS) / clients * clients;
-    call_all(adder, clients, calls / 10 + clients);
+    call_all(adder, clients, bench_warm_up(calls) + clients);
     struct bench_mark started = bench_start();
     call_all(adder, clients, calls);
     bench_stop(started, calls);

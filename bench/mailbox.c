@@ -50,7 +50,7 @@ static int measure(void *argument)
     const struct bench_case *bench = argument;
     uint32_t producers = bench->parameter;
     uint64_t messages = bench_scaled(5000000, 1000) / producers * producers;
-    send_all(producers, messages / 10 / producers * producers);
+    send_all(producers, bench_warm_up(messages) / producers * producers);
     struct bench_mark started = bench_start();
     send_all(producers, messages);
     bench_stop(started, messages);

@@ -45,8 +45,8 @@ static int start_ring(void *argument)
     CHECK(tr_self(&starter));
     uint64_t hops = bench_scaled(2000000, 10 * MEMBERS);
     /* Twice: only the second start finds the starter with its own mailbox in use, as the measured one does. */
-    go_round(hops / 20 + MEMBERS);
-    go_round(hops / 20 + MEMBERS);
+    go_round(bench_warm_up(hops) / 2 + MEMBERS);
+    go_round(bench_warm_up(hops) / 2 + MEMBERS);
     struct bench_mark started = bench_start();
     go_round(hops);
     bench_stop(started, hops);

@@ -24,7 +24,7 @@ static int measure(void *argument)
 {
     (void)argument;
     uint64_t count = bench_scaled(1000000, 1000);
-    spawn_and_join(count / 10);
+    spawn_and_join(bench_warm_up(count));
     struct bench_mark started = bench_start();
     spawn_and_join(count);
     bench_stop(started, count);

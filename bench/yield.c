@@ -29,7 +29,7 @@ static int measure(void *argument)
     const struct bench_case *bench = argument;
     uint32_t count = bench->parameter;
     uint64_t yields = bench_scaled(10000000, MOST_TASKS * 10) / count * count;
-    yield_all(count, yields / 10 / count * count);
+    yield_all(count, bench_warm_up(yields) / count * count);
     struct bench_mark started = bench_start();
     yield_all(count, yields);
     bench_stop(started, yields);

@@ -143,7 +143,8 @@ static int write_frame(struct tr_stream *stream, char kind, const void *bytes, s
 static bool parse_request(const char *frame, size_t length, struct request *out)
 {
     const char *end = memchr(frame + 1, '\0', length - 1);
-    if (!strchr("SGD", frame[0]) || !end || end - frame - 1 >= KEY_BYTES)
+    bool known = frame[0] == 'S' || frame[0] == 'G' || frame[0] == 'D';
+    if (!known || !end || end - frame - 1 >= KEY_BYTES)
         return false;
     size_t value = (size_t)(frame + length - end - 1);
     if (value > VALUE_BYTES)
@@ -181,7 +182,7 @@ static int answer(struct connection *connection, const char *frame, int length)
 static int serve_connection(void *argument)
 {
     struct connection *connection = argument;
-    char frame[FRAME_BYTES];
+    char frame[FRAME_BYTES] = { 0 };
     int rc;
     do {
         rc = read_frame(connection->stream, frame);

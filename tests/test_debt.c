@@ -145,8 +145,9 @@ static int keep_or_forget(void *state, void *message)
         expect_int(tr_sleep(TR_MILLISECOND), 0);
         return 0;
     case ANSWER_KEPT:
-        while (keeper->count > 0)
-            expect_int(tr_reply(keeper->kept[--keeper->count], &number->value), 0);
+        /* After the last answer the test may be over, and its keeper gone. */
+        for (int left = keeper->count; left > 0; left--)
+            expect_int(tr_reply(keeper->kept[left - 1], &number->value), 0);
         return 0;
     default:
         return 0;
@@ -190,7 +191,7 @@ TASK_TEST(defer_keeps_the_debt_until_a_later_message)
         tasks[i] = start_caller(&callers[i], actor, DEFER, i);
     wait_until(test_owed(actor) == 10);
     expect_int(test_ask(actor, REPLY, 4), 4);
-    expect_int(test_owed(actor), 10);
+    wait_until(test_owed(actor) == 10); /* the one just answered may be counted a moment longer */
     expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .kind = ANSWER_KEPT, .value = 71 }), 0);
     for (int i = 0; i < 10; i++) {
         expect_int(test_join(tasks[i]), 0);

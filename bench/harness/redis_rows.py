@@ -17,8 +17,8 @@ def rows(tools):
     """(name, unit, ours, peer, peer_name, bars, runs) each."""
     tokio = f"pipelined manager on tokio {tools.tokio_version}" if tools.tokio else None
     return [
-        ("manager_cpu", "ns", lambda: manager(tools, 64, True, "cpu"), tools.tokio and (lambda: tokio_cpu(tools)), tokio,
-         {"most_ratio": 1 / 2}, 5),
+        ("manager_cpu", "ns", lambda: manager(tools, 64, True, "cpu"), tools.tokio and (lambda: tokio_cpu(tools)),
+         tokio, {"most_ratio": 1 / 2}, 5),
         ("manager_rate", "1/s", lambda: manager(tools, 64, False, "rate"),
          tools.peer("hiredis-libev") and (lambda: hiredis_libev(tools)), "hiredis async (libev), 64 outstanding",
          {"least_ratio": 1}, 5),
@@ -153,8 +153,8 @@ def connection_count(tools):
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         fewer = hard - 1500
-        print(f"\nbench: SKIPPED: {count} IDLE CONNECTIONS: the limit of {hard} file descriptors cannot be raised here; "
-              f"measuring {fewer} instead", file=sys.stderr)
+        print(f"\nbench: SKIPPED: {count} IDLE CONNECTIONS: the limit of {hard} file descriptors cannot be raised here;"
+              f" measuring {fewer} instead", file=sys.stderr)
         return fewer
 
 

@@ -68,9 +68,11 @@ static int rename_client(struct client *client, struct slice name)
 {
     char *copy = NULL;
     if (name.size > 0) {
-        copy = strndup(name.data, name.size);
+        copy = malloc(name.size + 1);
         if (copy == NULL)
             return ENOMEM;
+        memcpy(copy, name.data, name.size); /* a slice has no terminator, which strndup may look for under ASan */
+        copy[name.size] = '\0';
     }
     free(client->name);
     client->name = copy;

@@ -163,16 +163,28 @@ int redis_url_parse(struct redis_url *out, const char *text, char *error, size_t
 
 #define HEADER_BYTES 24 /* enough for '$', a sign, 19 digits and "\r\n" */
 
-/* "$12\r\n" and "*3\r\n" */
-static inline char *put_header(char *at, char kind, size_t number)
+static char *put_number(char *at, size_t number)
 {
     char digits[HEADER_BYTES], *first = digits + sizeof digits;
-    *at++ = kind;
-    for (; number >= 10; number /= 10)
+    for (; number > 0; number /= 10)
         *--first = (char)('0' + number % 10);
-    *at++ = (char)('0' + number);
-    while (first < digits + sizeof digits)
-        *at++ = *first++;
+    size_t count = (size_t)(digits + sizeof digits - first);
+    memcpy(at, first, count);
+    return at + count;
+}
+
+/* "$12\r\n" and "*3\r\n"; nearly all numbers are short. */
+static inline char *put_header(char *at, char kind, size_t number)
+{
+    *at++ = kind;
+    if (number < 10) {
+        *at++ = (char)('0' + number);
+    } else if (number < 100) {
+        *at++ = (char)('0' + number / 10);
+        *at++ = (char)('0' + number % 10);
+    } else {
+        at = put_number(at, number);
+    }
     *at++ = '\r';
     *at++ = '\n';
     return at;
