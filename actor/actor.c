@@ -175,25 +175,17 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
 
 /* ---- the end of an actor from outside ------------------------------------------------------------------------- */
 
-/* The actor was idle and has been claimed by the caller: makes it run. */
-static void activate(struct tri_task *task)
-{
-    if (tri_task_is(task, TRI_TASK_HANDLER))
-        tri_ready(task);
-    else
-        tri_wake(task);
-}
-
 int tr_actor_stop_raw(struct tr_address address)
 {
     struct tri_task *task = address.tri_record;
     bool schedule;
     if (!task)
         return -ESRCH;
+    bool handler = tri_task_is(task, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(task, address.tri_generation);
     int rc = tri_mailbox_close(&ref, &schedule);
     if (rc == 0 && schedule)
-        activate(task);
+        tri_activate(task, handler);
     return rc;
 }
 

@@ -14,18 +14,11 @@
 
 #include <errno.h>
 
-static void activate(struct tri_task *task)
-{
-    if (tri_task_is(task, TRI_TASK_HANDLER))
-        tri_ready(task);
-    else
-        tri_wake(task);
-}
-
 /* The mailbox is full: queues for room. Returns 0 when the letter was delivered for us. */
 static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *target, const struct tri_letter *letter,
                           tr_time deadline)
 {
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_sender sender = { .task = tri_self(), .letter = letter };
     bool schedule;
     if (!sender.task)
@@ -36,7 +29,7 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     if (rc < 0)
         return rc;
     if (schedule)
-        activate(target);
+        tri_activate(target, handler);
     while (!tri_load(&sender.done, TRI_ACQUIRE)) { /* [M7] of mailbox.c */
         rc = tri_park(deadline, TRI_WAIT_ROOM);
         if (rc < 0 && tri_mailbox_leave_queue(ref, &sender))
@@ -76,9 +69,10 @@ int tr_send_raw(struct tr_address address, const struct tr_type *type, const voi
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
+    bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc == 0 && schedule)
-        activate(address.tri_record);
+        tri_activate(address.tri_record, handler);
     return rc;
 }
 
@@ -88,10 +82,11 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
     bool schedule;
     if (!address.tri_record)
         return -ESRCH;
+    bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(address.tri_record, address.tri_generation);
     int rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule);
     if (rc == 0 && schedule)
-        activate(address.tri_record);
+        tri_activate(address.tri_record, handler);
     return rc;
 }
 
@@ -129,14 +124,18 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
 
 /* The target was idle and the request is in its mailbox: runs it at once if it may be, else queues it. */
 static inline __attribute__((always_inline)) void run_or_queue(struct tri_worker *worker, struct tri_task *target,
-                                                               struct tri_slot *slot, tr_time deadline)
+                                                               bool handler, struct tri_slot *slot, tr_time deadline)
 {
-    bool hold = worker && worker->current && worker->runtime->index == tri_load(&target->runtime, TRI_RELAXED) &&
-                deadline != TR_NOW && tri_can_hold(worker, target);
-    if (!hold)
-        activate(target);
-    else if (tri_task_is(target, TRI_TASK_HANDLER) || tri_park_wake(&target->park))
+    if (!handler && !tri_park_wake(&target->park))
+        return; /* it runs already */
+    /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger, who takes it
+     * for a wake without cause. So what it is must be looked at now. */
+    bool hold = worker && worker->current && deadline != TR_NOW && !tri_task_is(target, TRI_TASK_FOREIGN) &&
+                worker->runtime->index == tri_load(&target->runtime, TRI_RELAXED) && tri_can_hold(worker, target);
+    if (hold)
         tri_hold(worker, target, slot);
+    else
+        tri_run_claimed(target);
 }
 
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
@@ -160,6 +159,7 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
     struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
     if (!debt.slot)
         return -ENOMEM;
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
     rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc < 0) {
@@ -167,7 +167,8 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
         return rc;
     }
     if (schedule)
-        run_or_queue(worker, target, debt.slot, deadline); /* nothing has suspended us, if the target was idle */
+        run_or_queue(worker, target, handler, debt.slot,
+                     deadline); /* nothing has suspended us, if the target was idle */
     return await_reply(debt.slot, deadline);
 }
 
@@ -258,6 +259,7 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
         tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
         return -ESRCH;
     }
+    bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     struct tri_letter letter = { message, type->size, token_offset, debt };
     rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc < 0 && was_in_hand)
@@ -265,6 +267,6 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
     else if (rc < 0)
         tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
     else if (schedule)
-        activate(address.tri_record);
+        tri_activate(address.tri_record, handler);
     return rc;
 }

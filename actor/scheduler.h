@@ -246,12 +246,28 @@ static inline bool tri_can_hold(const struct tri_worker *worker, const struct tr
     return !worker->migrate && (next->pin == 0 || next->pin == worker->index + 1);
 }
 
-/* Takes `task` out of the worker's LIFO slot, if it lies there. */
-bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
+/* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */
+void tri_run_claimed(struct tri_task *task);
 
 /* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
 void tri_ready(struct tri_task *task);
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
+
+/*
+ * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim: an idle
+ * handler actor stays what it is until the one who claimed it makes it run, but a loop actor can wake for another reason,
+ * find the message, end, and leave its record to a stranger.
+ */
+static inline void tri_activate(struct tri_task *task, bool handler)
+{
+    if (handler)
+        tri_ready(task);
+    else
+        tri_wake(task);
+}
+
+/* Takes `task` out of the worker's LIFO slot, if it lies there. */
+bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
 
 /* The worker's caches, or NULL on a foreign thread (and under no_caches). */
 static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)

@@ -125,14 +125,18 @@ void tri_park_tail(enum tri_wait on)
         tri_suspend(worker, tri_note_wait(worker, TR_FOREVER, on) ? TRI_HOOK_PARK : TRI_HOOK_REQUEUE);
 }
 
-void tri_wake(struct tri_task *task)
+void tri_run_claimed(struct tri_task *task)
 {
-    if (!tri_park_wake(&task->park))
-        return;
     if (tri_task_is(task, TRI_TASK_FOREIGN))
         syscall(SYS_futex, &task->park.state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     else
         tri_ready(task);
+}
+
+void tri_wake(struct tri_task *task)
+{
+    if (tri_park_wake(&task->park))
+        tri_run_claimed(task);
 }
 
 int tri_budget(void)

@@ -231,13 +231,25 @@ static int forward(struct connection *c, struct request *request)
     return rc == -ESRCH && tr_reply_wanted(request->reply) ? -EPIPE : rc; /* -EPIPE: it is the reader who has gone */
 }
 
-/* Sends the request, or keeps it in `held` when the line is lost before that. */
+/* Keeps a request that was not forwarded for the next line. */
+static void hold(struct connection *c, const struct request *request)
+{
+    c->holding = true;
+    if (request != &c->held)
+        c->held = *request;
+}
+
+/* Sends the request, or holds it when the line is lost before that. */
 static void submit(struct connection *c, struct request *request)
 {
     struct lent_bytes *lent = NULL;
     c->holding = false;
     if (request->kind == REQUEST_WAKE)
         return;
+    if (c->lost) {
+        hold(c, request);
+        return;
+    }
     if (request->kind == REQUEST_LOAN && !(lent = redis_loan_borrow(&c->redis->loans, &request->loan)))
         return; /* taken back: its caller has gone */
     int rc = forward(c, request);
@@ -245,12 +257,10 @@ static void submit(struct connection *c, struct request *request)
         put(c, lent ? lent->bytes : request->bytes, request->length);
     if (lent)
         redis_loan_unref(&c->redis->loans, lent);
-    if (rc == 0 || rc == -ESRCH)
-        return;
-    lose(c, rc);
-    c->holding = true;
-    if (request != &c->held)
-        c->held = *request;
+    if (rc < 0 && rc != -ESRCH) {
+        lose(c, rc);
+        hold(c, request);
+    }
 }
 
 /* Takes what is in the mailbox now. One at a time costs less than a batch: a request in hand is in no list of debts. */
