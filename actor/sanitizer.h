@@ -78,7 +78,12 @@ static inline __attribute__((always_inline)) void tri_fiber_switch(void *fiber)
 {
     __tsan_switch_to_fiber(fiber, 0);
 }
-#define TRI_NO_TSAN __attribute__((no_sanitize("thread")))
+/* Neither inlined nor split into its callers, where what it reads would be instrumented after all. */
+#ifdef __clang__
+#define TRI_NO_TSAN __attribute__((noinline, no_sanitize("thread")))
+#else
+#define TRI_NO_TSAN __attribute__((noipa, no_sanitize("thread")))
+#endif
 #else
 static inline void *tri_fiber_create(void)
 {

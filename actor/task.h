@@ -126,7 +126,7 @@ static inline struct tri_mailbox_ref tri_task_mailbox(struct tri_task *record, u
     return (struct tri_mailbox_ref){ &record->mailbox, &record->consumer, &record->life, generation };
 }
 
-static inline const char *tri_task_label(struct tri_task *task)
+static inline __attribute__((always_inline)) const char *tri_task_label(struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (cold && cold->name[0])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints 'PASSED FAILED' for a log of `meson test` (JSON lines).
+"""Prints 'PASSED FAILED' for a log of `meson test` (JSON lines) on standard input.
 
 A check suite counts with each of its checks, as its own summary tells; any other program counts as one.
 """
@@ -22,17 +22,16 @@ def count(entry):
     return total - bad, bad if bad or good else 1
 
 
-def main(path):
+def main():
     passed = failed = 0
-    with open(path, encoding="utf-8") as log:
-        for line in log:
-            entry = json.loads(line)
-            if entry["result"] == "SKIP":
-                continue
-            more_passed, more_failed = count(entry)
-            passed += more_passed
-            failed += more_failed
+    for line in sys.stdin:
+        entry = json.loads(line)
+        if entry["result"] == "SKIP":
+            continue
+        more_passed, more_failed = count(entry)
+        passed += more_passed
+        failed += more_failed
     print(passed, failed)
 
 
-main(sys.argv[1])
+main()
