@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * aarch64.h: the context switch (AAPCS64), inlined where a task suspends; see x86_64.h for the idea. x18 is the
- * platform's and stays untouched.
+ * aarch64.h: the context switch (AAPCS64), inlined where a task suspends; see x86_64.h for the idea. x18 is no
+ * platform register on Linux: the compiler uses it like any other, so it dies as well.
  */
 #ifndef TRI_ARCH_H
 #define TRI_ARCH_H
@@ -27,10 +27,10 @@ static inline __attribute__((always_inline)) void tri_switch(struct tri_context 
                      : "+r"(x0), "+r"(x1)
                      :
                      : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16",
-                       "x17", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30", "v0", "v1",
-                       "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16",
-                       "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30",
-                       "v31", "memory", "cc");
+                       "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30", "v0",
+                       "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
+                       "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
+                       "v30", "v31", "memory", "cc");
 }
 
 static inline void tri_context_make(struct tri_context *context, void *top, void *argument, void (*start)(void))

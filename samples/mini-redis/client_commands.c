@@ -248,7 +248,7 @@ static void note_subscriptions(struct connection *connection, unsigned subscript
 static void change_subscriptions(struct connection *connection, enum pubsub_change change, const struct slice *argv,
                                  uint32_t argc)
 {
-    int subscriptions, rc = connection_use_outbox(connection);
+    int subscriptions = 0, rc = connection_use_outbox(connection);
     if (rc == 0 && !connection->has_subscribed) {
         pubsub_init_subscriber(connection->server->pubsub, &connection->subscriber, outbox_address(connection->outbox));
         connection->has_subscribed = true;

@@ -48,7 +48,7 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key);
  * its first min(old size, size) bytes unchanged. A new key has no time to live; an old one keeps its own.
  * NULL: no memory, nothing changed.
  */
-char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **entry);
+char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **out);
 
 /* Sets key and value; expires_ms may be NEVER. False: no memory, nothing changed. */
 bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice value, int64_t expires_ms);

@@ -174,10 +174,9 @@ static int write_slowly(struct outbox *outbox, const char *data, size_t bytes)
 static int writer(void *argument)
 {
     struct outbox *outbox = argument;
-    int ready, rc;
-    while ((rc = tr_call(outbox->address, &ready, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_TAKE })) == 0) {
-        rc = write_slowly(outbox, outbox->writing.data, outbox->writing.size);
-        if (rc < 0) {
+    int ready;
+    while (tr_call(outbox->address, &ready, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_TAKE }) == 0) {
+        if (write_slowly(outbox, outbox->writing.data, outbox->writing.size) < 0) {
             tr_stream_abort(outbox->stream); /* so that the connection, which may be reading, learns of it */
             break;
         }

@@ -205,6 +205,10 @@ static void merge_parts(const struct shards *shards, struct part *parts, const s
         if (first == NULL || parts[i].out.data[0] == '-')
             first = &parts[i];
     }
+    if (first == NULL) { /* no shard was asked: a command with keys always asks one */
+        out->failed = true;
+        return;
+    }
     switch (first->out.data[0]) {
     case ':':
         merge_numbers(shards, parts, out);
