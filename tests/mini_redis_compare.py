@@ -7,6 +7,7 @@ server closed the connection: protocol errors, wrong arguments, subscriptions. T
 keys, in pipelines of random depth, as arrays and inline. The order of KEYS, ids of clients and milliseconds of PTTL are
 evened out; nothing else is. Prints the seed, which repeats the run.
 """
+import itertools
 import random
 import re
 import socket
@@ -103,7 +104,9 @@ KEYS = [b"a", b"b", b"key:1", b"key:2", b"counter", b"", b"with space", b"\xff\x
 VALUES = [b"", b"0", b"1", b"-5", b"9223372036854775807", b"hello", b"01", b"1.5", b"with\r\nbreak", b"y" * 1000, b"z" * 20000]
 NUMBERS = [b"0", b"1", b"-1", b"1000", b"100000", b"x", b"9223372036854775807", b"-9223372036854775808", b"1e3", b""]
 PATTERNS = [b"*", b"key:*", b"?", b"[a-b]", b"[^a]", b"k*:[12]", b"\\a", b"*e*", b"[", b"nosuch", b"[b-a]", b"a\\"]
-TIMES = [b"1000", b"2000", b"100000", b"-1", b"0", b"x", b"9223372036854775807", b"9223372036854775"]
+# No key expires while we look, and no two spans are so close that the moment of a command decides how they compare.
+TIMES = [b"3000000", b"7000000", b"100000000", b"-1", b"0", b"x", b"9223372036854775807", b"9223372036854775"]
+SPANS = itertools.count(5000003, 10000)
 
 
 def random_command(rng):
@@ -132,7 +135,10 @@ def random_command(rng):
         return pairs[:-1] if rng.random() < 0.1 else pairs
     if kind < 18:
         options = rng.choices([b"NX", b"XX", b"GT", b"LT", b"what"], k=rng.choice([0, 0, 0, 1, 1, 2]))
-        return [rng.choice([b"EXPIRE", b"PEXPIRE"]), key, rng.choice(TIMES) + rng.choice([b"", b"", b"000"])] + options
+        span = rng.choice(TIMES)
+        if span.isdigit() and len(span) < 12 and (b"GT" in options or b"LT" in options):
+            span = b"%d" % next(SPANS)  # equal spans would compare by the milliseconds between two commands
+        return [rng.choice([b"EXPIRE", b"PEXPIRE"]), key, span + rng.choice([b"", b"", b"000"])] + options
     if kind < 21:
         return [rng.choice([b"INCR", b"DECR"]), rng.choice([b"counter", key])]
     if kind == 21:
