@@ -66,6 +66,8 @@ struct location {
     uint16_t *order; /* the modification order: indices of stores */
     struct access *accesses;
     uint32_t stores, store_room, access_count, access_room;
+    uint8_t user;     /* the thread that used it first, 0: only setup has */
+    bool many, written; /* threads: more than one has used it, some have written */
     bool uniform;     /* all its bytes have the same history of plain accesses */
     bool plain_write; /* memory holds the plain write of this thread and epoch, not yet in the history */
     uint16_t plain_thread, plain_epoch;
@@ -91,7 +93,11 @@ struct thread {
     uint16_t read_count, last_read_count, repeats, pauses;
     uint64_t turn, last_turn; /* hash of what the turn did, by values */
     bool impure;              /* has done more than read since the last turn */
+    bool newest;              /* its next step reads the newest store */
     bool fresh;               /* was just chosen: its next step needs no choice */
+    bool asleep;              /* was preempted, and nothing since conflicts with its next step */
+    bool has_next, next_writes; /* that step, while it is asleep */
+    const volatile void *next;
     bool has_base;
     jmp_buf base, here;
 };
@@ -104,7 +110,7 @@ struct options {
     unsigned bound, stale; /* UNBOUNDED, or how many preemptions, and how many reads of what is not the newest */
     uint64_t most_executions;
     double most_seconds;
-    bool no_cache, verbose, mutants, quiet;
+    bool no_cache, no_reduction, verbose, mutants, quiet;
 };
 
 /* What one search found. */
@@ -113,6 +119,7 @@ struct outcome {
     unsigned threads, most_operations, bound, preemptions;
     double seconds;
     bool exhausted;
+    unsigned restarts;
     char reason[240];
 };
 
@@ -125,6 +132,7 @@ struct engine {
     struct choice *choices;
     uint32_t depth, prefix, choice_room;
     uint32_t run; /* number of the execution: stamps what is stale from earlier ones */
+    bool found;   /* a location is shared that was taken for private: search again */
     unsigned bound;
     bool tracing;
     jmp_buf leave;
@@ -133,6 +141,7 @@ struct engine {
     unsigned current, thread_count, preemptions, stale_left;
     bool alone;   /* setup or check: nobody else runs */
     bool peeking; /* outside of the model: plain accesses do not count */
+    bool looks;   /* a condition is looked at by the thread that waited for it */
     uint64_t hash;
     uint32_t steps, operations, stamps;
     struct store stores[STEP_LIMIT * 2];
@@ -176,7 +185,13 @@ static inline void tri_clock_join(struct clock *into, const struct clock *from)
 
 /* explore.c */
 unsigned tri_explore_choose(unsigned count);
-void tri_explore_point(void); /* before a visible step: another thread may run first */
+/* Before a step at a location (NULL: one that depends on everything): another thread may run first. */
+void tri_explore_point(const volatile void *object, bool writes);
+/* The step is made: whoever sleeps before one that conflicts with it wakes. */
+void tri_explore_made(const volatile void *object, bool writes);
+/* Threads share the location at this address. */
+void tri_explore_share(const volatile void *object);
+bool tri_explore_is_shared(const volatile void *object);
 void tri_explore_spin(void);
 _Noreturn void tri_explore_leave(int why);
 enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
@@ -185,6 +200,8 @@ enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 void tri_states_forget(void);
 /* True if the state was searched before with at least as much left of both bounds; remembers it otherwise. */
 bool tri_states_seen(uint64_t state, unsigned left, unsigned stale);
+/* The same, without remembering. */
+bool tri_states_holds(uint64_t state, unsigned left, unsigned stale);
 /* True if no complete execution before had this graph. */
 bool tri_states_is_new_end(uint64_t state);
 
@@ -213,6 +230,9 @@ void tri_shadow_open(const void *module_address);
 void tri_shadow_close(void);
 void tri_shadow_reset(void);
 void *tri_shadow_stack(unsigned thread);
+/* A byte of the search's own for the address, all 0 after tri_shadow_forget; NULL: not the model's memory. */
+uint8_t *tri_shadow_note(const volatile void *address);
+void tri_shadow_forget(void);
 /* The location at an address, made on first use; checks races with plain accesses. */
 unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool writes);
 

@@ -115,17 +115,21 @@ static bool has_moved(const struct read *read)
     return newest != read->store && (engine.stores[newest].thread != self || read->foreign);
 }
 
+static bool is_ready(const struct thread *thread)
+{
+    engine.peeking = true;
+    bool ready = thread->ready(thread->argument);
+    engine.peeking = false;
+    return ready;
+}
+
 static bool is_enabled(const struct thread *thread)
 {
     switch (thread->state) {
     case THREAD_READY:
         return true;
-    case THREAD_BLOCKED: {
-        engine.peeking = true;
-        bool ready = thread->ready(thread->argument);
-        engine.peeking = false;
-        return ready;
-    }
+    case THREAD_BLOCKED:
+        return is_ready(thread);
     case THREAD_SPINS:
         for (unsigned i = 0; i < thread->last_read_count; i++)
             if (has_moved(&thread->last_reads[i]))
@@ -154,6 +158,31 @@ static void end_threads(void)
         switch_to(0);
 }
 
+#define SLEEP_FACTOR UINT64_C(0xa0761d6478bd642f)
+
+/* The threads that sleep, as bits. */
+static unsigned sleepers(void)
+{
+    unsigned set = 0;
+    for (unsigned i = 1; i < engine.thread_count; i++)
+        set |= (unsigned)engine.threads[i].asleep << i;
+    return set;
+}
+
+/* This state, with no more threads asleep than now: what is left out there is left out here, too. */
+static bool was_searched(bool can_stay)
+{
+    unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
+    unsigned asleep = sleepers();
+    uint64_t state = tri_engine_mix(engine.hash, can_stay ? engine.current : 0);
+    for (unsigned some = asleep; some > 0;) {
+        some = (some - 1) & asleep;
+        if (tri_states_holds(state + some * SLEEP_FACTOR, left, engine.stale_left))
+            return true;
+    }
+    return tri_states_seen(state + asleep * SLEEP_FACTOR, left, engine.stale_left);
+}
+
 /* Which thread goes on. Returns when it is the caller again. */
 static void schedule(void)
 {
@@ -164,23 +193,24 @@ static void schedule(void)
         options[count++] = self;
     if (!can_stay || engine.bound == UNBOUNDED || engine.preemptions < engine.bound)
         for (unsigned i = 1; i < engine.thread_count; i++)
-            if (i != self && is_enabled(&engine.threads[i]))
+            if (i != self && !engine.threads[i].asleep && is_enabled(&engine.threads[i]))
                 options[count++] = i;
     if (!can_stay && self != 0 && is_enabled(thread))
         options[count++] = self;
     if (count == 0) {
+        if (sleepers() != 0)
+            tri_explore_leave(LEAVE_PRUNED);
         end_threads();
         return;
     }
-    unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
-    if (!engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
-        tri_states_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left, engine.stale_left))
+    if (!engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix && was_searched(can_stay))
         tri_explore_leave(LEAVE_PRUNED);
     unsigned next = options[tri_explore_choose(count)];
     if (next == self)
         return;
     if (can_stay)
         engine.preemptions++;
+    thread->asleep = can_stay && thread->has_next && !engine.options.no_reduction;
     switch_to(next);
 }
 
@@ -220,14 +250,56 @@ static void run_alone(void)
     tri_explore_leave(LEAVE_DONE);
 }
 
-void tri_explore_point(void)
+void tri_explore_point(const volatile void *object, bool writes)
 {
     struct thread *thread = tri_engine_thread();
-    if (engine.alone)
+    if (engine.alone || (object && !tri_explore_is_shared(object)))
         return;
-    if (!thread->fresh)
+    if (!thread->fresh) {
+        thread->has_next = object;
+        thread->next = object;
+        thread->next_writes = writes;
         schedule();
+    }
     thread->fresh = false;
+    thread->asleep = false;
+}
+
+void tri_explore_made(const volatile void *object, bool writes)
+{
+    for (unsigned i = 1; i < engine.thread_count; i++) {
+        struct thread *thread = &engine.threads[i];
+        thread->asleep &= object && (thread->next != object || (!writes && !thread->next_writes));
+    }
+}
+
+/* What is shared counts from the next search on: within one, the choices must not change. */
+enum { NOTE_SHARED = 1, NOTE_FOUND = 2 };
+static uint8_t *found[1024];
+static unsigned found_count;
+
+bool tri_explore_is_shared(const volatile void *object)
+{
+    const uint8_t *note = tri_shadow_note(object);
+    return engine.options.no_reduction || !note || (*note & NOTE_SHARED);
+}
+
+void tri_explore_share(const volatile void *object)
+{
+    uint8_t *note = tri_shadow_note(object);
+    if (!note || *note)
+        return;
+    if (found_count == sizeof found / sizeof *found)
+        tri_report_fail("threads share more than %u locations", found_count);
+    *note = NOTE_FOUND;
+    found[found_count++] = note;
+    engine.found = true;
+}
+
+static void share_found(void)
+{
+    while (found_count > 0)
+        *found[--found_count] = NOTE_SHARED;
 }
 
 static void wait_as(enum thread_state state)
@@ -287,22 +359,58 @@ void model_yield(void)
         wait_as(THREAD_SPINS);
 }
 
+/* As is_ready, by the thread itself: others may be about to change what it sees. */
+static bool looks_ready(const struct thread *thread)
+{
+    engine.looks = true;
+    bool ready = is_ready(thread);
+    engine.looks = false;
+    return ready;
+}
+
 void model_block(bool (*ready)(const void *argument), const void *argument)
 {
     struct thread *thread = tri_engine_thread();
     thread->ready = ready;
     thread->argument = argument;
     thread->impure = true;
-    thread->state = THREAD_BLOCKED;
-    bool at_once = is_enabled(thread);
-    thread->state = THREAD_READY;
-    if (at_once)
-        return;
-    if (engine.alone)
-        tri_report_fail("%s blocks although nobody else runs", engine.threads[0].name);
-    tri_report_step(NULL, "blocks");
-    wait_as(THREAD_BLOCKED);
-    tri_report_step(NULL, "goes on");
+    if (looks_ready(thread)) {
+        tri_explore_point(NULL, false);
+        thread->fresh = true;
+    }
+    if (!looks_ready(thread)) {
+        if (engine.alone)
+            tri_report_fail("%s blocks although nobody else runs", engine.threads[0].name);
+        tri_report_step(NULL, "blocks");
+        wait_as(THREAD_BLOCKED);
+        tri_report_step(NULL, "goes on");
+        looks_ready(thread);
+    }
+}
+
+static bool is_zero(const void *word)
+{
+    uint32_t value;
+    memcpy(&value, word, sizeof value);
+    return value == 0;
+}
+
+void model_await_zero(const volatile void *word)
+{
+    struct thread *thread = tri_engine_thread();
+    const void *argument = (const void *)(uintptr_t)word;
+    tri_explore_point(word, true);
+    if (!is_zero(argument)) {
+        if (engine.alone)
+            tri_report_fail("%s waits for a lock although nobody else runs", engine.threads[0].name);
+        thread->ready = is_zero;
+        thread->argument = argument;
+        tri_explore_share(word);
+        tri_explore_made(word, true);
+        tri_report_step(NULL, "waits for the lock");
+        wait_as(THREAD_BLOCKED);
+    }
+    thread->impure = thread->fresh = thread->newest = true;
 }
 
 /* A step that is no access: only its place among the thread's steps, and its value, count. */
@@ -325,7 +433,8 @@ unsigned model_choose(unsigned count)
 
 unsigned model_stamp(void)
 {
-    tri_explore_point();
+    tri_explore_point(NULL, true);
+    tri_explore_made(NULL, true);
     count_step(++engine.stamps);
     return engine.stamps;
 }
@@ -338,7 +447,15 @@ int model_self(void)
 uint64_t model_peek_at(const volatile void *object, unsigned bytes)
 {
     uint64_t value = 0;
+    bool step = !engine.peeking && !engine.alone;
+    tri_explore_share(object);
+    if (step)
+        tri_explore_point(object, false);
+    if (step || engine.looks)
+        tri_explore_made(object, false);
     memcpy(&value, (const void *)(uintptr_t)object, bytes);
+    if (step)
+        count_step(value);
     return value;
 }
 
@@ -359,7 +476,7 @@ static int run_execution(void)
     engine.steps = engine.operations = engine.stamps = 0;
     engine.thread_count = 1;
     engine.current = 0;
-    engine.peeking = false;
+    engine.peeking = engine.looks = false;
     tri_memory_reset();
     tri_shadow_reset();
     for (unsigned i = 0; i < THREADS; i++) {
@@ -367,7 +484,7 @@ static int run_execution(void)
         thread->now = thread->released = thread->acquirable = (struct clock){ 0 };
         thread->read_count = thread->last_read_count = thread->repeats = thread->pauses = 0;
         thread->turn = thread->last_turn = 0;
-        thread->impure = thread->fresh = false;
+        thread->impure = thread->fresh = thread->asleep = thread->newest = false;
         thread->state = THREAD_NONE;
     }
     engine.threads[0].name = "main";
@@ -412,8 +529,28 @@ static bool search(double start)
             return false;
         if (runs % 256 == 0 && seconds_now() - start > engine.options.most_seconds)
             return false;
+        if (engine.found)
+            return true;
     } while (backtrack());
     return true;
+}
+
+/* All executions with few preemptions, then with more. True if something shared was found, and the search is to begin anew. */
+static bool search_bounds(double start)
+{
+    unsigned last = engine.options.bound;
+    engine.outcome = (struct outcome){ .exhausted = true };
+    engine.found = false;
+    tri_states_forget();
+    for (engine.bound = last == UNBOUNDED ? UNBOUNDED : 0; engine.bound <= last; engine.bound++) {
+        engine.outcome.bound = engine.bound;
+        engine.outcome.exhausted = search(start);
+        if (!engine.outcome.exhausted)
+            return false;
+        if (engine.found)
+            return true;
+    }
+    return false;
 }
 
 /* The failing execution once more, printed. */
@@ -436,16 +573,10 @@ void tri_explore(const struct model *model, const struct model_case *test, const
     engine.outcome = (struct outcome){ 0 };
     for (unsigned i = 0; i < THREADS; i++)
         make_base(i);
-    tri_states_forget();
-    unsigned first = options->bound == UNBOUNDED ? UNBOUNDED : 0;
-    engine.outcome.exhausted = true;
-    for (engine.bound = first; engine.bound <= options->bound; engine.bound++) {
-        engine.outcome.bound = engine.bound;
-        if (search(start))
-            continue;
-        engine.outcome.exhausted = false;
-        break;
-    }
+    tri_shadow_forget();
+    found_count = 0;
+    while (search_bounds(start))
+        share_found();
     engine.outcome.seconds = seconds_now() - start;
     if (engine.outcome.failures && !options->quiet && (!test->fails || options->verbose))
         show_failure();

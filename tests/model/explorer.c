@@ -293,6 +293,7 @@ static void print_help(void)
          "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
          "  --max-seconds S      stop a search after so much processor time (likewise)\n"
          "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
+         "  --no-reduction       let other threads run before every step, also before private ones (likewise)\n"
          "  --verbose            print also expected failures, and which case catches each mutant\n"
          "  --list               print the models there are\n"
          "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
@@ -319,6 +320,7 @@ int main(int argc, char **argv)
         { "max-executions", required_argument, NULL, 'e' },
         { "max-seconds", required_argument, NULL, 's' },
         { "no-states", no_argument, NULL, 'n' },
+        { "no-reduction", no_argument, NULL, 'r' },
         { "verbose", no_argument, NULL, 'v' },
         { "stale", required_argument, NULL, 'o' },
         { "list", no_argument, NULL, 'l' },
@@ -347,6 +349,9 @@ int main(int argc, char **argv)
             break;
         case 'n':
             options.no_cache = true;
+            break;
+        case 'r':
+            options.no_reduction = true;
             break;
         case 'v':
             options.verbose = true;

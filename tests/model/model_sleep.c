@@ -14,6 +14,8 @@
 
 #define TRI_QUEUE_SLOTS 4u
 
+#include "fake_lock.h"
+
 #include "actor/idle.c"
 #include "mailbox/pool.c"
 #include "model.h"
