@@ -173,7 +173,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
     }
     fill(task, spawn, cold);
     task->stack_class = (uint8_t)stack_class;
-    task->pin = spawn->pin == TR_PIN_HERE ? (uint16_t)(worker->index + 1) : (uint16_t)spawn->pin;
+    uint32_t pin = spawn->pin == TR_PIN_HERE ? worker->index + 1 : (uint32_t)spawn->pin;
+    tri_store(&task->pin, (uint16_t)pin, TRI_RELAXED);
     tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
     uint64_t generation = tri_task_generation(task);
     tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
@@ -247,7 +248,7 @@ static void drain(struct tri_task *task)
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
         struct tri_storage_cache *cache = tri_storage_cache(worker);
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, &debt) == TRI_TAKE_MESSAGE)
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, bytes, &debt) == TRI_TAKE_MESSAGE)
             tri_task_discard(task, buffer, debt);
         else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
             break;
@@ -395,8 +396,13 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
 static inline __attribute__((always_inline)) void run_waiting(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (worker && worker->current && tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
-        tri_hold(worker, task, NULL);
+    if (!worker || !worker->current || !tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
+        return;
+    struct tri_stack *to = tri_leave_held(worker, task, NULL);
+    if (to)
+        tri_go(worker, to);
+    else
+        tri_ready_last(worker, task);
 }
 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
