@@ -143,7 +143,7 @@ static void wake_one(struct tr_runtime *runtime)
 
 void tri_ready_foreign(struct tr_runtime *runtime, struct tri_task *task)
 {
-    uint16_t pin = task->pin;
+    uint16_t pin = tri_pin(task);
     tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* the runtime is not taken down while we are in here */
     if (pin != 0) {
         tri_ready_at(&runtime->worker[pin - 1], task);
@@ -209,7 +209,7 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     barrier_everywhere();
     if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
         task = tri_load(&victim->lifo, TRI_ACQUIRE);    /* [S2] */
-        if (task && task->pin != 0)
+        if (task && tri_pin(task) != 0)
             task = NULL;
         if (task)
             tri_store(&victim->lifo, NULL, TRI_RELAXED);

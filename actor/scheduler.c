@@ -69,7 +69,7 @@ static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
 
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
 {
-    if (task->pin != 0) {
+    if (tri_pin(task) != 0) {
         push_pinned(worker, task);
         return;
     }
@@ -97,9 +97,9 @@ void tri_ready(struct tri_task *task)
     uint32_t runtime = tri_load(&task->runtime, TRI_RELAXED);
     if (!worker || worker->runtime->index != runtime)
         tri_ready_foreign(tri_runtime_at(runtime), task);
-    else if (task->pin != 0 && task->pin != worker->index + 1)
-        tri_ready_at(&worker->runtime->worker[task->pin - 1], task);
-    else if (worker->migrate && task->pin == 0)
+    else if (tri_pin(task) != 0 && tri_pin(task) != worker->index + 1)
+        tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
+    else if (worker->migrate && tri_pin(task) == 0)
         tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
     else
         ready_next(worker, task);
@@ -181,7 +181,7 @@ void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
     struct tri_task *task = worker->hook_task;
     if (hook == TRI_HOOK_PARK)
         park_commit(worker, task);
-    else if (worker->migrate && task->pin == 0)
+    else if (worker->migrate && tri_pin(task) == 0)
         tri_ready(task);
     else
         tri_ready_last(worker, task);
@@ -305,10 +305,8 @@ struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *nex
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = stack_for(worker, next);
-    if (!to) {
-        tri_ready_last(worker, next);
+    if (!to)
         return NULL;
-    }
     from->awaits = awaits;
     self->stack = from;
     self->next = worker->held;

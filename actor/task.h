@@ -67,7 +67,7 @@ struct tri_task {
     TRI_ATOMIC(uint16_t) flags; /* set at spawn; a stale canceller may look */
     uint8_t stack_class;
     TRI_ATOMIC(uint8_t) wait;     /* enum tri_wait, for reports */
-    uint16_t pin;                 /* 0: none, else worker + 1 */
+    TRI_ATOMIC(uint16_t) pin;     /* 0: none, else worker + 1 */
     TRI_ATOMIC(uint16_t) runtime; /* index in the table of runtimes */
 
     struct tri_mailbox mailbox;
@@ -96,6 +96,11 @@ static inline uint64_t tri_task_generation(struct tri_task *task)
 static inline bool tri_task_is(struct tri_task *task, enum tri_task_flags flag)
 {
     return tri_load(&task->flags, TRI_RELAXED) & flag;
+}
+
+static inline uint16_t tri_pin(struct tri_task *task)
+{
+    return tri_load(&task->pin, TRI_RELAXED);
 }
 
 static inline bool tri_task_cancelled(struct tri_task *task)

@@ -17,7 +17,9 @@
 #include "mailbox/pool.h"
 #include <string.h>
 
+#ifndef TRI_STORAGE_BITS
 #define TRI_STORAGE_BITS 22
+#endif
 #define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones come from malloc */
 #define TRI_STORAGE_MINIMUM 256u
 
@@ -59,24 +61,28 @@ struct tri_storage_cache {
     TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES];
 };
 
-/* Most messages are a few words, for which a call of memcpy costs more than the copy. */
-static inline void tri_copy(void *target, const void *source, uint32_t bytes)
+/* True for one to eight whole words, which most messages are: the hot paths copy those without a call. */
+static inline bool tri_is_short(uint32_t bytes)
 {
-    char *to = target;
-    const char *from = source;
-    if (bytes > 64) {
-        memcpy(to, from, bytes);
-        return;
-    }
-    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
-        memcpy(to, from, 16);
-    if (bytes & 8) {
-        memcpy(to, from, 8);
-        to += 8;
-        from += 8;
-    }
-    for (bytes &= 7; bytes > 0; bytes--)
-        *to++ = *from++;
+    return ((bytes - 8) & ~UINT32_C(0x38)) == 0;
+}
+
+/* Word by word: a wider load of what was just stored in two parts waits until both have left the store buffer. */
+static inline __attribute__((always_inline)) void tri_copy_short(void *target, const void *source, uint32_t bytes)
+{
+    size_t i = bytes;
+    do {
+        i -= 8;
+        memcpy((char *)target + i, (const char *)source + i, 8);
+    } while (i > 0);
+}
+
+static inline __attribute__((always_inline)) void tri_copy(void *target, const void *source, uint32_t bytes)
+{
+    if (__builtin_expect(tri_is_short(bytes), 1))
+        tri_copy_short(target, source, bytes);
+    else if (bytes > 0)
+        memcpy(target, source, bytes);
 }
 
 extern TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
@@ -99,20 +105,33 @@ static inline struct tri_place *tri_storage_place(struct tri_storage *storage, u
 struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint32_t shape);
 void tri_storage_give_slow(struct tri_storage *storage);
 
+/* The storage of the cache that the next take of this shape would give without more ado, or NULL. It stays in the cache. */
+static inline struct tri_storage *tri_storage_peek(const struct tri_storage_cache *cache, uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    if (!cache || size_class >= TRI_STORAGE_CLASSES)
+        return NULL;
+    struct tri_storage *storage = cache->head[size_class];
+    return storage && storage->shape == shape ? storage : NULL;
+}
+
+/* Takes out what tri_storage_peek gave. */
+static inline void tri_storage_take_peeked(struct tri_storage_cache *cache, const struct tri_storage *storage,
+                                           uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    cache->head[size_class] = storage->next;
+    tri_store(&cache->count[size_class], tri_load(&cache->count[size_class], TRI_RELAXED) - 1, TRI_RELAXED);
+}
+
 /* A clean storage of this shape, or NULL. cache NULL: from the shared lists. */
 static inline struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t shape)
 {
-    uint32_t size_class = tri_shape_class(shape);
-    if (cache && size_class < TRI_STORAGE_CLASSES) {
-        struct tri_storage *storage = cache->head[size_class];
-        if (storage && storage->shape == shape) {
-            uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
-            cache->head[size_class] = storage->next;
-            tri_store(&cache->count[size_class], count - 1, TRI_RELAXED);
-            return storage;
-        }
-    }
-    return tri_storage_take_slow(cache, shape);
+    struct tri_storage *storage = tri_storage_peek(cache, shape);
+    if (!storage)
+        return tri_storage_take_slow(cache, shape);
+    tri_storage_take_peeked(cache, storage, shape);
+    return storage;
 }
 
 /* All stamps are 0. */
