@@ -66,10 +66,10 @@ struct location {
     uint16_t *order; /* the modification order: indices of stores */
     struct access *accesses;
     uint32_t stores, store_room, access_count, access_room;
-    uint8_t user;     /* the thread that used it first, 0: only setup has */
+    uint8_t user;       /* the thread that used it first, 0: only setup has */
     bool many, written; /* threads: more than one has used it, some have written */
-    bool uniform;     /* all its bytes have the same history of plain accesses */
-    bool plain_write; /* memory holds the plain write of this thread and epoch, not yet in the history */
+    bool uniform;       /* all its bytes have the same history of plain accesses */
+    bool plain_write;   /* memory holds the plain write of this thread and epoch, not yet in the history */
     uint16_t plain_thread, plain_epoch;
 };
 
@@ -91,11 +91,11 @@ struct thread {
     const void *argument;
     struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
     uint16_t read_count, last_read_count, repeats, pauses;
-    uint64_t turn, last_turn; /* hash of what the turn did, by values */
-    bool impure;              /* has done more than read since the last turn */
-    bool newest;              /* its next step reads the newest store */
-    bool fresh;               /* was just chosen: its next step needs no choice */
-    bool asleep;              /* was preempted, and nothing since conflicts with its next step */
+    uint64_t turn, last_turn;   /* hash of what the turn did, by values */
+    bool impure;                /* has done more than read since the last turn */
+    bool newest;                /* its next step reads the newest store */
+    bool fresh;                 /* was just chosen: its next step needs no choice */
+    bool asleep;                /* was preempted, and nothing since conflicts with its next step */
     bool has_next, next_writes; /* that step, while it is asleep */
     const volatile void *next;
     bool has_base;
@@ -139,6 +139,7 @@ struct engine {
     /* the execution */
     struct thread threads[THREADS];
     unsigned current, thread_count, preemptions, stale_left;
+    bool running; /* an execution is under way */
     bool alone;   /* setup or check: nobody else runs */
     bool peeking; /* outside of the model: plain accesses do not count */
     bool looks;   /* a condition is looked at by the thread that waited for it */

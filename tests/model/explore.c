@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include "engine.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -466,6 +467,26 @@ void tri_explore_leave(int why)
     _longjmp(engine.leave, why);
 }
 
+/* The model went where there is nothing: as a use of freed memory, a failure like any other. */
+static void note_fault(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    if (!engine.running) {
+        signal(SIGSEGV, SIG_DFL);
+        return;
+    }
+    tri_report_fail("a fault at %p", info->si_addr);
+}
+
+static void catch_faults(void)
+{
+    static char stack[32 << 10];
+    stack_t alternate = { .ss_sp = stack, .ss_size = sizeof stack };
+    struct sigaction action = { .sa_sigaction = note_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    sigaltstack(&alternate, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+}
+
 static int run_execution(void)
 {
     engine.run++;
@@ -491,6 +512,7 @@ static int run_execution(void)
     engine.threads[0].now.at[0] = 1;
     engine.threads[0].state = THREAD_READY;
     int why = _setjmp(engine.leave);
+    engine.running = why == 0;
     if (why == 0)
         _longjmp(engine.threads[0].base, 1);
     return why;
@@ -573,6 +595,7 @@ void tri_explore(const struct model *model, const struct model_case *test, const
     engine.outcome = (struct outcome){ 0 };
     for (unsigned i = 0; i < THREADS; i++)
         make_base(i);
+    catch_faults();
     tri_shadow_forget();
     found_count = 0;
     while (search_bounds(start))

@@ -96,8 +96,11 @@ static void report_case(const struct model_case *test)
 
 /* ---- mutants ------------------------------------------------------------------------------------------------ */
 
-/* The orders one step weaker than `order` for an operation of this kind. Returns how many. */
-static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned weaker[2])
+/*
+ * The orders one step weaker than `order` for an operation of this kind. Returns how many. `least`: of a compare-and-swap
+ * that acquires when it fails, the order of success cannot be relaxed: C11 has no such operation.
+ */
+static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned least, unsigned weaker[2])
 {
     switch (order) {
     case TRI_SEQ_CST:
@@ -110,7 +113,7 @@ static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned wea
     case TRI_ACQUIRE:
     case TRI_RELEASE:
         weaker[0] = TRI_RELAXED;
-        return 1;
+        return least > TRI_RELAXED ? 0 : 1;
     default:
         return 0;
     }
@@ -191,7 +194,8 @@ static void run_mutants(const struct model *model, const bool *reached, const ch
             continue;
         for (unsigned failure = 0; failure <= (site->kind == MODEL_CAS); failure++) {
             unsigned weaker[2], order = failure ? site->failure : site->order;
-            unsigned count = weaken(site->kind, failure, order, weaker);
+            unsigned least = failure ? TRI_RELAXED : site->failure;
+            unsigned count = weaken(site->kind, failure, order, least, weaker);
             for (unsigned i = 0; i < count; i++) {
                 char name[sizeof mutants[0].name];
                 bool removed = site->kind == MODEL_FENCE && weaker[i] == TRI_RELAXED;

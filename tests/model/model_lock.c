@@ -30,7 +30,9 @@ static void check_three(void)
 }
 
 static const struct model_case cases[] = {
-    { .name = "three", .check = check_three, .threads = { { "one", hold, 0 }, { "two", hold, 0 }, { "three", hold, 0 } } },
+    { .name = "three",
+      .check = check_three,
+      .threads = { { "one", hold, 0 }, { "two", hold, 0 }, { "three", hold, 0 } } },
     { .name = "again", .check = check_three, .threads = { { "one", twice, 0 }, { "two", hold, 0 } } },
     { 0 },
 };

@@ -189,7 +189,7 @@ static void inject_1(void)
 static void bound_1(void)
 {
     make(1);
-    tasks[1].pin = 1;
+    tri_store(&tasks[1].pin, (uint16_t)1, TRI_RELAXED);
     tri_ready_foreign(&runtime, &tasks[1]);
 }
 
