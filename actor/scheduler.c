@@ -78,7 +78,7 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     tri_call_sentry(worker);
 }
 
-static void ready_next(struct tri_worker *worker, struct tri_task *task)
+static inline void ready_next(struct tri_worker *worker, struct tri_task *task)
 {
     __builtin_prefetch(task->stack); /* the context that the next switch loads */
     tri_lifo_begin(worker);
@@ -105,7 +105,7 @@ void tri_ready(struct tri_task *task)
         ready_next(worker, task);
 }
 
-static struct tri_task *take_lifo(struct tri_worker *worker)
+static inline struct tri_task *take_lifo(struct tri_worker *worker)
 {
     if (!tri_load(&worker->lifo, TRI_RELAXED))
         return NULL;
@@ -198,13 +198,13 @@ static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
     abort();
 }
 
-static struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
+static inline struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
 {
     return tri_stack_take(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, size_class);
 }
 
 /* The stack on which `next` goes on (NULL: a loop looks further), or NULL when memory is out. */
-static struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
+static inline struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
 {
     if (next && next->stack) {
         struct tri_stack *stack = next->stack;

@@ -65,13 +65,12 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
 
-/* The part that most tasks do without. Returns 0, -ENOMEM. */
-static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn,
-                                               struct tri_cold **cold)
+/* The part that most tasks do without. NULL: no memory. */
+static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
     struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
     if (!made)
-        return -ENOMEM;
+        return NULL;
     made->drop = spawn->drop;
     made->stopped = spawn->stopped;
     made->copy = NULL;
@@ -80,16 +79,15 @@ static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const 
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
             tri_pool_give(&tri_cold_pool, cold_cache(worker), made);
-            return -ENOMEM;
+            return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
     }
-    *cold = made;
-    return 0;
+    return made;
 }
 
-static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
-                        uint32_t *stack_class)
+static inline __attribute__((always_inline)) int check(struct tri_worker *worker, const struct tri_spawn *spawn,
+                                                       struct tr_runtime **runtime, uint32_t *stack_class)
 {
     *runtime = spawn->runtime ? spawn->runtime : worker ? worker->runtime : NULL;
     if (!*runtime || !spawn->body)
@@ -111,7 +109,8 @@ static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn
     return 0;
 }
 
-static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tri_cold *cold)
+static inline __attribute__((always_inline)) void fill(struct tri_task *task, const struct tri_spawn *spawn,
+                                                       struct tri_cold *cold)
 {
     task->body = spawn->body;
     task->argument = cold && cold->copy ? cold->copy : spawn->argument;
@@ -164,9 +163,12 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         uncount_spawn(worker, runtime);
         return -ENOMEM;
     }
-    bool plain = !spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0;
-    rc = plain ? 0 : make_cold(worker, spawn, &cold);
-    if (rc < 0) {
+    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0) {
+        struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
+        cold = make_cold(worker, &copy);
+        rc = cold ? 0 : -ENOMEM;
+    }
+    if (__builtin_expect(rc < 0, 0)) {
         tri_pool_give(&tri_task_pool, task_cache(worker), task);
         uncount_spawn(worker, runtime);
         return rc;
@@ -199,19 +201,18 @@ int tri_spawn(const struct tri_spawn *spawn)
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
 
-static void free_cold(struct tri_worker *worker, struct tri_task *task)
+static __attribute__((noinline)) void free_cold(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    if (!cold)
-        return;
     tri_store(&task->cold, NULL, TRI_RELAXED);
     free(cold->copy);
     tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
 }
 
-static void give_record(struct tri_worker *worker, struct tri_task *task)
+static inline void give_record(struct tri_worker *worker, struct tri_task *task)
 {
-    free_cold(worker, task);
+    if (tri_load(&task->cold, TRI_RELAXED))
+        free_cold(worker, task);
     tri_pool_give(&tri_task_pool, task_cache(worker), task);
 }
 
@@ -285,7 +286,7 @@ static void end_detached(struct tri_worker *worker, struct tri_task *task)
 }
 
 /* Lets the joiner have the result; the record is the joiner's from then on. */
-static void end_joinable(struct tri_worker *worker, struct tri_task *task)
+static inline void end_joinable(struct tri_worker *worker, struct tri_task *task)
 {
     /* A cancellation that races with this store is lost, as one that comes after the end is. */
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
@@ -393,10 +394,9 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
 }
 
 /* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
-static inline __attribute__((always_inline)) void run_waiting(struct tri_task *task)
+static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    struct tri_worker *worker = tri_worker_here();
-    if (!worker || !worker->current || !tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
+    if (!tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
     if (to)
@@ -407,16 +407,17 @@ static inline __attribute__((always_inline)) void run_waiting(struct tri_task *t
 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 {
+    struct tri_worker *worker;
+    int rc = tri_begin(&worker);
+    bool in_task = worker && worker->current;
     struct tri_task *task = record_of(handle);
-    struct tri_task *self = tri_self();
+    struct tri_task *self = in_task ? worker->current : tri_self();
     if (!self)
         return -ENOMEM;
     if (!task)
         return -ESRCH;
     if (task == self)
         return -EDEADLK;
-    struct tri_worker *worker;
-    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
     uintptr_t expected = TRI_JOIN_NOBODY;
@@ -425,14 +426,15 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
             return take_result(task, handle.tri_generation, result, false);
         return is_spent(expected) ? -ESRCH : -EINVAL;
     }
-    if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
+    if (__builtin_expect(!record_of(handle),
+                         0)) { /* joined twice at once: we are in a stranger's word, get out of it */
         expected = (uintptr_t)self;
         if (!tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED))
             tri_store(&task->join, TRI_JOIN_DONE, TRI_RELEASE); /* it ended meanwhile, and took us for its joiner */
         return -ESRCH;
     }
-    if (deadline != TR_NOW)
-        run_waiting(task);
+    if (in_task && deadline != TR_NOW)
+        run_waiting(worker, task);
     return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
 }
 
@@ -487,9 +489,10 @@ const char *tr_task_name(void)
 int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
                   const struct tr_task_options *options)
 {
-    static const struct tr_task_options defaults;
-    if (!options)
-        options = &defaults;
+    if (!options) {
+        struct tri_spawn plain = { .body = body, .argument = argument, .handle = out };
+        return spawn_task(&plain);
+    }
     struct tri_spawn spawn = {
         .body = body,
         .argument = argument,
@@ -500,5 +503,5 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
         .runtime = options->runtime,
         .handle = out,
     };
-    return spawn_task(&spawn);
+    return tri_spawn(&spawn);
 }
