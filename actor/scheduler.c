@@ -78,19 +78,6 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     tri_call_sentry(worker);
 }
 
-static inline void ready_next(struct tri_worker *worker, struct tri_task *task)
-{
-    __builtin_prefetch(task->stack); /* the context that the next switch loads */
-    tri_lifo_begin(worker);
-    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */
-    tri_lifo_end(worker);
-    if (before)
-        tri_ready_last(worker, before);
-    else
-        tri_call_sentry(worker);
-}
-
 void tri_ready(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -102,28 +89,7 @@ void tri_ready(struct tri_task *task)
     else if (worker->migrate && tri_pin(task) == 0)
         tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
     else
-        ready_next(worker, task);
-}
-
-static inline struct tri_task *take_lifo(struct tri_worker *worker)
-{
-    if (!tri_load(&worker->lifo, TRI_RELAXED))
-        return NULL;
-    tri_lifo_begin(worker);
-    struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, NULL, TRI_RELAXED);
-    tri_lifo_end(worker);
-    return task;
-}
-
-bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
-{
-    if (tri_load(&worker->lifo, TRI_RELAXED) != task)
-        return false;
-    struct tri_task *taken = take_lifo(worker);
-    if (taken && taken != task)
-        tri_ready_last(worker, taken);
-    return taken == task;
+        tri_ready_next(worker, task);
 }
 
 /* From the ring or the pinned tasks, in the order in which they became ready. */
@@ -138,7 +104,7 @@ static struct tri_task *pop_waiting(struct tri_worker *worker)
 /* The next ready task of this worker's own, or NULL. */
 static struct tri_task *next_own(struct tri_worker *worker)
 {
-    struct tri_task *task = take_lifo(worker);
+    struct tri_task *task = tri_take_lifo(worker);
     if (task) {
         if (++worker->lifo_run < LIFO_RUN_LIMIT)
             return task;
@@ -179,8 +145,11 @@ static void park_commit(struct tri_worker *worker, struct tri_task *task)
 void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *task = worker->hook_task;
+    worker->hook = TRI_HOOK_NONE;
     if (hook == TRI_HOOK_PARK)
         park_commit(worker, task);
+    else if (hook == TRI_HOOK_RELEASE)
+        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
     else if (worker->migrate && tri_pin(task) == 0)
         tri_ready(task);
     else
@@ -343,6 +312,18 @@ static struct tri_task *after_task(struct tri_worker *worker)
     return task;
 }
 
+/*
+ * The stack under us goes back to the pool, once we have left it. Into the worker's own cache it may go at once: nobody but
+ * this thread takes from that, and not before it has made the switch.
+ */
+static inline void release_after_switch(struct tri_worker *worker, struct tri_stack *stack)
+{
+    if (!worker->no_caches && tri_stack_give_cached(&worker->stacks, worker->stack_class, stack))
+        return;
+    worker->hook = TRI_HOOK_RELEASE;
+    worker->hook_stack = stack;
+}
+
 /* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. */
 static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *worker, struct tri_task *task)
 {
@@ -355,8 +336,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
         worker->current = NULL;
         return;
     }
-    worker->hook = TRI_HOOK_RELEASE;
-    worker->hook_stack = from;
+    release_after_switch(worker, from);
     tri_switch_stacks(worker, from, to);
     tri_arrive(tri_worker_here());
 }
@@ -364,8 +344,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
 /* The end of the worker: back to the thread's own stack. */
 static void leave_worker(struct tri_worker *worker)
 {
-    worker->hook = TRI_HOOK_RELEASE;
-    worker->hook_stack = worker->stack;
+    release_after_switch(worker, worker->stack);
     tri_switch_stacks(worker, worker->stack, &worker->os_stack);
     tri_arrive(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
 }

@@ -65,18 +65,23 @@ static inline struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, ui
 }
 
 /* Nobody runs on it any more; its loop goes on at the next take. */
-static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+static inline bool tri_stack_give_cached(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
 {
-    uint32_t count;
-    if (!cache || stack->size_class != cached ||
-        (count = tri_load(&cache->count, TRI_RELAXED)) >= TRI_STACK_CACHE_CAP) {
-        tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
-        return;
-    }
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
+    if (stack->size_class != cached || count >= TRI_STACK_CACHE_CAP)
+        return false;
     stack->next = cache->head;
     cache->head = stack;
     tri_store(&cache->count, count + 1, TRI_RELAXED);
+    return true;
 }
+
+static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+{
+    if (!cache || !tri_stack_give_cached(cache, cached, stack))
+        tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
+}
+
 void tri_stack_flush(struct tri_stack_cache *cache);
 
 /* True if `address` lies in the guard (or just below the low end) of a stack slot; for the fault handler: no locks. */

@@ -11,6 +11,7 @@
  */
 #include "actor/task.h"
 #include "actor/deadline.h"
+#include "actor/idle.h"
 #include "actor/scheduler.h"
 #include "actor/spawn.h"
 
@@ -189,7 +190,11 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->handle = (struct tr_task){ task, generation };
     if (spawn->address)
         *spawn->address = (struct tr_address){ task, generation };
-    if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
+    if (spawn->flags & TRI_TASK_HANDLER)
+        return 0; /* runs when its first message comes */
+    if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
+        tri_ready_next(worker, task);
+    else
         tri_ready(task);
     return 0;
 }
@@ -320,7 +325,8 @@ void tri_task_end(struct tri_task *task, int result)
         drain(task);
     }
     struct tri_worker *worker = tri_worker_here();
-    tri_deadline_forget(worker, task);
+    if (tri_load(&task->alarm, TRI_RELAXED))
+        tri_deadline_forget(worker, task);
     task->result = result;
     if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
         end_detached(worker, task);
@@ -337,7 +343,8 @@ void tri_task_end(struct tri_task *task, int result)
  * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
  * generation decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
  */
-static int take_result(struct tri_task *task, uint64_t generation, int *result, bool alone)
+static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation, int *result,
+                                                             bool alone)
 {
     int32_t taken = task->result;
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
