@@ -108,7 +108,6 @@ static inline bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task
 /* Puts `task` into the LIFO slot, and who was there at the end of the queue. */
 static inline __attribute__((always_inline)) void tri_ready_next(struct tri_worker *worker, struct tri_task *task)
 {
-    __builtin_prefetch(task->stack); /* the context that the next switch loads */
     tri_lifo_begin(worker);
     struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
     tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */

@@ -88,8 +88,10 @@ void tri_ready(struct tri_task *task)
         tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
     else if (worker->migrate && tri_pin(task) == 0)
         tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
-    else
+    else {
+        __builtin_prefetch(task->stack); /* the context that the next switch loads */
         tri_ready_next(worker, task);
+    }
 }
 
 /* From the ring or the pinned tasks, in the order in which they became ready. */
@@ -269,17 +271,41 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     return to;
 }
 
-struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
+/* The caller's stack and record, on top of the held chain. */
+static inline void hold_caller(struct tri_worker *worker, struct tri_task *self, struct tri_slot *awaits)
 {
-    struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
-    struct tri_stack *to = stack_for(worker, next);
-    if (!to)
-        return NULL;
     from->awaits = awaits;
     self->stack = from;
     self->next = worker->held;
     worker->held = self;
+}
+
+static __attribute__((noinline)) struct tri_stack *leave_held_slow(struct tri_worker *worker, struct tri_task *next,
+                                                                   struct tri_slot *awaits)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *to = stack_for(worker, next);
+    if (to)
+        hold_caller(worker, self, awaits);
+    return to;
+}
+
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *to = next->stack;
+    if (to) {
+        next->stack = NULL;
+        worker->current = next;
+    } else {
+        to = worker->no_caches ? NULL : tri_stack_take_cached(&worker->stacks, worker->stack_class, next->stack_class);
+        if (!to)
+            return leave_held_slow(worker, next, awaits);
+        worker->hand = next;
+        worker->current = NULL;
+    }
+    hold_caller(worker, self, awaits);
     return to;
 }
 
@@ -363,14 +389,14 @@ void tri_loop_entry(struct tri_stack *stack)
             if (worker->quota-- <= 0)
                 tri_pass(worker);
             task = next_task(worker);
+            if (task && __builtin_expect(worker->on_watch, 0))
+                tri_leave_watch(worker);
         }
         if (!task) {
             if (tri_idle(worker) == TRI_IDLE_EXIT)
                 leave_worker(worker);
             continue;
         }
-        if (__builtin_expect(worker->on_watch, 0))
-            tri_leave_watch(worker);
         if (task->stack || task->stack_class != stack->size_class)
             leave_loop(worker, task);
         else

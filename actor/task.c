@@ -290,17 +290,28 @@ static void end_detached(struct tri_worker *worker, struct tri_task *task)
     free_task(worker, task);
 }
 
+/* A cancellation that races with this store is lost, as one that comes after the end is. */
+static inline void mark_ended(struct tri_task *task)
+{
+    tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
+}
+
+/* The joiner is held: it cannot leave the word, and goes on when we return to the loop. */
+static inline void end_for_held(struct tri_task *task)
+{
+    mark_ended(task);
+    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE); /* [T1] */
+}
+
 /* Lets the joiner have the result; the record is the joiner's from then on. */
 static inline void end_joinable(struct tri_worker *worker, struct tri_task *task)
 {
-    /* A cancellation that races with this store is lost, as one that comes after the end is. */
-    tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
     struct tri_task *held = worker->held;
     if (held && tri_load(&task->join, TRI_RELAXED) == (uintptr_t)held) {
-        /* [T1] It cannot leave the word, and goes on when we return to the loop. */
-        tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE);
+        end_for_held(task);
         return;
     }
+    mark_ended(task);
     uintptr_t joiner = TRI_JOIN_NOBODY, next;
     do {
         if (joiner == TRI_JOIN_DETACHED) { /* meanwhile */
@@ -313,7 +324,7 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
         tri_wake((struct tri_task *)joiner);
 }
 
-void tri_task_end(struct tri_task *task, int result)
+static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
     if (tri_task_is(task, TRI_TASK_ACTOR)) {
         tri_worker_here()->stack->shield = NULL;
@@ -335,6 +346,21 @@ void tri_task_end(struct tri_task *task, int result)
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
         tri_runtime_task_ended(worker->runtime);
+}
+
+/* The plain case in a leaf: a task, no actor, whose joiner is held. */
+void tri_task_end(struct tri_task *task, int result)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *held = worker->held;
+    if (!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held || tri_task_is(task, TRI_TASK_ACTOR) ||
+        tri_load(&task->alarm, TRI_RELAXED) || tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
+        end_slow(task, result);
+        return;
+    }
+    task->result = result;
+    end_for_held(task);
+    tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
 }
 
 /* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
@@ -493,13 +519,9 @@ const char *tr_task_name(void)
     return worker && worker->current ? tri_task_label(worker->current) : "";
 }
 
-int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
-                  const struct tr_task_options *options)
+static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
+                                                        void *argument, const struct tr_task_options *options)
 {
-    if (!options) {
-        struct tri_spawn plain = { .body = body, .argument = argument, .handle = out };
-        return spawn_task(&plain);
-    }
     struct tri_spawn spawn = {
         .body = body,
         .argument = argument,
@@ -511,4 +533,13 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
         .handle = out,
     };
     return tri_spawn(&spawn);
+}
+
+int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
+                  const struct tr_task_options *options)
+{
+    if (options)
+        return spawn_with_options(out, body, argument, options);
+    struct tri_spawn spawn = { .body = body, .argument = argument, .handle = out };
+    return spawn_task(&spawn);
 }
