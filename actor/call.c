@@ -96,7 +96,24 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     return rc;
 }
 
-/* The plain case in a leaf; everything else in send_slow, which a tail call reaches without a frame of ours below it. */
+/* The mailbox may be idle and without a storage: the worker's cache has one. */
+static __attribute__((noinline)) int send_fresh(struct tr_address address, const struct tr_type *type,
+                                                const void *message, tr_time deadline)
+{
+    struct tri_task *target = address.tri_record;
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    bool schedule;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    struct tri_letter letter = { .message = message, .bytes = type->size };
+    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule))
+        return send_slow(address, type, message, deadline);
+    return schedule ? activate(target, handler) : 0;
+}
+
+/*
+ * The plain case, in which the mailbox has its storage, in a leaf that needs few registers; the rest is reached by tail
+ * calls, which leave no frame of ours between a switch and the user.
+ */
 int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
@@ -104,12 +121,12 @@ int tr_send_raw(struct tr_address address, const struct tr_type *type, const voi
     bool schedule;
     if (!target || !tri_may_go_on(worker))
         return send_slow(address, type, message, deadline);
+    worker->budget--; /* send_slow takes another unit */
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(worker), &letter, &schedule))
-        return send_slow(address, type, message, deadline);
-    worker->budget--;
+    if (!tri_mailbox_send_fast(&ref, NULL, &letter, &schedule))
+        return send_fresh(address, type, message, deadline);
     return schedule ? activate(target, handler) : 0;
 }
 

@@ -123,10 +123,7 @@ void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook);
 static inline __attribute__((always_inline)) void tri_arrive(struct tri_worker *worker)
 {
     enum tri_hook hook = worker->hook;
-    worker->hook = TRI_HOOK_NONE;
-    if (hook == TRI_HOOK_RELEASE)
-        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
-    else if (hook != TRI_HOOK_NONE)
+    if (hook != TRI_HOOK_NONE)
         tri_arrive_slow(worker, hook);
 }
 
@@ -263,9 +260,6 @@ static inline void tri_activate(struct tri_task *task, bool handler)
     else
         tri_wake(task);
 }
-
-/* Takes `task` out of the worker's LIFO slot, if it lies there. */
-bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
 
 /* The worker's caches, or NULL on a foreign thread (and under no_caches). */
 static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)

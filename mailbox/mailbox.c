@@ -60,11 +60,11 @@ static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uin
 }
 
 /*
- * Claims the next place by the CAS on the tail. `granting`: on behalf of the first waiting sender, under the lock.
- * Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
+ * Claims the next place by the CAS on the tail, which clears the flags in `clears` as well. `granting`: on behalf of the
+ * first waiting sender, under the lock. Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
  */
 static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_ref *ref,
-                                                       struct tri_storage_cache *cache, bool granting,
+                                                       struct tri_storage_cache *cache, bool granting, uint64_t clears,
                                                        uint64_t *claimed)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
@@ -87,7 +87,7 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
             tail = again;
             continue;
         }
-        uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
+        uint64_t next = (tail + TRI_TAIL_PLACE) & ~clears;
         if (tri_tail_storage(tail) == 0) {
             uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
             if (fresh && fresh->shape != shape) { /* of an earlier tenant */
@@ -130,7 +130,7 @@ int tri_mailbox_send_slow(const struct tri_mailbox_ref *ref, struct tri_storage_
                      (tri_load(&ref->mailbox->tail, TRI_RELAXED) & TRI_TAIL_CLOSED);
         return stale ? -ESRCH : -EINVAL;
     }
-    int rc = claim(ref, cache, false, &claimed);
+    int rc = claim(ref, cache, false, TRI_TAIL_IDLE, &claimed);
     if (rc < 0)
         return rc;
     tri_mailbox_publish(claimed_place(ref->mailbox, claimed), letter);
@@ -196,16 +196,18 @@ static void clear_wait(struct tri_mailbox *mailbox, struct tri_mailbox_consumer 
     tri_fetch_and(&mailbox->tail, ~TRI_TAIL_WAIT, TRI_RELEASE); /* [M3] the list is empty */
 }
 
-/* Hands room to waiting senders in order. Returns whether the consumer must be scheduled. */
+/*
+ * Hands room to waiting senders in order; the claim for the last one also clears WAIT. Returns whether the consumer must
+ * be scheduled.
+ */
 static bool grant_locked(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
     bool schedule = false;
-    if (!mailbox->last)
-        return false;
     while (mailbox->last) {
+        bool alone = mailbox->last->next == mailbox->last;
         uint64_t claimed = 0;
-        int rc = claim(ref, cache, true, &claimed);
+        int rc = claim(ref, cache, true, TRI_TAIL_IDLE | (alone ? TRI_TAIL_WAIT : 0), &claimed);
         if (rc == -EAGAIN)
             return schedule;
         struct tri_sender *sender = pop_sender(mailbox);
@@ -213,13 +215,19 @@ static bool grant_locked(const struct tri_mailbox_ref *ref, struct tri_storage_c
             tri_mailbox_publish(claimed_place(mailbox, claimed), sender->letter);
             schedule |= (claimed & TRI_TAIL_IDLE) != 0;
         }
+        if (alone && rc == 0)
+            tri_store(&ref->consumer->waiting, 0u, TRI_RELAXED);
+        else if (alone)
+            clear_wait(mailbox, ref->consumer);
         serve_sender(sender, rc);
     }
-    clear_wait(mailbox, ref->consumer);
     return schedule;
 }
 
-/* Sets WAIT, provided that the mailbox is full and lives. Returns 0, -EAGAIN (room after all), -ESRCH. */
+/*
+ * Sets WAIT, provided that the mailbox is full and lives. Returns 0, a full fence after what came before; -EAGAIN (room
+ * after all); -ESRCH.
+ */
 static int set_wait(const struct tri_mailbox_ref *ref)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
@@ -227,12 +235,16 @@ static int set_wait(const struct tri_mailbox_ref *ref)
     for (;;) {
         if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
             return -ESRCH;
-        if (tail & TRI_TAIL_WAIT)
+        if (tail & TRI_TAIL_WAIT) {
+            tri_fence(TRI_SEQ_CST); /* [M5] */
             return 0;
+        }
         if (!is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
             return -EAGAIN;
-        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQUIRE, TRI_ACQUIRE)) /* [M3] */
+        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [M3] */
+            tri_fence_after_rmw();                                                            /* [M5] */
             return 0;
+        }
     }
 }
 
@@ -242,12 +254,13 @@ int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_
     *schedule = false;
     tri_store(&sender->done, 0u, TRI_RELAXED);
     tri_lock(&ref->mailbox->lock);
-    int rc = set_wait(ref);
+    tri_store(&ref->consumer->waiting, 1u, TRI_RELAXED);
+    int rc = set_wait(ref); /* [M5] between the store and the full test inside the grant */
     if (rc == 0) {
         push_sender(ref->mailbox, sender);
-        tri_store(&ref->consumer->waiting, 1u, TRI_RELAXED);
-        tri_fence(TRI_SEQ_CST); /* [M5] before the full test inside */
         *schedule = grant_locked(ref, cache);
+    } else if (!ref->mailbox->last) {
+        tri_store(&ref->consumer->waiting, 0u, TRI_RELAXED);
     }
     tri_unlock(&ref->mailbox->lock);
     return rc;

@@ -20,7 +20,7 @@
 #ifndef TRI_STORAGE_BITS
 #define TRI_STORAGE_BITS 22
 #endif
-#define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones come from malloc */
+#define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones, of class 14, come from malloc */
 #define TRI_STORAGE_MINIMUM 256u
 
 struct tri_place {
@@ -30,21 +30,26 @@ struct tri_place {
 };
 
 /*
- * The shape of a ring in one word: size class << 24 | log2 of its places << 16 | bytes of a place in units of 16.
+ * The shape of a ring in one word, read with few instructions: its places less one (a power of two less one) << 16 | size
+ * class << 12 | bytes of a place in units of 16.
  */
 #define TRI_PLACE_UNIT 16u
 
 static inline uint32_t tri_shape_place_bytes(uint32_t shape)
 {
-    return (shape & 0xffff) * TRI_PLACE_UNIT;
+    return (shape & 0xfff) * TRI_PLACE_UNIT;
+}
+static inline uint32_t tri_shape_mask(uint32_t shape)
+{
+    return shape >> 16;
 }
 static inline uint32_t tri_shape_places(uint32_t shape)
 {
-    return 1u << (shape >> 16 & 0xff);
+    return tri_shape_mask(shape) + 1;
 }
 static inline uint32_t tri_shape_class(uint32_t shape)
 {
-    return shape >> 24;
+    return shape >> 12 & 0xf;
 }
 /* For messages of `bytes` and at least `capacity` of them. */
 uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity);
@@ -96,7 +101,7 @@ static inline struct tri_storage *tri_storage_at(uint32_t index)
 /* The place of a position in a ring of this shape. */
 static inline struct tri_place *tri_storage_place(struct tri_storage *storage, uint32_t shape, uint64_t position)
 {
-    uint32_t slot = (uint32_t)position & (tri_shape_places(shape) - 1);
+    uint32_t slot = (uint32_t)position & tri_shape_mask(shape);
     return (struct tri_place *)(storage->bytes + (size_t)tri_shape_place_bytes(shape) * slot);
 }
 
