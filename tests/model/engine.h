@@ -3,6 +3,7 @@
  * engine.h: what the parts of the explorer share. One execution at a time, all of it in one struct.
  *
  *   explore.c   model threads as coroutines, and the depth-first search over choices
+ *   calls.c     what a model asks for: to wait, to choose, to look
  *   states.c    the table of states seen
  *   memory.c    store histories, happens-before, what an operation may read, where a store may go
  *   order.c     the order S of the sequentially consistent operations, as constraints that must stay acyclic
@@ -194,6 +195,10 @@ void tri_explore_made(const volatile void *object, bool writes);
 void tri_explore_share(const volatile void *object);
 bool tri_explore_is_shared(const volatile void *object);
 void tri_explore_spin(void);
+/* Gives way until the thread, in this state, is chosen again. */
+void tri_explore_wait_as(enum thread_state state);
+/* Is what a blocked thread waits for true? */
+bool tri_explore_is_ready(const struct thread *thread);
 _Noreturn void tri_explore_leave(int why);
 enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 
