@@ -488,6 +488,167 @@ TASK_TEST(expired_request_alone_is_as_an_empty_mailbox)
     expect_int(test_join(task), 0);
 }
 
+/* ---- who has the message of a call that failed ---------------------------------------------------------------- */
+
+/* A request that owns memory. Whoever has it last frees it: the receiver, the mailbox's drop, or the caller. */
+struct load;
+TR_ADDRESS_TYPE(load_address, struct load);
+TR_REPLY_TYPE(load_reply, int);
+struct load {
+    char *bytes; /* NULL: none */
+    struct load_reply reply;
+    int kind;
+};
+
+static atomic_int loads;
+
+static char *make_load(void)
+{
+    atomic_fetch_add(&loads, 1);
+    return malloc(16);
+}
+
+static void free_load(void *message)
+{
+    struct load *load = message;
+    atomic_fetch_sub(&loads, 1);
+    free(load->bytes);
+}
+
+static int call_with_load(struct load_address actor, int kind, tr_time deadline)
+{
+    struct load load = { .bytes = make_load(), .kind = kind };
+    int answer;
+    int rc = tr_call(actor, &answer, deadline, &load);
+    if (rc != 0 && !tr_call_sent())
+        free_load(&load);
+    return rc;
+}
+
+static int carry_load(struct load *load, tr_time pause)
+{
+    int kind = load->kind;
+    free_load(load);
+    if (pause > 0)
+        tr_sleep(pause); /* may be cancelled */
+    if (kind == FAIL)
+        tr_reply_error(load->reply, 4);
+    else if (kind != SILENT)
+        tr_reply(load->reply, &kind);
+    return 0;
+}
+
+static int carry_loads_handler(void *state, void *message)
+{
+    (void)state;
+    return carry_load(message, 200 * TR_MICROSECOND);
+}
+
+static int carry_loads_loop(void *argument)
+{
+    struct load load;
+    while (tr_receive(&load, TR_FOREVER) == 0)
+        carry_load(&load, argument ? 200 * TR_MICROSECOND : 0);
+    return 0;
+}
+
+struct carrier {
+    struct load_address actor;
+    uint64_t seed;
+};
+
+static int call_at_random(void *argument)
+{
+    struct carrier *carrier = argument;
+    for (int i = 0; i < 60; i++) {
+        uint64_t dice = test_random(&carrier->seed);
+        tr_time deadline = dice % 5 == 0 ? TR_NOW : tr_after((int64_t)(dice % 1000) * TR_MICROSECOND);
+        call_with_load(carrier->actor, dice % 3 == 0 ? SILENT : dice % 3 == 1 ? FAIL : ECHO, deadline);
+    }
+    return 0;
+}
+
+TASK_TEST(call_that_failed_tells_who_has_the_message)
+{
+    struct tr_task task;
+    struct tr_actor_options options = { .capacity = 1, .drop = free_load, .task = &task };
+    struct load_address actor;
+    struct load_address nobody = { 0 };
+    expect_int(call_with_load(nobody, ECHO, TR_FOREVER), -ESRCH);
+    expect(!tr_call_sent());
+    expect_int(tr_spawn_handler(&actor, carry_loads_handler, NULL, &options), 0);
+    expect_int(call_with_load(actor, FAIL, TR_FOREVER), 4);
+    expect(tr_call_sent());
+    expect_int(call_with_load(actor, SILENT, TR_FOREVER), -EPIPE);
+    expect(tr_call_sent());
+    expect_int(call_with_load(actor, ECHO, TR_NOW), -ETIMEDOUT);
+    expect(tr_call_sent());
+    expect_int(tr_actor_stop(actor), 0);
+    expect_int(test_join(task), 0);
+    expect_int(call_with_load(actor, ECHO, TR_FOREVER), -ESRCH);
+    expect(!tr_call_sent());
+    expect_int(atomic_load(&loads), 0);
+}
+
+/* Callers with short deadlines, some of them cancelled, on mailboxes of one place: nothing leaks, nothing is freed twice. */
+TASK_TEST(call_messages_that_own_memory_are_freed_once)
+{
+    for (int round = 0; round < 6; round++) {
+        struct tr_task task, callers[8];
+        struct tr_actor_options options = { .capacity = 1 + (uint32_t)round % 2, .drop = free_load, .task = &task };
+        struct carrier carriers[8];
+        struct load_address actor;
+        if (round % 3 == 0)
+            expect_int(tr_spawn_handler(&actor, carry_loads_handler, NULL, &options), 0);
+        else
+            expect_int(tr_spawn(&actor, carry_loads_loop, round % 3 == 1 ? NULL : &options, &options), 0);
+        for (int i = 0; i < 8; i++) {
+            carriers[i] = (struct carrier){ actor, (uint64_t)(round * 8 + i + 1) };
+            callers[i] = test_task(call_at_random, &carriers[i]);
+        }
+        expect_int(tr_sleep(2 * TR_MILLISECOND), 0);
+        tr_task_cancel(callers[3]);
+        if (round >= 3) {
+            expect_int(tr_sleep(2 * TR_MILLISECOND), 0);
+            expect_int(tr_actor_cancel(actor), 0);
+        }
+        for (int i = 0; i < 8; i++)
+            test_join(callers[i]);
+        tr_actor_stop(actor);
+        expect_int(tr_task_join(task, NULL, TR_FOREVER), 0);
+        expect_int(atomic_load(&loads), 0);
+    }
+}
+
+/* ---- an actor that computes for long after its answer ---------------------------------------------------------- */
+
+static atomic_int went_on;
+
+/* Answers, and then computes until its caller has gone on, or for a while. */
+static int compute_after_reply(void *state, void *message)
+{
+    struct number *number = message;
+    int64_t answer = number->value;
+    tr_time until = tr_clock() + 50 * TR_MILLISECOND;
+    expect_int(tr_reply(number->reply, &answer), 0);
+    while (atomic_load(&went_on) != answer && tr_clock() < until)
+        ;
+    if (atomic_load(&went_on) == answer)
+        atomic_store((atomic_int *)state, 1);
+    return 0;
+}
+
+/* A held caller cannot go on before the handler returns; so an actor of this kind must not go on being run that way. */
+TASK_TEST_ON(2, call_to_an_actor_that_computes_after_its_answer_goes_on_elsewhere)
+{
+    static atomic_int seen;
+    struct number_address actor = test_handler(compute_after_reply, &seen, 4, NULL);
+    for (int i = 1; i <= 200 && !atomic_load(&seen); i++)
+        atomic_store(&went_on, (int)test_ask(actor, 0, i));
+    expect(atomic_load(&seen));
+    expect_int(tr_actor_stop(actor), 0);
+}
+
 int main(void)
 {
     return test_main("call",
@@ -498,5 +659,7 @@ int main(void)
                            call_self_edeadlk, call_timeout_then_late_reply_discarded,
                            call_cancelled_while_it_waits_ecanceled, call_now_never_waits,
                            expired_request_is_skipped_counted_and_dropped, expired_request_is_kept_where_asked,
-                           expired_request_is_skipped_by_a_handler_too, expired_request_alone_is_as_an_empty_mailbox));
+                           expired_request_is_skipped_by_a_handler_too, expired_request_alone_is_as_an_empty_mailbox,
+                           call_that_failed_tells_who_has_the_message, call_messages_that_own_memory_are_freed_once,
+                           call_to_an_actor_that_computes_after_its_answer_goes_on_elsewhere));
 }
