@@ -36,6 +36,7 @@ clang-tsan       clang, thread sanitizer
 migrate          every wake moves its task to another worker (address sanitizer)
 no-caches        every stack, record and slot through the shared lists (address sanitizer)
 workers          one worker; four workers, migrating, without caches (address sanitizer)
+no-ring          io_uring denied, as in a container and as in an emulator (address sanitizer)
 stress           the stress programs at twenty times their size; a hundred million switches under forced migration
 models           every model at bound 3
 mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
@@ -131,6 +132,16 @@ part_workers()
     TR_WORKERS=1 LOG_BASE=workers-1 test_suites "one worker: " build/asan
     TR_WORKERS=4 TR_TEST_NO_CACHES=1 TR_TEST_MIGRATE=1 LOG_BASE=workers-4 \
         test_suites "four workers, migrating, no caches: " build/asan
+}
+
+part_no-ring()
+{
+    local error
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    for error in EPERM ENOSYS; do
+        LOG_BASE=no-ring-$error tally_meson "io_uring_setup answers $error" build/asan --suite alone \
+            --wrapper "python3 $ROOT/tests/lib/deny_uring.py $error"
+    done
 }
 
 part_stress()
