@@ -69,7 +69,7 @@ sanitizer_environment()
 {
     export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:abort_on_error=0
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:atexit_sleep_ms=100
 }
 
 # test_suites PREFIX DIR [WRAPPER...]
