@@ -12,8 +12,6 @@ static const struct tr_actor_options defaults;
 static int spawn_actor(struct tr_address *out, const struct tr_type *type, struct tri_spawn *spawn,
                        const struct tr_actor_options *options)
 {
-    struct tri_task *task;
-    uint64_t generation;
     if (type->align > 64)
         return -EINVAL;
     spawn->name = options->name;
@@ -25,16 +23,10 @@ static int spawn_actor(struct tr_address *out, const struct tr_type *type, struc
     spawn->drop = options->drop;
     spawn->stopped = options->stopped;
     spawn->runtime = options->runtime;
-    spawn->joinable = options->task;
+    spawn->handle = options->task;
+    spawn->address = out;
     spawn->flags |= TRI_TASK_ACTOR | (options->keep_expired ? TRI_TASK_KEEP_EXPIRED : 0);
-    int rc = tri_spawn(spawn, &task, &generation);
-    if (rc < 0)
-        return rc;
-    if (out)
-        *out = (struct tr_address){ task, generation };
-    if (options->task)
-        *options->task = (struct tr_task){ task, generation };
-    return 0;
+    return tri_spawn(spawn);
 }
 
 int tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument), void *argument,

@@ -20,11 +20,13 @@ struct tri_spawn {
     uint32_t capacity, message_bytes;
     int pin;
     uint16_t flags;
-    bool joinable;
+    /* Written before the task can run, which may be on another worker before the spawn returns; NULL: not wanted. */
+    struct tr_task *handle; /* with one, the task is joinable */
+    struct tr_address *address;
 };
 
-/* Returns 0, -ENOMEM, -EINVAL, -ECANCELED. The task may have ended before it returns, unless it is joinable. */
-int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *generation);
+/* Returns 0, -ENOMEM, -EINVAL, -ECANCELED. The task may have ended before it returns. */
+int tri_spawn(const struct tri_spawn *spawn);
 
 /* During a shutdown: a task of `runtime` has ended. Defined by runtime.c. */
 void tri_runtime_task_ended(struct tr_runtime *runtime);

@@ -120,7 +120,7 @@ static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tr
     tri_store(&task->flags, spawn->flags, TRI_RELAXED);
     tri_hand_clear(task);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
-    tri_store(&task->join, spawn->joinable ? TRI_JOIN_NOBODY : TRI_JOIN_DETACHED, TRI_RELAXED);
+    tri_store(&task->join, spawn->handle ? TRI_JOIN_NOBODY : TRI_JOIN_DETACHED, TRI_RELAXED);
 }
 
 /* Counts the task as living, unless the runtime is shutting down. */
@@ -148,8 +148,7 @@ static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
         tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
 }
 
-static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn, struct tri_task **out,
-                                                            uint64_t *generation)
+static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tr_runtime *runtime;
@@ -176,22 +175,25 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
     task->stack_class = (uint8_t)stack_class;
     task->pin = spawn->pin == TR_PIN_HERE ? (uint16_t)(worker->index + 1) : (uint16_t)spawn->pin;
     tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
-    *generation = tri_task_generation(task);
-    tri_store(&task->life, *generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
+    uint64_t generation = tri_task_generation(task);
+    tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
     if (spawn->flags & TRI_TASK_ACTOR) {
-        tri_store(&task->senders, *generation << 32, TRI_RELAXED);
+        tri_store(&task->senders, generation << 32, TRI_RELAXED);
         tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes,
                          spawn->flags & TRI_TASK_HANDLER);
     }
-    *out = task;
+    if (spawn->handle)
+        *spawn->handle = (struct tr_task){ task, generation };
+    if (spawn->address)
+        *spawn->address = (struct tr_address){ task, generation };
     if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
         tri_ready(task);
     return 0;
 }
 
-int tri_spawn(const struct tri_spawn *spawn, struct tri_task **out, uint64_t *generation)
+int tri_spawn(const struct tri_spawn *spawn)
 {
-    return spawn_task(spawn, out, generation);
+    return spawn_task(spawn);
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
@@ -480,8 +482,6 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
                   const struct tr_task_options *options)
 {
     static const struct tr_task_options defaults;
-    struct tri_task *task;
-    uint64_t generation;
     if (!options)
         options = &defaults;
     struct tri_spawn spawn = {
@@ -492,10 +492,7 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
         .stack_bytes = options->stack_bytes,
         .pin = options->pin,
         .runtime = options->runtime,
-        .joinable = out,
+        .handle = out,
     };
-    int rc = spawn_task(&spawn, &task, &generation);
-    if (rc == 0 && out)
-        *out = (struct tr_task){ task, generation };
-    return rc;
+    return spawn_task(&spawn);
 }

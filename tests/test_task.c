@@ -208,6 +208,41 @@ TASK_TEST(self_is_the_handle_that_spawn_gave)
     expect(slot.seen.tri_record == task.tri_record && slot.seen.tri_generation == task.tri_generation);
 }
 
+struct own_handle {
+    struct tr_task task;
+    struct number_address address;
+};
+
+static int find_own_handle(void *argument)
+{
+    struct own_handle *own = argument;
+    struct tr_task self = tr_task_self();
+    return own->task.tri_record == self.tri_record && own->task.tri_generation == self.tri_generation;
+}
+
+static int find_own_address(void *argument)
+{
+    struct own_handle *own = argument;
+    struct number_address self;
+    expect_int(tr_self(&self), 0);
+    return find_own_handle(argument) && own->address.tri_raw.tri_record == self.tri_raw.tri_record &&
+           own->address.tri_raw.tri_generation == self.tri_raw.tri_generation;
+}
+
+/* On another worker the body may begin before the spawn has returned. (The thread sanitizer sees any write too late.) */
+TASK_TEST_ON(2, spawn_handle_and_address_are_there_when_the_body_begins)
+{
+    int there = tr_worker_index() == 0 ? TR_PIN(1) : TR_PIN(0);
+    for (int i = 0; i < 2000; i++) {
+        struct own_handle own = { 0 };
+        expect_int(tr_task_spawn(&own.task, find_own_handle, &own, &(struct tr_task_options){ .pin = there }), 0);
+        expect_int(test_join(own.task), 1);
+        struct tr_actor_options options = { .task = &own.task, .pin = there };
+        expect_int(tr_spawn(&own.address, find_own_address, &own, &options), 0);
+        expect_int(test_join(own.task), 1);
+    }
+}
+
 struct pin_check {
     int expected; /* -1: whatever it starts on */
 };
@@ -353,7 +388,8 @@ int main(void)
                            spawn_foreign_without_runtime_einval, spawn_impossible_option_refused, spawn_detached_runs,
                            spawn_detached_negative_result_is_logged, spawn_ten_thousand_all_end,
                            spawn_from_spawned_tasks_tree_is_summed, name_is_copied, name_too_long_is_a_prefix,
-                           self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave, pin_stays_on_its_worker,
+                           self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave,
+                           spawn_handle_and_address_are_there_when_the_body_begins, pin_stays_on_its_worker,
                            pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits, stack_default_holds_48_kib,
                            stack_bytes_of_the_runtime_is_the_default, yield_lets_ready_tasks_run_first,
                            errno_survives_a_suspension));

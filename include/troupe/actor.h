@@ -85,7 +85,7 @@ struct tr_actor_options {
 
 /*
  * Starts a loop actor (body returns its result) or a handler actor (on_message returns 0 to go on, TR_END to end with
- * result 0, a negative value to end with it as failure reason).
+ * result 0, a negative value to end with it as failure reason). *out and *options->task are written before the body begins.
  * Returns 0, -ENOMEM, -EINVAL, -ECANCELED (shutting down). Thread: any, as tr_task_spawn. Suspends: no.
  */
 TR_PUBLIC int tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument),

@@ -35,7 +35,8 @@ struct tr_task_options {
 
 /*
  * Starts body(argument) as a task. With `out`, the task must later be joined or detached; with out == NULL it is
- * detached from the start, and a negative result is logged as a failure that nobody joined.
+ * detached from the start, and a negative result is logged as a failure that nobody joined. *out is written before the
+ * body begins.
  * Thread: any (a foreign thread must name options->runtime). Suspends: no.
  * Owns: the argument stays the caller's, or is copied (argument_bytes).
  * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option), -ECANCELED (the runtime is shutting down).
