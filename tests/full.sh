@@ -13,7 +13,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export ROOT LC_ALL=C.UTF-8 FULL=1
+export ROOT LC_ALL=C.UTF-8
 cd "$ROOT"
 # shellcheck source=tests/lib/packages.sh
 . tests/lib/packages.sh
@@ -63,8 +63,10 @@ variant()
     test_e2e "$name: " "build/$name"
 }
 
+# The end-to-end tests are long here and in gcc-release; the other variants are after what the suites do not reach.
 part_quick()
 {
+    export FULL=1
     test_quick
 }
 
@@ -76,6 +78,7 @@ part_lint()
 
 part_gcc-release()
 {
+    export FULL=1
     CC=gcc variant gcc-release "${RELEASE_OPTIONS[@]}"
 }
 
