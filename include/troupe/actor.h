@@ -69,7 +69,7 @@ struct tr_ask {
 };
 
 struct tr_actor_options {
-    const char *name;            /* copied; default "actor" */
+    const char *name;            /* as in tr_task_options; default "actor" */
     uint32_t capacity;           /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
     size_t stack_bytes;          /* as in tr_task_options */
     int pin;                     /* as in tr_task_options */
