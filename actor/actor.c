@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* actor.c: spawning actors, receiving, stopping, counted senders. Sending and calling are in call.c. */
-#include "actor/scheduler.h"
+#include "actor/receive.h"
 #include "actor/spawn.h"
 
 #include <errno.h>
@@ -70,24 +70,6 @@ static inline void settle_hand(struct tri_task *task)
         owe_hand(task);
 }
 
-/* Takes a message that is there, skipping requests whose caller has given up. */
-static inline bool take_message(struct tri_task *task, void *message)
-{
-    for (;;) {
-        struct tri_worker *worker = tri_worker_here();
-        struct tri_debt debt;
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, tri_storage_cache(worker), message, &debt) ==
-            TRI_TAKE_EMPTY)
-            return false;
-        if (!debt.slot || !tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
-            tri_hand_take(task, debt);
-            return true;
-        }
-        tri_count(&worker->expired);
-        tri_task_discard(task, message, debt);
-    }
-}
-
 /* Goes idle and waits until there may be a message. Returns 0: look again. */
 static inline __attribute__((always_inline)) int await_message(struct tri_task *task, tr_time deadline, bool *retried)
 {
@@ -112,10 +94,24 @@ static inline __attribute__((always_inline)) int await_message(struct tri_task *
     __builtin_unreachable();
 }
 
-int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
+/* The mailbox was empty at the first look: waits for a message. */
+static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *message, tr_time deadline)
+{
+    struct tri_task *task = tri_worker_here()->current;
+    bool retried = false;
+    do {
+        int rc = await_message(task, deadline, &retried);
+        if (rc < 0)
+            return rc;
+        if (tri_take_letter(task, message, bytes))
+            return 0;
+    } while (!tri_take_message(task, message, bytes));
+    return 0;
+}
+
+static __attribute__((noinline)) int receive_slow(uint32_t bytes, void *message, tr_time deadline)
 {
     struct tri_task *task = receiver(bytes);
-    bool retried = false;
     if (!task)
         return -EINVAL;
     settle_hand(task);
@@ -123,12 +119,42 @@ int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    while (!take_message(task, message)) {
-        rc = await_message(task, deadline, &retried);
-        if (rc < 0)
-            return rc;
-    }
+    return tri_take_message(task, message, bytes) ? 0 : receive_waiting(bytes, message, deadline);
+}
+
+static __attribute__((noinline)) int grant_room(struct tri_worker *worker, struct tri_task *task)
+{
+    tri_mailbox_grant(&task->mailbox, &task->consumer, tri_storage_cache(worker));
     return 0;
+}
+
+/*
+ * The plain case in a leaf: a short message is there. The rest is reached by tail calls, which leave no frame of ours
+ * between a switch and the user.
+ */
+int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!tri_may_go_on(worker))
+        return receive_slow(bytes, message, deadline);
+    struct tri_task *task = worker->current;
+    uint32_t kind = tri_load(&task->flags, TRI_RELAXED) & (TRI_TASK_ACTOR | TRI_TASK_HANDLER);
+    if (kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes || !tri_is_short(bytes) ||
+        tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage)
+        return receive_slow(bytes, message, deadline);
+    uintptr_t stamp;
+    struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, &stamp);
+    worker->budget--;
+    if (!place)
+        return receive_waiting(bytes, message, deadline);
+    struct tri_debt debt = tri_place_debt(place, stamp);
+    if (debt.slot) {
+        if (tri_reply_expired(debt))
+            return receive_slow(bytes, message, deadline);
+        tri_hand_take(task, debt);
+    }
+    tri_copy_short(message, place->message, bytes);
+    return tri_mailbox_pop(&task->consumer, place) ? grant_room(worker, task) : 0;
 }
 
 int tr_try_receive_raw(uint32_t bytes, void *message)
@@ -137,11 +163,11 @@ int tr_try_receive_raw(uint32_t bytes, void *message)
     if (!task)
         return -EINVAL;
     settle_hand(task);
-    if (take_message(task, message))
+    if (tri_take_message(task, message, bytes))
         return 0;
     /* One that only tries never parks, which is where a sender that registered meanwhile is seen for sure. */
     if (tri_mailbox_serve_waiting(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here())) &&
-        take_message(task, message))
+        tri_take_message(task, message, bytes))
         return 0;
     return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
 }
@@ -159,7 +185,7 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
     for (; taken < (int)count; taken++) {
         next += bytes;
         settle_hand(task);
-        if (!take_message(task, next))
+        if (!tri_take_message(task, next, bytes))
             break;
     }
     return taken;

@@ -2,12 +2,16 @@
 /*
  * call.c: sending, calling and answering: the mailbox and the reply slot made to suspend.
  *
- * The held caller. A call to an idle handler actor of the same worker is the commonest call there is, and needs no
- * scheduling at all: the caller is set aside with its context saved, the handler runs at once on another stack, and when
- * it returns the caller goes on, the answer in its frame. Nothing is registered, queued or woken. Should the handler
+ * The held caller. A call to an idle handler actor of the same worker is the commonest call there is, and needs neither
+ * mailbox nor scheduling: the caller takes the idle mark and is set aside with its context saved, the handler runs at
+ * once on another stack, the message copied from the caller's frame to its own, and when it returns the caller goes on,
+ * the answer in its frame. Nothing is stored, registered, queued or woken. Should the handler
  * suspend, the caller is queued like any ready task; it finds no answer yet and waits in the ordinary way.
  *
- * A loop actor that waits in receive is run the same way, on its own stack: when it comes to wait for its next message and
+ * An actor that has kept a held caller waiting for long, by computing before or after its answer, is marked by the sentry
+ * (idle.c), and its callers are queued from then on, so that another worker can take them.
+ *
+ * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to wait for its next message and
  * has answered, it goes straight back to the held caller.
  */
 #include "actor/scheduler.h"
@@ -40,26 +44,45 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     return sender.result;
 }
 
-/* Sends, waiting for room. *schedule: the target was idle, and is the caller's to activate. */
-static inline int deliver(struct tri_worker *worker, struct tr_address address, const struct tri_letter *letter,
-                          tr_time deadline, bool *schedule)
+/* The mailbox was full at the first look. Sends, waiting for room. */
+static __attribute__((noinline)) int deliver_slow(const struct tri_mailbox_ref *ref, struct tri_task *target,
+                                                  const struct tri_letter *letter, tr_time deadline, bool *schedule)
 {
-    struct tri_task *target = address.tri_record;
-    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
-    int rc = tri_mailbox_send(&ref, tri_storage_cache(worker), letter, schedule);
-    while (__builtin_expect(rc == -EAGAIN, 0)) {
+    int rc = -EAGAIN;
+    while (rc == -EAGAIN) {
         if (deadline == TR_NOW)
             return -ETIMEDOUT;
-        rc = send_when_room(&ref, target, letter, deadline);
+        rc = send_when_room(ref, target, letter, deadline);
         if (rc == -EAGAIN)
-            rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), letter, schedule);
+            rc = tri_mailbox_send(ref, tri_storage_cache(tri_worker_here()), letter, schedule);
         else
             *schedule = false;
     }
     return rc;
 }
 
-int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline)
+/* Sends, waiting for room. *schedule: the target was idle, and is the caller's to activate. */
+static inline __attribute__((always_inline)) int deliver(struct tri_worker *worker, struct tr_address address,
+                                                         const struct tri_letter *letter, tr_time deadline,
+                                                         bool *schedule)
+{
+    struct tri_mailbox_ref ref = tri_task_mailbox(address.tri_record, address.tri_generation);
+    int rc = tri_mailbox_send(&ref, tri_storage_cache(worker), letter, schedule);
+    if (__builtin_expect(rc != -EAGAIN, 1))
+        return rc;
+    struct tri_mailbox_ref ref_copy = ref; /* so that neither need be in memory on the short way */
+    struct tri_letter letter_copy = *letter;
+    return deliver_slow(&ref_copy, address.tri_record, &letter_copy, deadline, schedule);
+}
+
+static __attribute__((noinline)) int activate(struct tri_task *target, bool handler)
+{
+    tri_activate(target, handler);
+    return 0;
+}
+
+static __attribute__((noinline)) int send_slow(struct tr_address address, const struct tr_type *type,
+                                               const void *message, tr_time deadline)
 {
     struct tri_letter letter = { .message = message, .bytes = type->size };
     bool schedule;
@@ -74,6 +97,40 @@ int tr_send_raw(struct tr_address address, const struct tr_type *type, const voi
     if (rc == 0 && schedule)
         tri_activate(address.tri_record, handler);
     return rc;
+}
+
+/* The mailbox may be idle and without a storage: the worker's cache has one. */
+static __attribute__((noinline)) int send_fresh(struct tr_address address, const struct tr_type *type,
+                                                const void *message, tr_time deadline)
+{
+    struct tri_task *target = address.tri_record;
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    bool schedule;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    struct tri_letter letter = { .message = message, .bytes = type->size };
+    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule))
+        return send_slow(address, type, message, deadline);
+    return schedule ? activate(target, handler) : 0;
+}
+
+/*
+ * The plain case, in which the mailbox has its storage, in a leaf that needs few registers; the rest is reached by tail
+ * calls, which leave no frame of ours between a switch and the user.
+ */
+int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline)
+{
+    struct tri_task *target = address.tri_record;
+    struct tri_worker *worker = tri_worker_here();
+    bool schedule;
+    if (!target || !tri_may_go_on(worker))
+        return send_slow(address, type, message, deadline);
+    worker->budget--; /* send_slow takes another unit */
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    struct tri_letter letter = { .message = message, .bytes = type->size };
+    if (!tri_mailbox_send_fast(&ref, NULL, &letter, &schedule))
+        return send_fresh(address, type, message, deadline);
+    return schedule ? activate(target, handler) : 0;
 }
 
 int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const void *message)
@@ -91,6 +148,25 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
 }
 
 /* ---- calling -------------------------------------------------------------------------------------------------- */
+
+static __thread bool foreign_sent __attribute__((tls_model("initial-exec")));
+
+/* A call fails with `rc`: notes for tr_call_sent whether its message had been taken. */
+static __attribute__((noinline)) int fail_call(bool sent, int rc)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && worker->current)
+        worker->stack->sent = sent;
+    else
+        foreign_sent = sent;
+    return rc;
+}
+
+bool tr_call_sent(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current ? worker->stack->sent : foreign_sent;
+}
 
 /* A foreign thread waits. */
 static __attribute__((noinline)) int park_thread(tr_time deadline)
@@ -115,27 +191,42 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
         struct tri_worker *worker = tri_worker_here();
         int rc = worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY) : park_thread(deadline);
         if (rc < 0 && give_up(slot))
-            return rc;
+            return fail_call(true, rc);
     }
     int result = slot->result;
     tri_reply_free(tri_slot_cache(tri_worker_here()), slot);
-    return result;
+    return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
-/* The target was idle and the request is in its mailbox: runs it at once if it may be, else queues it. */
-static inline __attribute__((always_inline)) void run_or_queue(struct tri_worker *worker, struct tri_task *target,
-                                                               bool handler, struct tri_slot *slot, tr_time deadline)
+/*
+ * If the target is idle and may run on this worker, runs it at once with the letter in its hand: nothing goes through the
+ * mailbox, and the caller is held. False: nothing was sent.
+ */
+static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *worker, struct tr_address address,
+                                                            const struct tri_letter *letter)
 {
+    struct tri_task *target = address.tri_record;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    uint32_t flags = tri_load(&target->flags, TRI_RELAXED);
+    bool handler = flags & TRI_TASK_HANDLER;
+    if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target) || !tri_mailbox_claim_idle(&ref, letter->bytes))
+        return false;
     if (!handler && !tri_park_wake(&target->park))
-        return; /* it runs already */
-    /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger, who takes it
-     * for a wake without cause. So what it is must be looked at now. */
-    bool hold = worker && worker->current && deadline != TR_NOW && !tri_task_is(target, TRI_TASK_FOREIGN) &&
-                worker->runtime->index == tri_load(&target->runtime, TRI_RELAXED) && tri_can_hold(worker, target);
-    if (hold)
-        tri_hold(worker, target, slot);
-    else
+        return false; /* it runs already, and looks into its mailbox again */
+    /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger; and it may
+     * have left its receive and wait for something else. So what it is must be looked at now. */
+    bool receives = handler || (tri_task_generation(target) == address.tri_generation &&
+                                tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE);
+    struct tri_stack *to = NULL;
+    if (receives && tri_can_hold(worker, target))
+        to = tri_leave_held(worker, target, letter->debt.slot);
+    if (!to) {
         tri_run_claimed(target);
+        return false;
+    }
+    worker->letter = letter;
+    tri_go(worker, to);
+    return true;
 }
 
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
@@ -145,30 +236,32 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
     struct tri_worker *worker;
     bool schedule;
     if (!target)
-        return -ESRCH;
+        return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
-        return -EINVAL;
+        return fail_call(false, -EINVAL);
     int rc = tri_begin(&worker);
     if (rc < 0)
-        return rc;
-    struct tri_task *self = worker && worker->current ? worker->current : tri_self();
+        return fail_call(false, rc);
+    bool in_task = worker && worker->current;
+    struct tri_task *self = in_task ? worker->current : tri_self();
     if (!self)
-        return -ENOMEM;
+        return fail_call(false, -ENOMEM);
     if (self == target)
-        return tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH;
+        return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
     struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
     if (!debt.slot)
-        return -ENOMEM;
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+        return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    rc = deliver(worker, address, &letter, deadline, &schedule);
+    if (in_task && deadline != TR_NOW && hand_over(worker, address, &letter))
+        return await_reply(debt.slot, deadline);
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
     if (rc < 0) {
         tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
-        return rc;
+        return fail_call(false, rc);
     }
     if (schedule)
-        run_or_queue(worker, target, handler, debt.slot,
-                     deadline); /* nothing has suspended us, if the target was idle */
+        tri_activate(target, handler);
     return await_reply(debt.slot, deadline);
 }
 

@@ -2,43 +2,31 @@
 /*
  * handler.c: a handler actor's turn: messages one by one until the mailbox is empty or the batch is used up.
  *
- * The message is copied out of the mailbox to the stack of the loop that runs the turn, so that the handler may suspend
+ * The message is copied out of the mailbox (or of a held caller's frame) to the stack of the loop that runs the turn, so that the handler may suspend
  * with it in hand. When the mailbox goes idle, the record may be running elsewhere before we return: nothing is touched
  * after that. While a caller is held for our answer, the turn is one message long.
  */
-#include "actor/scheduler.h"
+#include "actor/receive.h"
 
 #include <errno.h>
 
-#define BATCH 64 /* messages in a turn */
+#define BATCH 64   /* messages in a turn */
+#define SMALL 256u /* bytes of a message that lies in a frame of fixed size */
 
-/* Takes the next message worth handling. Requests whose caller has given up are skipped. */
-static enum tri_take next_message(struct tri_task *task, char *message)
+/* The request in hand was neither answered nor deferred. */
+static __attribute__((noinline)) void refuse_hand(struct tri_task *task)
 {
-    for (;;) {
-        struct tri_worker *worker = tri_worker_here();
-        struct tri_debt debt;
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, tri_storage_cache(worker), message, &debt) ==
-            TRI_TAKE_EMPTY)
-            return TRI_TAKE_EMPTY;
-        if (!debt.slot || !tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
-            tri_hand_take(task, debt);
-            return TRI_TAKE_MESSAGE;
-        }
-        tri_count(&worker->expired);
-        tri_task_discard(task, message, debt);
-    }
+    struct tri_debt debt = tri_hand(task);
+    tri_hand_clear(task);
+    tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
 }
 
 /* Runs the handler. Returns true when the actor is to go on, else *reason. */
-static bool handle(struct tri_task *task, char *message, int *reason)
+static inline bool handle(struct tri_task *task, char *message, int *reason)
 {
     int rc = task->on_message(task->argument, message);
-    struct tri_debt debt = tri_hand(task);
-    if (debt.slot) { /* neither answered nor deferred */
-        tri_hand_clear(task);
-        tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
-    }
+    if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
+        refuse_hand(task);
     *reason = rc < 0 ? rc : 0;
     if (rc != 0)
         return false;
@@ -48,30 +36,42 @@ static bool handle(struct tri_task *task, char *message, int *reason)
     return false;
 }
 
-static enum tri_idle go_idle(struct tri_task *task)
+static inline __attribute__((always_inline)) enum tri_idle go_idle(struct tri_task *task)
 {
     return tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
 }
 
-void tri_handler_run(struct tri_task *task)
+/* Cancelled with a letter in hand that the handler has not seen. */
+static __attribute__((noinline)) void discard_letter(struct tri_task *task, char *message)
 {
-    uint32_t bytes = tri_load(&task->mailbox.bytes, TRI_RELAXED);
-    char *message = __builtin_alloca_with_align(bytes ? bytes : 1, 512);
+    struct tri_debt debt = tri_hand(task);
+    tri_hand_clear(task);
+    tri_task_discard(task, message, debt);
+}
+
+static inline __attribute__((always_inline)) void run(struct tri_task *task, char *message, uint32_t bytes)
+{
     int reason = 0;
     bool retried = false;
+    bool there = tri_take_letter(task, message, bytes);
     for (int i = 0; i < BATCH; i++) {
         if (tri_task_cancelled(task)) {
+            if (there)
+                discard_letter(task, message);
             tri_task_end(task, -ECANCELED);
             return;
         }
-        bool empty = next_message(task, message) == TRI_TAKE_EMPTY;
-        if (!empty && !handle(task, message, &reason)) {
+        if (!there)
+            there = tri_take_message(task, message, bytes);
+        if (there && !handle(task, message, &reason)) {
             tri_task_end(task, reason);
             return;
         }
         bool held = tri_worker_here()->held;
-        if (!empty && !held)
+        if (there && !held) {
+            there = false;
             continue;
+        }
         enum tri_idle idle = go_idle(task);
         if (idle == TRI_IDLE_DONE)
             return;
@@ -81,7 +81,22 @@ void tri_handler_run(struct tri_task *task)
         }
         if (held || retried) /* more to do, or a sender is between claim and publication: later */
             break;
-        retried = empty;
+        retried = !there;
     }
     tri_ready_last(tri_worker_here(), task); /* the last access */
+}
+
+static __attribute__((noinline)) void run_large(struct tri_task *task, uint32_t bytes)
+{
+    run(task, __builtin_alloca_with_align(bytes, 512), bytes);
+}
+
+void tri_handler_run(struct tri_task *task)
+{
+    _Alignas(64) char message[SMALL];
+    uint32_t bytes = tri_load(&task->mailbox.bytes, TRI_RELAXED);
+    if (__builtin_expect(bytes > SMALL, 0))
+        run_large(task, bytes);
+    else
+        run(task, message, bytes);
 }

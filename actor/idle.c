@@ -143,7 +143,7 @@ static void wake_one(struct tr_runtime *runtime)
 
 void tri_ready_foreign(struct tr_runtime *runtime, struct tri_task *task)
 {
-    uint16_t pin = task->pin;
+    uint16_t pin = tri_pin(task);
     tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* the runtime is not taken down while we are in here */
     if (pin != 0) {
         tri_ready_at(&runtime->worker[pin - 1], task);
@@ -209,7 +209,7 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     barrier_everywhere();
     if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
         task = tri_load(&victim->lifo, TRI_ACQUIRE);    /* [S2] */
-        if (task && task->pin != 0)
+        if (task && tri_pin(task) != 0)
             task = NULL;
         if (task)
             tri_store(&victim->lifo, NULL, TRI_RELAXED);
@@ -244,6 +244,17 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
            (long long)(HOG_NS / TR_MILLISECOND));
 }
 
+/*
+ * A hog with a caller held beneath it: nobody can take that caller away, but the next ones need not suffer. What we read may
+ * change meanwhile; a stranger who is marked for it loses nothing but speed.
+ */
+static TRI_NO_TSAN void mark_slow(struct tri_worker *victim)
+{
+    struct tri_task *task = victim->current;
+    if (task && victim->held && tri_task_is(task, TRI_TASK_ACTOR))
+        tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
+}
+
 /* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
 static bool look(struct tri_worker *worker, bool dozed)
 {
@@ -256,8 +267,10 @@ static bool look(struct tri_worker *worker, bool dozed)
         bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
         if (switches != worker->seen[victim->index] || asleep)
             worker->seen_since[victim->index] = worker->now;
-        else if (hog)
+        else if (hog) {
+            mark_slow(victim);
             name_hog(worker, victim);
+        }
         worker->seen[victim->index] = switches;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;

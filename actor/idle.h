@@ -83,4 +83,39 @@ static inline void tri_lifo_end(struct tri_worker *worker)
         tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
 }
 
+static inline __attribute__((always_inline)) struct tri_task *tri_take_lifo(struct tri_worker *worker)
+{
+    if (!tri_load(&worker->lifo, TRI_RELAXED))
+        return NULL;
+    tri_lifo_begin(worker);
+    struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
+    tri_store(&worker->lifo, NULL, TRI_RELAXED);
+    tri_lifo_end(worker);
+    return task;
+}
+
+/* Takes `task` out of the LIFO slot, if it lies there. */
+static inline bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
+{
+    if (tri_load(&worker->lifo, TRI_RELAXED) != task)
+        return false;
+    struct tri_task *taken = tri_take_lifo(worker);
+    if (__builtin_expect(taken && taken != task, 0))
+        tri_ready_last(worker, taken);
+    return taken == task;
+}
+
+/* Puts `task` into the LIFO slot, and who was there at the end of the queue. */
+static inline __attribute__((always_inline)) void tri_ready_next(struct tri_worker *worker, struct tri_task *task)
+{
+    tri_lifo_begin(worker);
+    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
+    tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */
+    tri_lifo_end(worker);
+    if (before)
+        tri_ready_last(worker, before);
+    else
+        tri_call_sentry(worker);
+}
+
 #endif

@@ -69,7 +69,7 @@ static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
 
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
 {
-    if (task->pin != 0) {
+    if (tri_pin(task) != 0) {
         push_pinned(worker, task);
         return;
     }
@@ -78,52 +78,20 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     tri_call_sentry(worker);
 }
 
-static void ready_next(struct tri_worker *worker, struct tri_task *task)
-{
-    __builtin_prefetch(task->stack); /* the context that the next switch loads */
-    tri_lifo_begin(worker);
-    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */
-    tri_lifo_end(worker);
-    if (before)
-        tri_ready_last(worker, before);
-    else
-        tri_call_sentry(worker);
-}
-
 void tri_ready(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
     uint32_t runtime = tri_load(&task->runtime, TRI_RELAXED);
     if (!worker || worker->runtime->index != runtime)
         tri_ready_foreign(tri_runtime_at(runtime), task);
-    else if (task->pin != 0 && task->pin != worker->index + 1)
-        tri_ready_at(&worker->runtime->worker[task->pin - 1], task);
-    else if (worker->migrate && task->pin == 0)
+    else if (tri_pin(task) != 0 && tri_pin(task) != worker->index + 1)
+        tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
+    else if (worker->migrate && tri_pin(task) == 0)
         tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
-    else
-        ready_next(worker, task);
-}
-
-static struct tri_task *take_lifo(struct tri_worker *worker)
-{
-    if (!tri_load(&worker->lifo, TRI_RELAXED))
-        return NULL;
-    tri_lifo_begin(worker);
-    struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, NULL, TRI_RELAXED);
-    tri_lifo_end(worker);
-    return task;
-}
-
-bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
-{
-    if (tri_load(&worker->lifo, TRI_RELAXED) != task)
-        return false;
-    struct tri_task *taken = take_lifo(worker);
-    if (taken && taken != task)
-        tri_ready_last(worker, taken);
-    return taken == task;
+    else {
+        __builtin_prefetch(task->stack); /* the context that the next switch loads */
+        tri_ready_next(worker, task);
+    }
 }
 
 /* From the ring or the pinned tasks, in the order in which they became ready. */
@@ -138,7 +106,7 @@ static struct tri_task *pop_waiting(struct tri_worker *worker)
 /* The next ready task of this worker's own, or NULL. */
 static struct tri_task *next_own(struct tri_worker *worker)
 {
-    struct tri_task *task = take_lifo(worker);
+    struct tri_task *task = tri_take_lifo(worker);
     if (task) {
         if (++worker->lifo_run < LIFO_RUN_LIMIT)
             return task;
@@ -179,9 +147,12 @@ static void park_commit(struct tri_worker *worker, struct tri_task *task)
 void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *task = worker->hook_task;
+    worker->hook = TRI_HOOK_NONE;
     if (hook == TRI_HOOK_PARK)
         park_commit(worker, task);
-    else if (worker->migrate && task->pin == 0)
+    else if (hook == TRI_HOOK_RELEASE)
+        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
+    else if (worker->migrate && tri_pin(task) == 0)
         tri_ready(task);
     else
         tri_ready_last(worker, task);
@@ -198,13 +169,13 @@ static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
     abort();
 }
 
-static struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
+static inline struct tri_stack *take_stack(struct tri_worker *worker, uint32_t size_class)
 {
     return tri_stack_take(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, size_class);
 }
 
 /* The stack on which `next` goes on (NULL: a loop looks further), or NULL when memory is out. */
-static struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
+static inline struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
 {
     if (next && next->stack) {
         struct tri_stack *stack = next->stack;
@@ -300,19 +271,41 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     return to;
 }
 
-struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
+/* The caller's stack and record, on top of the held chain. */
+static inline void hold_caller(struct tri_worker *worker, struct tri_task *self, struct tri_slot *awaits)
 {
-    struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
-    struct tri_stack *to = stack_for(worker, next);
-    if (!to) {
-        tri_ready_last(worker, next);
-        return NULL;
-    }
     from->awaits = awaits;
     self->stack = from;
     self->next = worker->held;
     worker->held = self;
+}
+
+static __attribute__((noinline)) struct tri_stack *leave_held_slow(struct tri_worker *worker, struct tri_task *next,
+                                                                   struct tri_slot *awaits)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *to = stack_for(worker, next);
+    if (to)
+        hold_caller(worker, self, awaits);
+    return to;
+}
+
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *to = next->stack;
+    if (to) {
+        next->stack = NULL;
+        worker->current = next;
+    } else {
+        to = worker->no_caches ? NULL : tri_stack_take_cached(&worker->stacks, worker->stack_class, next->stack_class);
+        if (!to)
+            return leave_held_slow(worker, next, awaits);
+        worker->hand = next;
+        worker->current = NULL;
+    }
+    hold_caller(worker, self, awaits);
     return to;
 }
 
@@ -345,6 +338,18 @@ static struct tri_task *after_task(struct tri_worker *worker)
     return task;
 }
 
+/*
+ * The stack under us goes back to the pool, once we have left it. Into the worker's own cache it may go at once: nobody but
+ * this thread takes from that, and not before it has made the switch.
+ */
+static inline void release_after_switch(struct tri_worker *worker, struct tri_stack *stack)
+{
+    if (!worker->no_caches && tri_stack_give_cached(&worker->stacks, worker->stack_class, stack))
+        return;
+    worker->hook = TRI_HOOK_RELEASE;
+    worker->hook_stack = stack;
+}
+
 /* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. */
 static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *worker, struct tri_task *task)
 {
@@ -357,8 +362,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
         worker->current = NULL;
         return;
     }
-    worker->hook = TRI_HOOK_RELEASE;
-    worker->hook_stack = from;
+    release_after_switch(worker, from);
     tri_switch_stacks(worker, from, to);
     tri_arrive(tri_worker_here());
 }
@@ -366,8 +370,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
 /* The end of the worker: back to the thread's own stack. */
 static void leave_worker(struct tri_worker *worker)
 {
-    worker->hook = TRI_HOOK_RELEASE;
-    worker->hook_stack = worker->stack;
+    release_after_switch(worker, worker->stack);
     tri_switch_stacks(worker, worker->stack, &worker->os_stack);
     tri_arrive(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
 }
@@ -386,14 +389,14 @@ void tri_loop_entry(struct tri_stack *stack)
             if (worker->quota-- <= 0)
                 tri_pass(worker);
             task = next_task(worker);
+            if (task && __builtin_expect(worker->on_watch, 0))
+                tri_leave_watch(worker);
         }
         if (!task) {
             if (tri_idle(worker) == TRI_IDLE_EXIT)
                 leave_worker(worker);
             continue;
         }
-        if (__builtin_expect(worker->on_watch, 0))
-            tri_leave_watch(worker);
         if (task->stack || task->stack_class != stack->size_class)
             leave_loop(worker, task);
         else

@@ -39,10 +39,11 @@ struct tri_inbox {
 struct tri_worker {
     /* owner */
     struct tr_runtime *runtime;
-    struct tri_task *current;                    /* NULL in the loop */
-    struct tri_stack *stack;                     /* that we are on */
-    struct tri_task *held;                       /* chain of callers that wait for the handler on top to return */
-    struct tri_task *hand;                       /* for the loop that is being switched to */
+    struct tri_task *current;        /* NULL in the loop */
+    struct tri_stack *stack;         /* that we are on */
+    struct tri_task *held;           /* chain of callers that wait for the handler on top to return */
+    struct tri_task *hand;           /* for the loop that is being switched to */
+    const struct tri_letter *letter; /* for the actor that is being switched to; in the held caller's frame */
     struct tri_task *pinned_first, *pinned_last; /* ready tasks that no thief may take */
     struct tri_task *hook_task;
     struct tri_stack *hook_stack;
@@ -115,16 +116,14 @@ struct tr_runtime {
  * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive carries it out.
  */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook);
+/* As tri_leave, holding the caller while `next`, which is the caller's, runs. NULL: no memory for a stack, nothing done. */
 struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits);
 void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook);
 
 static inline __attribute__((always_inline)) void tri_arrive(struct tri_worker *worker)
 {
     enum tri_hook hook = worker->hook;
-    worker->hook = TRI_HOOK_NONE;
-    if (hook == TRI_HOOK_RELEASE)
-        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, worker->hook_stack);
-    else if (hook != TRI_HOOK_NONE)
+    if (hook != TRI_HOOK_NONE)
         tri_arrive_slow(worker, hook);
 }
 
@@ -183,18 +182,6 @@ static inline __attribute__((always_inline)) void tri_suspend(struct tri_worker 
         tri_go(worker, to);
 }
 
-/*
- * Runs `next`, which is the caller's, at once, and returns when it has returned, or has suspended with `awaits` answered,
- * or has suspended without and we were next in the queue.
- */
-static inline __attribute__((always_inline)) void tri_hold(struct tri_worker *worker, struct tri_task *next,
-                                                           struct tri_slot *awaits)
-{
-    struct tri_stack *to = tri_leave_held(worker, next, awaits);
-    if (to)
-        tri_go(worker, to);
-}
-
 /* tri_suspend out of line, for the rare paths. */
 void tri_give_way(struct tri_worker *worker);
 
@@ -237,13 +224,21 @@ static inline int tri_begin(struct tri_worker **worker)
     }
     return 0;
 }
+/* For the short ways of suspending calls: in a task, not cancelled, with budget left (which the caller then takes from). */
+static inline bool tri_may_go_on(struct tri_worker *worker)
+{
+    return __builtin_expect(worker && worker->current && worker->budget > 1 && !tri_task_cancelled(worker->current), 1);
+}
+
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
 /* True if a task may be held on this worker while `next` runs. */
-static inline bool tri_can_hold(const struct tri_worker *worker, const struct tri_task *next)
+static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
-    return !worker->migrate && (next->pin == 0 || next->pin == worker->index + 1);
+    uint32_t pin = tri_pin(next);
+    return !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
+           worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
 /* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */
@@ -265,9 +260,6 @@ static inline void tri_activate(struct tri_task *task, bool handler)
     else
         tri_wake(task);
 }
-
-/* Takes `task` out of the worker's LIFO slot, if it lies there. */
-bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task);
 
 /* The worker's caches, or NULL on a foreign thread (and under no_caches). */
 static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)

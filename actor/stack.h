@@ -32,6 +32,7 @@ struct tri_stack {
     uint64_t bytes;             /* usable */
     uint32_t size_class;
     bool canary;              /* unguarded: *low holds the canary */
+    bool sent;                /* of the task that runs here: see tr_call_sent */
     void *fiber;              /* TSan's, else NULL */
     void *fake;               /* ASan's, while nobody runs on it */
     struct tr_shield *shield; /* of the task that runs here: innermost clean-up shield */
@@ -50,33 +51,45 @@ int tri_stack_class(size_t bytes);
 struct tri_stack *tri_stack_take_slow(uint32_t size_class);
 void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack);
 
+static inline struct tri_stack *tri_stack_take_cached(struct tri_stack_cache *cache, uint32_t cached,
+                                                      uint32_t size_class)
+{
+    struct tri_stack *stack = cache->head;
+    if (size_class != cached || !stack)
+        return NULL;
+    cache->head = stack->next;
+    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
+    return stack;
+}
+
 /*
  * A stack whose saved context is a scheduler loop's, at its start or where it left the stack; NULL when memory is out.
  * `cached` is the class that the cache holds; cache NULL: from the shared lists.
  */
 static inline struct tri_stack *tri_stack_take(struct tri_stack_cache *cache, uint32_t cached, uint32_t size_class)
 {
-    if (!cache || size_class != cached || !cache->head)
-        return tri_stack_take_slow(size_class);
-    struct tri_stack *stack = cache->head;
-    cache->head = stack->next;
-    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
-    return stack;
+    struct tri_stack *stack = cache ? tri_stack_take_cached(cache, cached, size_class) : NULL;
+    return stack ? stack : tri_stack_take_slow(size_class);
 }
 
 /* Nobody runs on it any more; its loop goes on at the next take. */
-static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+static inline bool tri_stack_give_cached(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
 {
-    uint32_t count;
-    if (!cache || stack->size_class != cached ||
-        (count = tri_load(&cache->count, TRI_RELAXED)) >= TRI_STACK_CACHE_CAP) {
-        tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
-        return;
-    }
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
+    if (stack->size_class != cached || count >= TRI_STACK_CACHE_CAP)
+        return false;
     stack->next = cache->head;
     cache->head = stack;
     tri_store(&cache->count, count + 1, TRI_RELAXED);
+    return true;
 }
+
+static inline void tri_stack_give(struct tri_stack_cache *cache, uint32_t cached, struct tri_stack *stack)
+{
+    if (!cache || !tri_stack_give_cached(cache, cached, stack))
+        tri_stack_give_slow(cache && stack->size_class == cached ? cache : NULL, stack);
+}
+
 void tri_stack_flush(struct tri_stack_cache *cache);
 
 /* True if `address` lies in the guard (or just below the low end) of a stack slot; for the fault handler: no locks. */

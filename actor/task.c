@@ -11,6 +11,7 @@
  */
 #include "actor/task.h"
 #include "actor/deadline.h"
+#include "actor/idle.h"
 #include "actor/scheduler.h"
 #include "actor/spawn.h"
 
@@ -65,13 +66,12 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
 
-/* The part that most tasks do without. Returns 0, -ENOMEM. */
-static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const struct tri_spawn *spawn,
-                                               struct tri_cold **cold)
+/* The part that most tasks do without. NULL: no memory. */
+static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
     struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
     if (!made)
-        return -ENOMEM;
+        return NULL;
     made->drop = spawn->drop;
     made->stopped = spawn->stopped;
     made->copy = NULL;
@@ -80,16 +80,15 @@ static __attribute__((noinline)) int make_cold(struct tri_worker *worker, const 
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
             tri_pool_give(&tri_cold_pool, cold_cache(worker), made);
-            return -ENOMEM;
+            return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
     }
-    *cold = made;
-    return 0;
+    return made;
 }
 
-static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn, struct tr_runtime **runtime,
-                        uint32_t *stack_class)
+static inline __attribute__((always_inline)) int check(struct tri_worker *worker, const struct tri_spawn *spawn,
+                                                       struct tr_runtime **runtime, uint32_t *stack_class)
 {
     *runtime = spawn->runtime ? spawn->runtime : worker ? worker->runtime : NULL;
     if (!*runtime || !spawn->body)
@@ -111,7 +110,8 @@ static inline int check(struct tri_worker *worker, const struct tri_spawn *spawn
     return 0;
 }
 
-static void fill(struct tri_task *task, const struct tri_spawn *spawn, struct tri_cold *cold)
+static inline __attribute__((always_inline)) void fill(struct tri_task *task, const struct tri_spawn *spawn,
+                                                       struct tri_cold *cold)
 {
     task->body = spawn->body;
     task->argument = cold && cold->copy ? cold->copy : spawn->argument;
@@ -164,16 +164,20 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         uncount_spawn(worker, runtime);
         return -ENOMEM;
     }
-    bool plain = !spawn->name && !spawn->drop && !spawn->stopped && spawn->argument_bytes == 0;
-    rc = plain ? 0 : make_cold(worker, spawn, &cold);
-    if (rc < 0) {
+    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0) {
+        struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
+        cold = make_cold(worker, &copy);
+        rc = cold ? 0 : -ENOMEM;
+    }
+    if (__builtin_expect(rc < 0, 0)) {
         tri_pool_give(&tri_task_pool, task_cache(worker), task);
         uncount_spawn(worker, runtime);
         return rc;
     }
     fill(task, spawn, cold);
     task->stack_class = (uint8_t)stack_class;
-    task->pin = spawn->pin == TR_PIN_HERE ? (uint16_t)(worker->index + 1) : (uint16_t)spawn->pin;
+    uint32_t pin = spawn->pin == TR_PIN_HERE ? worker->index + 1 : (uint32_t)spawn->pin;
+    tri_store(&task->pin, (uint16_t)pin, TRI_RELAXED);
     tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
     uint64_t generation = tri_task_generation(task);
     tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
@@ -186,7 +190,11 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->handle = (struct tr_task){ task, generation };
     if (spawn->address)
         *spawn->address = (struct tr_address){ task, generation };
-    if (!(spawn->flags & TRI_TASK_HANDLER)) /* a handler actor runs when its first message comes */
+    if (spawn->flags & TRI_TASK_HANDLER)
+        return 0; /* runs when its first message comes */
+    if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
+        tri_ready_next(worker, task);
+    else
         tri_ready(task);
     return 0;
 }
@@ -198,19 +206,18 @@ int tri_spawn(const struct tri_spawn *spawn)
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
 
-static void free_cold(struct tri_worker *worker, struct tri_task *task)
+static __attribute__((noinline)) void free_cold(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    if (!cold)
-        return;
     tri_store(&task->cold, NULL, TRI_RELAXED);
     free(cold->copy);
     tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
 }
 
-static void give_record(struct tri_worker *worker, struct tri_task *task)
+static inline void give_record(struct tri_worker *worker, struct tri_task *task)
 {
-    free_cold(worker, task);
+    if (tri_load(&task->cold, TRI_RELAXED))
+        free_cold(worker, task);
     tri_pool_give(&tri_task_pool, task_cache(worker), task);
 }
 
@@ -247,7 +254,7 @@ static void drain(struct tri_task *task)
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
         struct tri_storage_cache *cache = tri_storage_cache(worker);
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, &debt) == TRI_TAKE_MESSAGE)
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, bytes, &debt) == TRI_TAKE_MESSAGE)
             tri_task_discard(task, buffer, debt);
         else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
             break;
@@ -283,17 +290,28 @@ static void end_detached(struct tri_worker *worker, struct tri_task *task)
     free_task(worker, task);
 }
 
-/* Lets the joiner have the result; the record is the joiner's from then on. */
-static void end_joinable(struct tri_worker *worker, struct tri_task *task)
+/* A cancellation that races with this store is lost, as one that comes after the end is. */
+static inline void mark_ended(struct tri_task *task)
 {
-    /* A cancellation that races with this store is lost, as one that comes after the end is. */
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
+}
+
+/* The joiner is held: it cannot leave the word, and goes on when we return to the loop. */
+static inline void end_for_held(struct tri_task *task)
+{
+    mark_ended(task);
+    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE); /* [T1] */
+}
+
+/* Lets the joiner have the result; the record is the joiner's from then on. */
+static inline void end_joinable(struct tri_worker *worker, struct tri_task *task)
+{
     struct tri_task *held = worker->held;
     if (held && tri_load(&task->join, TRI_RELAXED) == (uintptr_t)held) {
-        /* [T1] It cannot leave the word, and goes on when we return to the loop. */
-        tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE);
+        end_for_held(task);
         return;
     }
+    mark_ended(task);
     uintptr_t joiner = TRI_JOIN_NOBODY, next;
     do {
         if (joiner == TRI_JOIN_DETACHED) { /* meanwhile */
@@ -306,7 +324,7 @@ static void end_joinable(struct tri_worker *worker, struct tri_task *task)
         tri_wake((struct tri_task *)joiner);
 }
 
-void tri_task_end(struct tri_task *task, int result)
+static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
     if (tri_task_is(task, TRI_TASK_ACTOR)) {
         tri_worker_here()->stack->shield = NULL;
@@ -318,7 +336,8 @@ void tri_task_end(struct tri_task *task, int result)
         drain(task);
     }
     struct tri_worker *worker = tri_worker_here();
-    tri_deadline_forget(worker, task);
+    if (tri_load(&task->alarm, TRI_RELAXED))
+        tri_deadline_forget(worker, task);
     task->result = result;
     if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
         end_detached(worker, task);
@@ -329,13 +348,29 @@ void tri_task_end(struct tri_task *task, int result)
         tri_runtime_task_ended(worker->runtime);
 }
 
+/* The plain case in a leaf: a task, no actor, whose joiner is held. */
+void tri_task_end(struct tri_task *task, int result)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *held = worker->held;
+    if (!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held || tri_task_is(task, TRI_TASK_ACTOR) ||
+        tri_load(&task->alarm, TRI_RELAXED) || tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
+        end_slow(task, result);
+        return;
+    }
+    task->result = result;
+    end_for_held(task);
+    tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
+}
+
 /* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
 
 /*
  * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
  * generation decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
  */
-static int take_result(struct tri_task *task, uint64_t generation, int *result, bool alone)
+static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation, int *result,
+                                                             bool alone)
 {
     int32_t taken = task->result;
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
@@ -392,25 +427,30 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
 }
 
 /* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
-static inline __attribute__((always_inline)) void run_waiting(struct tri_task *task)
+static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    struct tri_worker *worker = tri_worker_here();
-    if (worker && worker->current && tri_can_hold(worker, task) && tri_take_lifo_task(worker, task))
-        tri_hold(worker, task, NULL);
+    if (!tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
+        return;
+    struct tri_stack *to = tri_leave_held(worker, task, NULL);
+    if (to)
+        tri_go(worker, to);
+    else
+        tri_ready_last(worker, task);
 }
 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 {
+    struct tri_worker *worker;
+    int rc = tri_begin(&worker);
+    bool in_task = worker && worker->current;
     struct tri_task *task = record_of(handle);
-    struct tri_task *self = tri_self();
+    struct tri_task *self = in_task ? worker->current : tri_self();
     if (!self)
         return -ENOMEM;
     if (!task)
         return -ESRCH;
     if (task == self)
         return -EDEADLK;
-    struct tri_worker *worker;
-    int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
     uintptr_t expected = TRI_JOIN_NOBODY;
@@ -419,14 +459,15 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
             return take_result(task, handle.tri_generation, result, false);
         return is_spent(expected) ? -ESRCH : -EINVAL;
     }
-    if (!record_of(handle)) { /* joined twice at once: we are in a stranger's word, get out of it */
+    if (__builtin_expect(!record_of(handle),
+                         0)) { /* joined twice at once: we are in a stranger's word, get out of it */
         expected = (uintptr_t)self;
         if (!tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED))
             tri_store(&task->join, TRI_JOIN_DONE, TRI_RELEASE); /* it ended meanwhile, and took us for its joiner */
         return -ESRCH;
     }
-    if (deadline != TR_NOW)
-        run_waiting(task);
+    if (in_task && deadline != TR_NOW)
+        run_waiting(worker, task);
     return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
 }
 
@@ -478,12 +519,9 @@ const char *tr_task_name(void)
     return worker && worker->current ? tri_task_label(worker->current) : "";
 }
 
-int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
-                  const struct tr_task_options *options)
+static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
+                                                        void *argument, const struct tr_task_options *options)
 {
-    static const struct tr_task_options defaults;
-    if (!options)
-        options = &defaults;
     struct tri_spawn spawn = {
         .body = body,
         .argument = argument,
@@ -494,5 +532,14 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
         .runtime = options->runtime,
         .handle = out,
     };
+    return tri_spawn(&spawn);
+}
+
+int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
+                  const struct tr_task_options *options)
+{
+    if (options)
+        return spawn_with_options(out, body, argument, options);
+    struct tri_spawn spawn = { .body = body, .argument = argument, .handle = out };
     return spawn_task(&spawn);
 }

@@ -164,14 +164,23 @@ tr_time tr_clock(void)
     return now.tv_sec * TR_SECOND + now.tv_nsec;
 }
 
+static tr_time later(tr_time now, int64_t nanoseconds)
+{
+    tr_time when;
+    return __builtin_add_overflow(now, nanoseconds, &when) ? TR_FOREVER : when;
+}
+
+static __attribute__((noinline)) tr_time foreign_after(int64_t nanoseconds)
+{
+    return later(tr_clock(), nanoseconds);
+}
+
 tr_time tr_after(int64_t nanoseconds)
 {
     struct tri_worker *worker = tri_worker_here();
-    tr_time now = worker ? worker->now : tr_clock();
-    tr_time when;
     if (nanoseconds < 0)
         return TR_NOW;
-    return __builtin_add_overflow(now, nanoseconds, &when) ? TR_FOREVER : when;
+    return worker ? later(worker->now, nanoseconds) : foreign_after(nanoseconds);
 }
 
 int tr_sleep_until(tr_time when)
@@ -189,10 +198,7 @@ int tr_sleep_until(tr_time when)
 
 int tr_sleep(int64_t nanoseconds)
 {
-    tr_time when;
-    if (nanoseconds < 0)
-        nanoseconds = 0;
-    return tr_sleep_until(__builtin_add_overflow(tr_clock(), nanoseconds, &when) ? TR_FOREVER : when);
+    return tr_sleep_until(later(tr_clock(), nanoseconds < 0 ? 0 : nanoseconds));
 }
 
 int tr_yield(void)

@@ -25,22 +25,6 @@
 #include <errno.h>
 #include <string.h>
 
-static uint64_t position_of(uint64_t tail)
-{
-    return tail >> TRI_TAIL_POSITION_SHIFT;
-}
-
-static uint32_t storage_of(uint64_t tail)
-{
-    return (uint32_t)((tail & TRI_TAIL_STORAGE_MASK) >> TRI_TAIL_STORAGE_SHIFT);
-}
-
-/* Places between two positions; positions wrap with the tail. */
-static uint64_t distance(uint64_t from, uint64_t to)
-{
-    return (to - from) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
-}
-
 void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     tri_store(&mailbox->tail, TRI_TAIL_CLOSED, TRI_RELAXED);
@@ -56,7 +40,7 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&mailbox->bytes, bytes, TRI_RELEASE); /* [M8] */
     tri_store(&mailbox->shape, tri_shape_make(bytes, capacity), TRI_RELAXED);
     /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
-    uint64_t position = (position_of(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
+    uint64_t position = (tri_tail_position(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
     tri_store(&consumer->head, position, TRI_RELAXED);
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
@@ -67,19 +51,19 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
 /* True if `position` is beyond the capacity; false full tests of a stale tail are sorted out by the caller. */
 static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uint64_t position, uint32_t capacity)
 {
-    if (distance(tri_load(&mailbox->head_copy, TRI_ACQUIRE), position) < capacity) /* [M2] */
+    if (tri_tail_distance(tri_load(&mailbox->head_copy, TRI_ACQUIRE), position) < capacity) /* [M2] */
         return false;
     uint64_t fresh = tri_load(head, TRI_ACQUIRE);       /* [M2] */
     tri_store(&mailbox->head_copy, fresh, TRI_RELEASE); /* [M2], passed on */
-    return distance(fresh, position) >= capacity;
+    return tri_tail_distance(fresh, position) >= capacity;
 }
 
 /*
- * Claims the next place by the CAS on the tail. `granting`: on behalf of the first waiting sender, under the lock.
- * Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
+ * Claims the next place by the CAS on the tail, which clears the flags in `clears` as well. `granting`: on behalf of the
+ * first waiting sender, under the lock. Returns 0 and *claimed, the tail before the claim with the storage that is now installed; or -EAGAIN, -ESRCH, -ENOMEM.
  */
 static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_ref *ref,
-                                                       struct tri_storage_cache *cache, bool granting,
+                                                       struct tri_storage_cache *cache, bool granting, uint64_t clears,
                                                        uint64_t *claimed)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
@@ -93,7 +77,7 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
         }
         uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
         bool wait = (tail & TRI_TAIL_WAIT) && !granting;
-        if (wait || is_full(mailbox, &ref->consumer->head, position_of(tail), capacity)) {
+        if (wait || is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), capacity)) {
             uint64_t again = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] a stale tail looks full: confirm it */
             if (again == tail) {
                 result = -EAGAIN;
@@ -102,8 +86,8 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
             tail = again;
             continue;
         }
-        uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
-        if (storage_of(tail) == 0) {
+        uint64_t next = (tail + TRI_TAIL_PLACE) & ~clears;
+        if (tri_tail_storage(tail) == 0) {
             uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
             if (fresh && fresh->shape != shape) { /* of an earlier tenant */
                 tri_storage_give(cache, fresh);
@@ -117,7 +101,7 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
         }
         if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M3] [M4] */
             *claimed = (tail & ~TRI_TAIL_STORAGE_MASK) | (next & TRI_TAIL_STORAGE_MASK);
-            if (storage_of(tail) == 0)
+            if (tri_tail_storage(tail) == 0)
                 fresh = NULL;
             result = 0;
             break;
@@ -128,23 +112,15 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
     return result;
 }
 
-/* Fills the claimed place and publishes it. The shape is stable: the tenant cannot end while a place is claimed. */
-static inline __attribute__((always_inline)) void publish(struct tri_mailbox *mailbox, uint64_t claimed,
-                                                          const struct tri_letter *letter)
+/* The place that was claimed from the tail `claimed`. The shape is stable: no tenant ends while a place is claimed. */
+static struct tri_place *claimed_place(struct tri_mailbox *mailbox, uint64_t claimed)
 {
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
-    struct tri_storage *storage = tri_storage_at(storage_of(claimed));
-    struct tri_place *place = tri_storage_place(storage, shape, position_of(claimed));
-    tri_copy(place->message, letter->message, letter->bytes);
-    if (letter->debt.slot) {
-        memcpy(place->message + letter->token_offset, &letter->debt, sizeof letter->debt);
-        place->generation = letter->debt.generation;
-    }
-    tri_store(&place->stamp, (uintptr_t)letter->debt.slot | 1, TRI_RELEASE); /* [M1] */
+    return tri_storage_place(tri_storage_at(tri_tail_storage(claimed)), shape, tri_tail_position(claimed));
 }
 
-int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                     const struct tri_letter *letter, bool *schedule)
+int tri_mailbox_send_slow(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                          const struct tri_letter *letter, bool *schedule)
 {
     uint64_t claimed = 0;
     *schedule = false;
@@ -153,10 +129,10 @@ int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache
                      (tri_load(&ref->mailbox->tail, TRI_RELAXED) & TRI_TAIL_CLOSED);
         return stale ? -ESRCH : -EINVAL;
     }
-    int rc = claim(ref, cache, false, &claimed);
+    int rc = claim(ref, cache, false, TRI_TAIL_IDLE, &claimed);
     if (rc < 0)
         return rc;
-    publish(ref->mailbox, claimed, letter);
+    tri_mailbox_publish(claimed_place(ref->mailbox, claimed), letter);
     *schedule = claimed & TRI_TAIL_IDLE;
     return 0;
 }
@@ -219,30 +195,38 @@ static void clear_wait(struct tri_mailbox *mailbox, struct tri_mailbox_consumer 
     tri_fetch_and(&mailbox->tail, ~TRI_TAIL_WAIT, TRI_ACQ_REL); /* [M3] */
 }
 
-/* Hands room to waiting senders in order. Returns whether the consumer must be scheduled. */
+/*
+ * Hands room to waiting senders in order; the claim for the last one also clears WAIT. Returns whether the consumer must
+ * be scheduled.
+ */
 static bool grant_locked(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
     bool schedule = false;
-    if (!mailbox->last)
-        return false;
     while (mailbox->last) {
+        bool alone = mailbox->last->next == mailbox->last;
         uint64_t claimed = 0;
-        int rc = claim(ref, cache, true, &claimed);
+        int rc = claim(ref, cache, true, TRI_TAIL_IDLE | (alone ? TRI_TAIL_WAIT : 0), &claimed);
         if (rc == -EAGAIN)
             return schedule;
         struct tri_sender *sender = pop_sender(mailbox);
         if (rc == 0) {
-            publish(mailbox, claimed, sender->letter);
+            tri_mailbox_publish(claimed_place(mailbox, claimed), sender->letter);
             schedule |= (claimed & TRI_TAIL_IDLE) != 0;
         }
+        if (alone && rc == 0)
+            tri_store(&ref->consumer->waiting, 0u, TRI_RELAXED);
+        else if (alone)
+            clear_wait(mailbox, ref->consumer);
         serve_sender(sender, rc);
     }
-    clear_wait(mailbox, ref->consumer);
     return schedule;
 }
 
-/* Sets WAIT, provided that the mailbox is full and lives. Returns 0, -EAGAIN (room after all), -ESRCH. */
+/*
+ * Sets WAIT, provided that the mailbox is full and lives. Returns 0, a full fence after what came before; -EAGAIN (room
+ * after all); -ESRCH.
+ */
 static int set_wait(const struct tri_mailbox_ref *ref)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
@@ -250,12 +234,16 @@ static int set_wait(const struct tri_mailbox_ref *ref)
     for (;;) {
         if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
             return -ESRCH;
-        if (tail & TRI_TAIL_WAIT)
+        if (tail & TRI_TAIL_WAIT) {
+            tri_fence(TRI_SEQ_CST); /* [M5] */
             return 0;
-        if (!is_full(mailbox, &ref->consumer->head, position_of(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
+        }
+        if (!is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
             return -EAGAIN;
-        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQ_REL, TRI_ACQUIRE)) /* [M3] */
+        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M3] */
+            tri_fence_after_rmw();                                                            /* [M5] */
             return 0;
+        }
     }
 }
 
@@ -265,12 +253,13 @@ int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_
     *schedule = false;
     tri_store(&sender->done, 0u, TRI_RELAXED);
     tri_lock(&ref->mailbox->lock);
-    int rc = set_wait(ref);
+    tri_store(&ref->consumer->waiting, 1u, TRI_RELAXED);
+    int rc = set_wait(ref); /* [M5] between the store and the full test inside the grant */
     if (rc == 0) {
         push_sender(ref->mailbox, sender);
-        tri_store(&ref->consumer->waiting, 1u, TRI_RELAXED);
-        tri_fence(TRI_SEQ_CST); /* [M5] before the full test inside */
         *schedule = grant_locked(ref, cache);
+    } else if (!ref->mailbox->last) {
+        tri_store(&ref->consumer->waiting, 0u, TRI_RELAXED);
     }
     tri_unlock(&ref->mailbox->lock);
     return rc;
@@ -330,58 +319,23 @@ int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
 
 /* ---- the consumer ------------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) bool find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
-    uint32_t index = storage_of(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
+    uint32_t index = tri_tail_storage(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
     if (index != 0)
         consumer->storage = tri_storage_at(index);
     return index != 0;
 }
 
-enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                               struct tri_storage_cache *cache, void *message, struct tri_debt *debt)
+enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                                    struct tri_storage_cache *cache)
 {
-    if (!consumer->storage && !find_storage(mailbox, consumer))
-        return TRI_TAKE_EMPTY;
-    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
-    struct tri_place *place = tri_storage_place(consumer->storage, shape, head);
-    uintptr_t stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
-    if (stamp == 0)
-        return TRI_TAKE_EMPTY;
-    tri_copy(message, place->message, tri_load(&mailbox->bytes, TRI_RELAXED));
-    debt->slot = (struct tri_slot *)(stamp & ~(uintptr_t)1);
-    if (debt->slot)
-        debt->generation = place->generation;
-    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
-    tri_store(&consumer->head, (head + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT), TRI_RELEASE); /* [M2] */
-    if (__builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0)) /* [M5], its cheap half */
-        tri_mailbox_grant(mailbox, consumer, cache);
-    return TRI_TAKE_MESSAGE;
-}
-
-enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                               struct tri_storage_cache *cache)
-{
-    struct tri_storage *storage = consumer->storage;
-    bool keep = consumer->keep;
-    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    uint64_t index = storage ? (uint64_t)storage->index << TRI_TAIL_STORAGE_SHIFT : 0;
-    uint64_t tail = head << TRI_TAIL_POSITION_SHIFT | index; /* exactly: empty, open, nobody waits */
-    uint64_t next = (head << TRI_TAIL_POSITION_SHIFT) | (keep ? index : 0) | TRI_TAIL_IDLE;
-    if (!keep)
-        consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
-    if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M4] */
-        if (!keep && storage)
-            tri_storage_give(cache, storage);
-        return TRI_IDLE_DONE;
-    }
-    consumer->storage = storage;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
     if (tail & TRI_TAIL_IDLE) /* a loop actor, woken without a message: the mark is still there */
         return TRI_IDLE_DONE;
     if (tail & TRI_TAIL_WAIT)
         tri_mailbox_grant(mailbox, consumer, cache);
-    else if ((tail & TRI_TAIL_CLOSED) && position_of(tail) == head)
+    else if ((tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED))
         return TRI_IDLE_DRAINED;
     return TRI_IDLE_RETRY;
 }
@@ -394,7 +348,7 @@ void tri_mailbox_unidle(struct tri_mailbox *mailbox)
 bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
-    return (tail & TRI_TAIL_CLOSED) && position_of(tail) == tri_load(&consumer->head, TRI_RELAXED);
+    return (tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED);
 }
 
 void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
@@ -402,16 +356,16 @@ void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
-    assert(position_of(tail) == tri_load(&consumer->head, TRI_RELAXED));
-    if (storage_of(tail) != 0)
-        tri_storage_give(cache, tri_storage_at(storage_of(tail)));
+    assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));
+    if (tri_tail_storage(tail) != 0)
+        tri_storage_give(cache, tri_storage_at(tri_tail_storage(tail)));
     consumer->storage = NULL;
 }
 
 uint32_t tri_mailbox_length(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    uint64_t length = distance(head, position_of(tri_load(&mailbox->tail, TRI_RELAXED)));
+    uint64_t length = tri_tail_distance(head, tri_tail_position(tri_load(&mailbox->tail, TRI_RELAXED)));
     uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
     return length < capacity ? (uint32_t)length : capacity;
 }

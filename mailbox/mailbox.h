@@ -64,6 +64,14 @@ struct tri_letter {
     struct tri_debt debt;
 };
 
+/* Two stores, as whoever reads the token's parts soon after would wait for one wide store of two narrow values. */
+static inline void tri_token_write(char *message, const struct tri_letter *letter)
+{
+    char *token = message + letter->token_offset;
+    memcpy(token, &letter->debt.slot, sizeof letter->debt.slot);
+    memcpy(token + sizeof letter->debt.slot, &letter->debt.generation, sizeof letter->debt.generation);
+}
+
 /* A sender that waits for room; on its own stack. Fields but `done` are guarded by the mailbox's lock. */
 struct tri_sender {
     struct tri_sender *next;
@@ -124,12 +132,105 @@ void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consu
 void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, uint32_t capacity,
                       uint32_t bytes, bool idle);
 
+/* Parts of a tail word. */
+static inline uint64_t tri_tail_position(uint64_t tail)
+{
+    return tail >> TRI_TAIL_POSITION_SHIFT;
+}
+
+static inline uint32_t tri_tail_storage(uint64_t tail)
+{
+    return (uint32_t)((tail & TRI_TAIL_STORAGE_MASK) >> TRI_TAIL_STORAGE_SHIFT);
+}
+
+/* Places between two positions; positions wrap with the tail. */
+static inline uint64_t tri_tail_distance(uint64_t from, uint64_t to)
+{
+    return (to - from) << TRI_TAIL_POSITION_SHIFT >> TRI_TAIL_POSITION_SHIFT;
+}
+
+/* Fills a claimed place and publishes it. */
+static inline __attribute__((always_inline)) void tri_mailbox_publish(struct tri_place *place,
+                                                                      const struct tri_letter *letter)
+{
+    tri_copy(place->message, letter->message, letter->bytes);
+    if (letter->debt.slot) {
+        tri_token_write(place->message, letter);
+        place->generation = letter->debt.generation;
+    }
+    tri_store(&place->stamp, (uintptr_t)letter->debt.slot | 1, TRI_RELEASE); /* [M1] */
+}
+
+/*
+ * The plain case of tri_mailbox_send: room, nobody waits, a storage is there or in the cache, the message is short. False:
+ * nothing happened. All is computed before the compare-and-swap, behind which a processor starts nothing for a while; it
+ * may be a stranger's, who makes the compare-and-swap fail.
+ */
+static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const struct tri_mailbox_ref *ref,
+                                                                        struct tri_storage_cache *cache,
+                                                                        const struct tri_letter *letter, bool *schedule)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    if ((tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) ||
+        tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation ||
+        tri_load(&mailbox->bytes, TRI_RELAXED) != letter->bytes || !tri_is_short(letter->bytes))
+        return false;
+    uint64_t head = tri_load(&mailbox->head_copy, TRI_ACQUIRE); /* [M2] */
+    if (tri_tail_distance(head, tri_tail_position(tail)) >= tri_load(&mailbox->capacity, TRI_RELAXED))
+        return false;
+    uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
+    uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
+    struct tri_storage *fresh = NULL, *storage;
+    if (tail & TRI_TAIL_STORAGE_MASK) {
+        storage = tri_storage_at(tri_tail_storage(tail));
+    } else {
+        storage = fresh = tri_storage_peek(cache, shape);
+        if (!fresh)
+            return false;
+        next |= (uint64_t)fresh->index << TRI_TAIL_STORAGE_SHIFT;
+    }
+    struct tri_place *place = tri_storage_place(storage, shape, tri_tail_position(tail));
+    if (!tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_RELAXED)) /* [M3] [M4] */
+        return false;
+    if (fresh)
+        tri_storage_take_peeked(cache, fresh, shape);
+    tri_mailbox_publish(place, letter);
+    *schedule = tail & TRI_TAIL_IDLE;
+    return true;
+}
+
+int tri_mailbox_send_slow(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                          const struct tri_letter *letter, bool *schedule);
+
 /*
  * Sends a copy of the message. Returns 0, -ESRCH, -EAGAIN (full, or others wait), -ENOMEM, -EINVAL (size). *schedule: the
  * consumer was idle and the caller must make it run. Thread: any.
  */
-int tri_mailbox_send(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                     const struct tri_letter *letter, bool *schedule);
+static inline __attribute__((always_inline)) int tri_mailbox_send(const struct tri_mailbox_ref *ref,
+                                                                  struct tri_storage_cache *cache,
+                                                                  const struct tri_letter *letter, bool *schedule)
+{
+    if (__builtin_expect(tri_mailbox_send_fast(ref, cache, letter, schedule), 1))
+        return 0;
+    struct tri_mailbox_ref ref_copy = *ref; /* so that neither need be in memory on the short way */
+    struct tri_letter letter_copy = *letter;
+    return tri_mailbox_send_slow(&ref_copy, cache, &letter_copy, schedule);
+}
+
+/*
+ * Takes the idle mark away and no place: the consumer is idle, and the caller will hand it the message itself, or make it
+ * run without one. False: not idle, stale, or of another size; nothing happened. Thread: any.
+ */
+static inline __attribute__((always_inline)) bool tri_mailbox_claim_idle(const struct tri_mailbox_ref *ref,
+                                                                         uint32_t bytes)
+{
+    struct tri_mailbox *mailbox = ref->mailbox;
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    return (tail & TRI_TAIL_IDLE) && tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation &&
+           tri_load(&mailbox->bytes, TRI_RELAXED) == bytes &&
+           tri_cas(&mailbox->tail, &tail, tail & ~TRI_TAIL_IDLE, TRI_ACQ_REL, TRI_RELAXED); /* [M3] [M4] */
+}
 
 /*
  * After -EAGAIN: queues `sender` (task and letter set) for room. Returns 0 (queued, or already served: look at
@@ -146,19 +247,97 @@ bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sende
  */
 int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule);
 
+/* The consumer notes the storage that a sender has installed. False: none. */
+bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+/* Serves waiting senders as far as there is room. Called when consumer->waiting is seen. Thread: any. */
+void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                       struct tri_storage_cache *cache);
+
 /* The consumer's side. Thread: the consumer only. */
-enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                               struct tri_storage_cache *cache, void *message, struct tri_debt *debt);
+
+/* The message at the head, if it is published and the consumer knows its storage, and its stamp; else NULL. */
+static inline __attribute__((always_inline)) struct tri_place *tri_mailbox_front(struct tri_mailbox *mailbox,
+                                                                                 struct tri_mailbox_consumer *consumer,
+                                                                                 uintptr_t *stamp)
+{
+    if (!consumer->storage)
+        return NULL;
+    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
+    uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
+    struct tri_place *place = tri_storage_place(consumer->storage, shape, head);
+    *stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
+    return *stamp == 0 ? NULL : place;
+}
+
+/* The debt of the message at the front. */
+static inline struct tri_debt tri_place_debt(const struct tri_place *place, uintptr_t stamp)
+{
+    struct tri_debt debt = { (struct tri_slot *)(stamp & ~(uintptr_t)1), 0 };
+    if (debt.slot)
+        debt.generation = place->generation;
+    return debt;
+}
+
+/* Gives the place at the front back, its message copied. True: senders wait for room, and are to be granted it. */
+static inline __attribute__((always_inline)) bool tri_mailbox_pop(struct tri_mailbox_consumer *consumer,
+                                                                  struct tri_place *place)
+{
+    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
+    uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
+    tri_store(&consumer->head, tri_tail_distance(0, head + 1), TRI_RELEASE);    /* [M2] */
+    return __builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0); /* [M5], its cheap half */
+}
+
+/* Takes the next message. `bytes`: the mailbox's. */
+static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox,
+                                                                            struct tri_mailbox_consumer *consumer,
+                                                                            struct tri_storage_cache *cache,
+                                                                            void *message, uint32_t bytes,
+                                                                            struct tri_debt *debt)
+{
+    uintptr_t stamp;
+    if (!consumer->storage && !tri_mailbox_find_storage(mailbox, consumer))
+        return TRI_TAKE_EMPTY;
+    struct tri_place *place = tri_mailbox_front(mailbox, consumer, &stamp);
+    if (!place)
+        return TRI_TAKE_EMPTY;
+    *debt = tri_place_debt(place, stamp);
+    tri_copy(message, place->message, bytes);
+    if (tri_mailbox_pop(consumer, place))
+        tri_mailbox_grant(mailbox, consumer, cache);
+    return TRI_TAKE_MESSAGE;
+}
+
+enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                                    struct tri_storage_cache *cache);
+
 /* After TRI_TAKE_EMPTY. */
-enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                               struct tri_storage_cache *cache);
+static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox,
+                                                                            struct tri_mailbox_consumer *consumer,
+                                                                            struct tri_storage_cache *cache)
+{
+    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
+    uint64_t flags = TRI_TAIL_IDLE | TRI_TAIL_CLOSED | TRI_TAIL_WAIT;
+    if (__builtin_expect(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED) && !(tail & flags), 1)) {
+        struct tri_storage *storage = consumer->storage;
+        bool keep = consumer->keep;
+        uint64_t next = (keep ? tail : tail & ~TRI_TAIL_STORAGE_MASK) | TRI_TAIL_IDLE;
+        if (!keep)
+            consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
+        if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_RELAXED)) { /* [M4] */
+            if (!keep && storage)
+                tri_storage_give(cache, storage);
+            return TRI_IDLE_DONE;
+        }
+        consumer->storage = storage;
+    }
+    return tri_mailbox_idle_slow(mailbox, consumer, cache);
+}
+
 /* A loop actor that was woken without a message: takes the idle mark back, if it is still there. */
 void tri_mailbox_unidle(struct tri_mailbox *mailbox);
 /* True when closed and empty. */
 bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
-/* Serves waiting senders as far as there is room. Called when consumer->waiting is seen. Thread: any. */
-void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                       struct tri_storage_cache *cache);
 /* As grant, if the tail says that senders wait. True if it did. Consumer. */
 bool tri_mailbox_serve_waiting(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                                struct tri_storage_cache *cache);

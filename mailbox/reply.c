@@ -130,12 +130,6 @@ bool tri_reply_wanted(struct tri_debt debt)
     return word >> TRI_SLOT_SHIFT == debt.generation && (state == TRI_SLOT_WAITING || state == TRI_SLOT_MOVING);
 }
 
-bool tri_reply_expired(struct tri_debt debt)
-{
-    uint64_t word = tri_load(&debt.slot->word, TRI_RELAXED);
-    return word >> TRI_SLOT_SHIFT == debt.generation && tri_slot_state_of(word) == TRI_SLOT_ABANDONED;
-}
-
 /* WAITING -> MOVING, so that nobody resolves the slot meanwhile. False if it is no longer wanted. */
 static bool hold(struct tri_debt debt, uint64_t *word)
 {

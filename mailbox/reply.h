@@ -140,7 +140,10 @@ static inline bool tri_reply_send_fast(struct tri_debt debt, uint32_t bytes, con
 /* True while the caller waits. Thread: any. */
 bool tri_reply_wanted(struct tri_debt debt);
 /* True once the caller has given up; false for an answered or recycled slot. Thread: any. */
-bool tri_reply_expired(struct tri_debt debt);
+static inline bool tri_reply_expired(struct tri_debt debt)
+{
+    return tri_load(&debt.slot->word, TRI_RELAXED) == tri_slot_word(debt.generation, TRI_SLOT_ABANDONED);
+}
 
 /* Into the owed list; false if nobody waits any more (the slot has been freed if need be). Thread: the debtor. */
 bool tri_debts_link(struct tri_debts *debts, struct tri_cache *cache, struct tri_debt debt);

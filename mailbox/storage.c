@@ -42,7 +42,7 @@ uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity)
 {
     uint32_t units = (uint32_t)(sizeof(struct tri_place) + bytes + TRI_PLACE_UNIT - 1) / TRI_PLACE_UNIT;
     uint32_t log2 = capacity <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
-    return class_of((size_t)units * TRI_PLACE_UNIT << log2) << 24 | log2 << 16 | units;
+    return ((UINT32_C(1) << log2) - 1) << 16 | class_of((size_t)units * TRI_PLACE_UNIT << log2) << 12 | units;
 }
 
 /* Under the lock. 0 when all indices are used. */

@@ -17,8 +17,10 @@
 #include "mailbox/pool.h"
 #include <string.h>
 
+#ifndef TRI_STORAGE_BITS
 #define TRI_STORAGE_BITS 22
-#define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones come from malloc */
+#endif
+#define TRI_STORAGE_CLASSES 14 /* 256 bytes << class: up to 2 MiB; larger ones, of class 14, come from malloc */
 #define TRI_STORAGE_MINIMUM 256u
 
 struct tri_place {
@@ -28,21 +30,26 @@ struct tri_place {
 };
 
 /*
- * The shape of a ring in one word: size class << 24 | log2 of its places << 16 | bytes of a place in units of 16.
+ * The shape of a ring in one word, read with few instructions: its places less one (a power of two less one) << 16 | size
+ * class << 12 | bytes of a place in units of 16.
  */
 #define TRI_PLACE_UNIT 16u
 
 static inline uint32_t tri_shape_place_bytes(uint32_t shape)
 {
-    return (shape & 0xffff) * TRI_PLACE_UNIT;
+    return (shape & 0xfff) * TRI_PLACE_UNIT;
+}
+static inline uint32_t tri_shape_mask(uint32_t shape)
+{
+    return shape >> 16;
 }
 static inline uint32_t tri_shape_places(uint32_t shape)
 {
-    return 1u << (shape >> 16 & 0xff);
+    return tri_shape_mask(shape) + 1;
 }
 static inline uint32_t tri_shape_class(uint32_t shape)
 {
-    return shape >> 24;
+    return shape >> 12 & 0xf;
 }
 /* For messages of `bytes` and at least `capacity` of them. */
 uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity);
@@ -59,24 +66,28 @@ struct tri_storage_cache {
     TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES];
 };
 
-/* Most messages are a few words, for which a call of memcpy costs more than the copy. */
-static inline void tri_copy(void *target, const void *source, uint32_t bytes)
+/* True for one to eight whole words, which most messages are: the hot paths copy those without a call. */
+static inline bool tri_is_short(uint32_t bytes)
 {
-    char *to = target;
-    const char *from = source;
-    if (bytes > 64) {
-        memcpy(to, from, bytes);
-        return;
-    }
-    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
-        memcpy(to, from, 16);
-    if (bytes & 8) {
-        memcpy(to, from, 8);
-        to += 8;
-        from += 8;
-    }
-    for (bytes &= 7; bytes > 0; bytes--)
-        *to++ = *from++;
+    return ((bytes - 8) & ~UINT32_C(0x38)) == 0;
+}
+
+/* Word by word: a wider load of what was just stored in two parts waits until both have left the store buffer. */
+static inline __attribute__((always_inline)) void tri_copy_short(void *target, const void *source, uint32_t bytes)
+{
+    size_t i = bytes;
+    do {
+        i -= 8;
+        memcpy((char *)target + i, (const char *)source + i, 8);
+    } while (i > 0);
+}
+
+static inline __attribute__((always_inline)) void tri_copy(void *target, const void *source, uint32_t bytes)
+{
+    if (__builtin_expect(tri_is_short(bytes), 1))
+        tri_copy_short(target, source, bytes);
+    else if (bytes > 0)
+        memcpy(target, source, bytes);
 }
 
 extern TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
@@ -90,7 +101,7 @@ static inline struct tri_storage *tri_storage_at(uint32_t index)
 /* The place of a position in a ring of this shape. */
 static inline struct tri_place *tri_storage_place(struct tri_storage *storage, uint32_t shape, uint64_t position)
 {
-    uint32_t slot = (uint32_t)position & (tri_shape_places(shape) - 1);
+    uint32_t slot = (uint32_t)position & tri_shape_mask(shape);
     return (struct tri_place *)(storage->bytes + (size_t)tri_shape_place_bytes(shape) * slot);
 }
 
@@ -99,20 +110,33 @@ static inline struct tri_place *tri_storage_place(struct tri_storage *storage, u
 struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint32_t shape);
 void tri_storage_give_slow(struct tri_storage *storage);
 
+/* The storage of the cache that the next take of this shape would give without more ado, or NULL. It stays in the cache. */
+static inline struct tri_storage *tri_storage_peek(const struct tri_storage_cache *cache, uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    if (!cache || size_class >= TRI_STORAGE_CLASSES)
+        return NULL;
+    struct tri_storage *storage = cache->head[size_class];
+    return storage && storage->shape == shape ? storage : NULL;
+}
+
+/* Takes out what tri_storage_peek gave. */
+static inline void tri_storage_take_peeked(struct tri_storage_cache *cache, const struct tri_storage *storage,
+                                           uint32_t shape)
+{
+    uint32_t size_class = tri_shape_class(shape);
+    cache->head[size_class] = storage->next;
+    tri_store(&cache->count[size_class], tri_load(&cache->count[size_class], TRI_RELAXED) - 1, TRI_RELAXED);
+}
+
 /* A clean storage of this shape, or NULL. cache NULL: from the shared lists. */
 static inline struct tri_storage *tri_storage_take(struct tri_storage_cache *cache, uint32_t shape)
 {
-    uint32_t size_class = tri_shape_class(shape);
-    if (cache && size_class < TRI_STORAGE_CLASSES) {
-        struct tri_storage *storage = cache->head[size_class];
-        if (storage && storage->shape == shape) {
-            uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
-            cache->head[size_class] = storage->next;
-            tri_store(&cache->count[size_class], count - 1, TRI_RELAXED);
-            return storage;
-        }
-    }
-    return tri_storage_take_slow(cache, shape);
+    struct tri_storage *storage = tri_storage_peek(cache, shape);
+    if (!storage)
+        return tri_storage_take_slow(cache, shape);
+    tri_storage_take_peeked(cache, storage, shape);
+    return storage;
 }
 
 /* All stamps are 0. */

@@ -153,27 +153,41 @@ TASK_TEST(cancel_inside_shield_is_ignored_until_it_closes)
     expect_int(test_join(task), 0);
 }
 
-static int sleep_in_shield(void *argument)
+struct shielded {
+    struct tr_task other;
+    atomic_bool let_go, done;
+};
+
+static int wait_to_be_let_go(void *argument)
 {
+    struct shielded *shielded = argument;
+    wait_until(atomic_load(&shielded->let_go));
+    return 7;
+}
+
+static int join_in_shield(void *argument)
+{
+    struct shielded *shielded = argument;
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER);
-    tr_time begin = tr_clock();
-    int rc = tr_sleep(30 * TR_MILLISECOND);
-    expect(tr_clock() - begin >= 30 * TR_MILLISECOND);
+    expect_int(test_join(shielded->other), 7);
     tr_shield_close(&shield);
-    atomic_store((atomic_int *)argument, 1);
-    return rc;
+    atomic_store(&shielded->done, true);
+    return 0;
 }
 
 TASK_TEST_ON(1, cancel_of_a_task_suspended_in_a_shield_waits)
 {
-    static atomic_int done;
-    struct tr_task task = test_task(sleep_in_shield, &done);
+    static struct shielded shielded;
+    shielded.other = test_task(wait_to_be_let_go, &shielded);
+    struct tr_task task = test_task(join_in_shield, &shielded);
     test_settle();
     expect_int(tr_task_cancel(task), 0);
     test_settle();
-    expect_int(atomic_load(&done), 0);
+    expect(!atomic_load(&shielded.done));
+    atomic_store(&shielded.let_go, true);
     expect_int(test_join(task), 0);
+    expect(atomic_load(&shielded.done));
 }
 
 static int open_shield_with_cancel_pending(void *argument)

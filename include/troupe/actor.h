@@ -127,6 +127,13 @@ TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type,
                           tr_time deadline);
 
 /*
+ * After a tr_call that has failed: true if its message had been taken by the mailbox, and so belongs to the receiver or was
+ * given to the mailbox's drop function; false if it was not, and what it points to is still the caller's to free. Holds until
+ * the caller's next call that fails. Thread: the one that called. Suspends: no.
+ */
+TR_PUBLIC bool tr_call_sent(void);
+
+/*
  * Answers. The first reply counts; a late one, to a caller that gave up, is discarded.
  * Thread: any. Suspends: no. Returns 0, -ESRCH (already answered, or nobody waits), -EINVAL (wrong size).
  */

@@ -9,10 +9,9 @@
 #include <string.h>
 
 #include "fake_waiter.h"
-#include "mailbox/mailbox.h"
 
-#undef TRI_STORAGE_BITS
 #define TRI_STORAGE_BITS 4
+#include "mailbox/mailbox.h"
 
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
@@ -69,7 +68,8 @@ static enum tri_idle run_consumer(void)
 {
     uint64_t message;
     struct tri_debt debt;
-    while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, &debt) == TRI_TAKE_MESSAGE)
+    while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) ==
+           TRI_TAKE_MESSAGE)
         got[got_count++] = message;
     return tri_mailbox_idle(&record.mailbox, &record.consumer, my_cache());
 }

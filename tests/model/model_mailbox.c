@@ -81,7 +81,7 @@ static void idle_check(void)
 {
     check_order(3);
     model_assert(tri_load(&record.mailbox.tail, TRI_RELAXED) & TRI_TAIL_IDLE);
-    model_assert(storage_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) == 0);
+    model_assert(tri_tail_storage(tri_load(&record.mailbox.tail, TRI_RELAXED)) == 0);
     check_storages(0);
 }
 
@@ -107,7 +107,7 @@ static void worker(void)
         struct tri_debt debt;
         bool last = false;
         do {
-            while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, &debt) ==
+            while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) ==
                    TRI_TAKE_MESSAGE) {
                 got[got_count++] = message;
                 last = got_count == 2;
@@ -206,7 +206,7 @@ static void loop_consumer(void)
 static void loop_check(void)
 {
     check_order(4);
-    check_storages(storage_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
+    check_storages(tri_tail_storage(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
 }
 
 /* A loop consumer woken for something else takes its idle mark back, and leaves; then looks again. */
@@ -228,7 +228,7 @@ static void unidle_consumer(void)
 static void unidle_check(void)
 {
     check_order(2);
-    check_storages(storage_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
+    check_storages(tri_tail_storage(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
 }
 
 static void unidle_sender(void)
@@ -303,7 +303,8 @@ static void lives_check(void)
     check_order(results[1] == 0);
     model_assert(tri_mailbox_length(&record.mailbox, &record.consumer) == 0);
     model_assert(tri_mailbox_send(&ref, my_cache(), &letter, &schedule) == 0 && schedule);
-    model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), message, &debt) == TRI_TAKE_MESSAGE);
+    model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), message, sizeof message, &debt) ==
+                 TRI_TAKE_MESSAGE);
     model_assert(message[0] == 50 && message[1] == 51);
     model_assert(tri_mailbox_idle(&record.mailbox, &record.consumer, my_cache()) == TRI_IDLE_DONE);
     check_storages(0);

@@ -96,7 +96,8 @@ static void elsewhere_consumer(void)
 {
     uint64_t message;
     struct tri_debt debt;
-    model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, &debt) == TRI_TAKE_MESSAGE);
+    model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) ==
+                 TRI_TAKE_MESSAGE);
     tri_exchange(&parked, 1u, TRI_ACQ_REL);
     tri_fence_after_rmw();
     if (tri_load(&record.consumer.waiting, TRI_RELAXED))
@@ -163,7 +164,7 @@ static void close_check(void)
     model_assert(!record.mailbox.last);
     model_assert(
         tri_load(&record.mailbox.tail, TRI_RELAXED) ==
-        ((position_of(tri_load(&record.mailbox.tail, TRI_RELAXED)) << TRI_TAIL_POSITION_SHIFT) | TRI_TAIL_IDLE));
+        ((tri_tail_position(tri_load(&record.mailbox.tail, TRI_RELAXED)) << TRI_TAIL_POSITION_SHIFT) | TRI_TAIL_IDLE));
     check_storages(0);
 }
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* receive.h: how an actor of either kind gets its next message. Thread: the actor's worker. Suspends: no. */
+#ifndef TRI_RECEIVE_H
+#define TRI_RECEIVE_H
+
+#include "actor/scheduler.h"
+
+/* Takes a message that is there, skipping requests whose caller has given up. Nothing is in hand before. */
+static inline __attribute__((always_inline)) bool tri_take_message(struct tri_task *task, void *message, uint32_t bytes)
+{
+    for (;;) {
+        struct tri_worker *worker = tri_worker_here();
+        struct tri_debt debt;
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, tri_storage_cache(worker), message, bytes, &debt) ==
+            TRI_TAKE_EMPTY)
+            return false;
+        if (!debt.slot)
+            return true;
+        if (!tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
+            tri_hand_take(task, debt);
+            return true;
+        }
+        tri_count(&worker->expired);
+        tri_task_discard(task, message, debt);
+    }
+}
+
+/* Takes the letter of a held caller who has made us run, if there is one: see hand_over in call.c. */
+static inline __attribute__((always_inline)) bool tri_take_letter(struct tri_task *task, void *message, uint32_t bytes)
+{
+    struct tri_worker *worker = tri_worker_here();
+    const struct tri_letter *letter = worker->letter;
+    if (!letter)
+        return false;
+    worker->letter = NULL;
+    tri_copy(message, letter->message, bytes);
+    tri_token_write(message, letter);
+    tri_hand_take(task, letter->debt);
+    return true;
+}
+
+#endif
