@@ -324,7 +324,7 @@ static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(stru
         uint64_t next = (keep ? tail : tail & ~TRI_TAIL_STORAGE_MASK) | TRI_TAIL_IDLE;
         if (!keep)
             consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
-        if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_RELAXED)) { /* [M4] */
+        if (tri_cas(&mailbox->tail, &tail, next, TRI_RELEASE, TRI_RELAXED)) { /* [M4] */
             if (!keep && storage)
                 tri_storage_give(cache, storage);
             return TRI_IDLE_DONE;

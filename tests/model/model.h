@@ -69,6 +69,12 @@ unsigned model_choose(unsigned count);
 void model_block(bool (*ready)(const void *argument), const void *argument);
 
 /*
+ * Blocks until the newest value of a 32-bit atomic is 0. The caller's next operation, which must be a read-modify-write of
+ * it, follows at once and reads that.
+ */
+void model_await_zero(const volatile void *word);
+
+/*
  * Time passes: others may run first, and what they have stored until the return is seen from then on. For waits that end by
  * the clock, in loops that go on for ever.
  */

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "fake_lock.h"
 #include "fake_waiter.h"
 #include "mailbox/mailbox.h"
 

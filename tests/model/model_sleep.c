@@ -14,6 +14,8 @@
 
 #define TRI_QUEUE_SLOTS 4u
 
+#include "fake_lock.h"
+
 #include "actor/idle.c"
 #include "mailbox/pool.c"
 #include "model.h"
@@ -187,7 +189,7 @@ static void inject_1(void)
 static void bound_1(void)
 {
     make(1);
-    tasks[1].pin = 1;
+    tri_store(&tasks[1].pin, (uint16_t)1, TRI_RELAXED);
     tri_ready_foreign(&runtime, &tasks[1]);
 }
 
