@@ -244,6 +244,17 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
            (long long)(HOG_NS / TR_MILLISECOND));
 }
 
+/*
+ * A hog with a caller held beneath it: nobody can take that caller away, but the next ones need not suffer. What we read may
+ * change meanwhile; a stranger who is marked for it loses nothing but speed.
+ */
+static TRI_NO_TSAN void mark_slow(struct tri_worker *victim)
+{
+    struct tri_task *task = victim->current;
+    if (task && victim->held && tri_task_is(task, TRI_TASK_ACTOR))
+        tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
+}
+
 /* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
 static bool look(struct tri_worker *worker, bool dozed)
 {
@@ -256,8 +267,10 @@ static bool look(struct tri_worker *worker, bool dozed)
         bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
         if (switches != worker->seen[victim->index] || asleep)
             worker->seen_since[victim->index] = worker->now;
-        else if (hog)
+        else if (hog) {
+            mark_slow(victim);
             name_hog(worker, victim);
+        }
         worker->seen[victim->index] = switches;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;

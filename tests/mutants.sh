@@ -88,7 +88,7 @@ try_mutant() { # try_mutant NAME
     name=$1 copy=$work/$1
     mkdir -p "$copy/tests"
     cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$copy/"
-    cp "$root"/tests/support.[ch] "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
+    cp "$root"/tests/support.c "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
     if [ "$name" != unchanged ]; then
         file=$(change "$name" | sed -n 1p)
         script=$(change "$name" | sed -n '2,$p')
