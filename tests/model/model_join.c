@@ -232,7 +232,7 @@ static void joiner_and_next(void)
     run_to_end(next_handle, 8);
 }
 
-/* The same: the next tenant is joined by its own joiner, who waits if he is early. */
+/* The same, and joins the next tenant, too. */
 static void joiner_and_join(void)
 {
     if (join(handle, TR_FOREVER) != 0)
@@ -241,7 +241,8 @@ static void joiner_and_join(void)
     int result = 0;
     run_to_end(next_handle, 8);
     int rc = tr_task_join(next_handle, &result, TR_FOREVER);
-    model_assert(rc == -EINVAL || (rc == 0 && result == 8)); /* -EINVAL: who joins twice may disturb others for a moment */
+    model_assert(rc == -EINVAL ||
+                 (rc == 0 && result == 8)); /* -EINVAL: who joins twice may disturb others for a moment */
     if (rc == 0)
         next_handle.tri_record = NULL;
 }
