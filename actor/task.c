@@ -225,7 +225,7 @@ static inline void give_record(struct tri_worker *worker, struct tri_task *task)
 static void free_task(struct tri_worker *worker, struct tri_task *task)
 {
     uint64_t generation = tri_task_generation(task) + 1;
-    tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELEASE); /* [T2] */
+    tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELAXED); /* nobody reads on in a record that is free */
     give_record(worker, task);
 }
 
@@ -319,7 +319,7 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
             return;
         }
         next = joiner == nobody ? TRI_JOIN_DONE : TRI_JOIN_TAKEN;
-    } while (!tri_cas(&task->join, &joiner, next, TRI_ACQ_REL, TRI_ACQUIRE)); /* [T1] */
+    } while (!tri_cas(&task->join, &joiner, next, TRI_RELEASE, TRI_RELAXED)); /* [T1] */
     if (joiner != nobody)
         tri_wake((struct tri_task *)joiner);
 }
@@ -375,8 +375,8 @@ static inline __attribute__((always_inline)) int take_result(struct tri_task *ta
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
     uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
     if (alone)
-        tri_store(&task->life, next, TRI_RELEASE);                         /* [T2] */
-    else if (!tri_cas(&task->life, &life, next, TRI_ACQ_REL, TRI_RELAXED)) /* [T2] */
+        tri_store(&task->life, next, TRI_RELAXED);
+    else if (!tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED))
         return -ESRCH;
     if (result) /* ours only now */
         *result = task->result;
@@ -422,7 +422,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
     while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
         uintptr_t expected = self;
-        if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
+        if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELAXED, TRI_RELAXED))
             return rc;
     }
     return take_result(task, generation, result, true);
@@ -456,7 +456,7 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     if (rc < 0)
         return rc;
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
+    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
             return take_result(task, handle.tri_generation, result, false);
         return refusal(handle, expected);
@@ -472,7 +472,7 @@ int tr_task_detach(struct tr_task handle)
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
     if (!task)
         return -ESRCH;
-    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [T1] */
+    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQUIRE, TRI_ACQUIRE)) /* [T1] */
         return 0;
     if (expected != TRI_JOIN_DONE)
         return refusal(handle, expected);
@@ -481,11 +481,11 @@ int tr_task_detach(struct tr_task handle)
 
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)
 {
-    uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] */
+    uint64_t life = tri_load(&task->life, TRI_RELAXED); /* who has the handle knows the tenant */
     do {
         if (life >> TRI_LIFE_SHIFT != generation || !(life & TRI_LIFE_ALIVE))
             return -ESRCH;
-    } while (!tri_cas(&task->life, &life, life | TRI_LIFE_CANCEL, TRI_ACQ_REL, TRI_ACQUIRE));
+    } while (!tri_cas(&task->life, &life, life | TRI_LIFE_CANCEL, TRI_RELAXED, TRI_RELAXED));
     /* An actor without a stack has no call to return from: closing its mailbox makes it run, find the bit, and end. */
     bool schedule;
     struct tri_mailbox_ref ref = tri_task_mailbox(task, generation);

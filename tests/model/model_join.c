@@ -10,7 +10,7 @@
  *   both       a joiner x a detacher x the end
  *   respawn    two late joiners of an ended task, of whom the first lets another in: the stranger can be joined by its own
  *   detach, respawn    a late detacher instead
- *   reap       the runtime's last walk x a late joiner
+ *   reap       the runtime's last walk x a late joiner, or x the end
  *   cancel     a canceller x the end and a new tenant, who is not cancelled
  */
 #include <stdatomic.h>
@@ -320,6 +320,13 @@ static void reap_check(void)
     free_check();
 }
 
+static void reap_end_check(void)
+{
+    if (count_free() == 0)
+        model_assert(tr_task_join(handle, NULL, TR_NOW) == 0);
+    free_check();
+}
+
 /* ---- cancel ---- */
 
 static void canceller(void)
@@ -380,6 +387,10 @@ static const struct model_case cases[] = {
       .setup = ended_setup,
       .check = reap_check,
       .threads = { { "reaper", reaper, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "reap, end",
+      .setup = setup,
+      .check = reap_end_check,
+      .threads = { { "worker", ender, 0 }, { "reaper", reaper, 0 } } },
     { .name = "cancel",
       .setup = setup,
       .check = cancel_check,
