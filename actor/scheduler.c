@@ -242,12 +242,13 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
         if (!next && !worker->migrate)
             return NULL; /* a yield to nobody */
     }
-    /* A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. */
-    if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park)) {
-        if (next)
-            tri_ready_last(worker, next);
+    /*
+     * A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. One that has
+     * been woken meanwhile (by the pass, say) goes on only if nobody else is ready: with a new budget each time it would
+     * starve them.
+     */
+    if (!next && hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
         return NULL;
-    }
     struct tri_stack *to = stack_for(worker, next);
     return to ? to : scrape_stack(worker, hook, next);
 }

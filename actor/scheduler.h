@@ -233,11 +233,11 @@ static inline bool tri_may_go_on(struct tri_worker *worker)
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
-/* True if a task may be held on this worker while `next` runs. */
+/* True if a task may be held on this worker while `next` runs: it must not be time for a pass, which holding puts off. */
 static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
     uint32_t pin = tri_pin(next);
-    return !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
+    return worker->quota > 0 && !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
            worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
