@@ -77,7 +77,7 @@ static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
     uint32_t count = 0;
     while (task) {
         struct tri_task *next = task->next;
-        tri_ready_last(worker, task);
+        tri_ready_ring(worker, task);
         task = next;
         count++;
     }

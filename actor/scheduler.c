@@ -67,7 +67,7 @@ static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
     return task;
 }
 
-void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *task)
 {
     if (tri_pin(task) != 0) {
         push_pinned(worker, task);
@@ -76,6 +76,17 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     if (!tri_queue_push(&worker->queue, task))
         tri_overflow(worker, task);
     tri_call_sentry(worker);
+}
+
+void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+{
+    /* Behind those for whom the ring had no room, or they would never get in again. */
+    if (__builtin_expect(tri_load(&worker->overflow.count, TRI_RELAXED) > 0, 0) && tri_pin(task) == 0) {
+        tri_overflow(worker, task);
+        tri_call_sentry(worker);
+    } else {
+        tri_ready_ring(worker, task);
+    }
 }
 
 void tri_ready(struct tri_task *task)
@@ -111,7 +122,7 @@ static struct tri_task *next_own(struct tri_worker *worker)
         if (++worker->lifo_run < LIFO_RUN_LIMIT)
             return task;
         struct tri_task *waiting = pop_waiting(worker);
-        if (!waiting)
+        if (!waiting && !(waiting = tri_take_shared_work(worker)))
             return task;
         worker->lifo_run = 0;
         tri_ready_last(worker, task);

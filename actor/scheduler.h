@@ -247,6 +247,8 @@ void tri_run_claimed(struct tri_task *task);
 /* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
 void tri_ready(struct tri_task *task);
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
+/* As tri_ready_last, past those in the overflow list: for tasks that come from there, or from elsewhere in a batch. */
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *task);
 
 /*
  * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim: an idle
