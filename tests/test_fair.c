@@ -51,27 +51,40 @@ static int wait_for_turn(void *argument)
     return 0;
 }
 
-static int echo_in_loop(void *argument)
+/* Sends each number on to the other one, until it is too large. */
+struct player {
+    struct number_address other;
+    int most;
+};
+
+static int play(void *argument)
 {
+    struct player *player = argument;
     struct number message;
-    (void)argument;
-    while (tr_receive(&message, TR_FOREVER) == 0)
-        expect_int(tr_reply(message.reply, &message.value), 0);
+    do {
+        expect_int(tr_receive(&message, TR_FOREVER), 0);
+        message.value++;
+        int rc = tr_send(player->other, TR_FOREVER, &message);
+        expect(rc == 0 || (rc == -ESRCH && message.value > player->most));
+    } while (message.value < player->most);
     return 0;
 }
 
-TASK_TEST_ON(1, callers_let_those_beyond_the_ring_run)
+TASK_TEST_ON(1, players_let_those_beyond_the_ring_run)
 {
     static atomic_int ran;
-    struct tr_task actor;
-    struct number_address echo = test_loop(echo_in_loop, NULL, 4, &actor);
+    static struct player players[2];
+    struct tr_task tasks[2];
+    players[0].most = players[1].most = 200 * YIELDERS;
+    players[1].other = test_loop(play, &players[0], 4, &tasks[0]);
+    players[0].other = test_loop(play, &players[1], 4, &tasks[1]);
+    test_settle();
     for (int i = 0; i < YIELDERS; i++)
         expect_int(tr_task_spawn(NULL, wait_for_turn, &ran, NULL), 0);
-    for (int i = 0; i < 200 * YIELDERS && atomic_load(&ran) < YIELDERS; i++)
-        expect_int(test_ask(echo, 0, i), i);
+    expect_int(tr_send(players[0].other, TR_FOREVER, &(struct number){ .value = 0 }), 0);
+    expect_int(test_join(tasks[1]), 0);
     expect_int(atomic_load(&ran), YIELDERS);
-    expect_int(tr_actor_stop(echo), 0);
-    expect_int(test_join(actor), 0);
+    expect_int(test_join(tasks[0]), 0);
 }
 
 /* ---- held calls to an actor that computes ----------------------------------------------------------------------- */
@@ -232,6 +245,6 @@ END_TEST
 
 int main(void)
 {
-    return test_main("fair", TESTS(yielding_tasks_have_equal_turns, callers_let_those_beyond_the_ring_run,
+    return test_main("fair", TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
                                    held_calls_leave_time_to_others, late_closer_harms_no_next_tenant));
 }
