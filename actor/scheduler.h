@@ -233,12 +233,15 @@ static inline bool tri_may_go_on(struct tri_worker *worker)
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
-/* True if a task may be held on this worker while `next` runs: it must not be time for a pass, which holding puts off. */
+/*
+ * True if a task may be held on this worker while `next` runs. Holding puts a pass off until the budget is used up, which is
+ * no harm where switches are quick (a full quota), but is when each takes long.
+ */
 static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
     uint32_t pin = tri_pin(next);
-    return worker->quota > 0 && !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
-           worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
+    return (worker->quota > 0 || worker->quota_start == TRI_PASS_SWITCHES) && !worker->migrate &&
+           (pin == 0 || pin == worker->index + 1) && worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
 /* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */
