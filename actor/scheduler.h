@@ -64,10 +64,11 @@ struct tri_worker {
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
     struct tri_reactor *reactor;
-    int *errno_at;                        /* the thread's errno */
-    struct tri_stack os_stack;            /* the thread's own, as far as switching is concerned */
-    uint64_t seen[TRI_WORKER_LIMIT];      /* other workers' switch counts at the last look, for the sentry, */
-    tr_time seen_since[TRI_WORKER_LIMIT]; /* and when they were first seen; 0: reported */
+    int *errno_at;                           /* the thread's errno */
+    struct tri_stack os_stack;               /* the thread's own, as far as switching is concerned */
+    uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' switch counts at the last look, for the sentry, */
+    tr_time seen_since[TRI_WORKER_LIMIT];    /* and when they were first seen; 0: reported */
+    tr_time seen_computed[TRI_WORKER_LIMIT]; /* what a hog's thread had computed at the last look; 0: no hog then */
 
     /* owner writes, others read */
     _Alignas(64) TRI_ATOMIC(uint64_t) switches;
