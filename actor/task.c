@@ -100,7 +100,7 @@ static inline __attribute__((always_inline)) int check(struct tri_worker *worker
             return -EINVAL;
         *stack_class = (uint32_t)size_class;
     }
-    if (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers)
+    if (spawn->pin != TR_PIN_NONE && (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers))
         return -EINVAL;
     if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
         return -EINVAL;
