@@ -238,7 +238,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_claim_idle(const s
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
     return (tail & TRI_TAIL_IDLE) && tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation &&
            tri_load(&mailbox->bytes, TRI_RELAXED) == bytes &&
-           tri_cas(&mailbox->tail, &tail, tail & ~TRI_TAIL_IDLE, TRI_ACQ_REL, TRI_RELAXED); /* [M3] [M4] */
+           tri_cas(&mailbox->tail, &tail, tail & ~TRI_TAIL_IDLE, TRI_ACQUIRE, TRI_RELAXED); /* [M3] [M4] */
 }
 
 /*
