@@ -224,12 +224,11 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     if (!handler && !tri_park_wake(&target->park))
         return false; /* it runs already, and looks into its mailbox again */
     /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger; and it may
-     * have left its receive and wait for something else. So what it is must be looked at now. */
+     * have left its receive and wait for something else. So what it is must be looked at now. (Where it may run need not:
+     * an address is only got after the spawn, so what was read above was of its actor or of a later one.) */
     bool receives = handler || (tri_task_generation(target) == address.tri_generation &&
                                 tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE);
-    struct tri_stack *to = NULL;
-    if (receives && tri_can_hold(worker, target))
-        to = tri_leave_held(worker, target, letter->debt.slot);
+    struct tri_stack *to = receives ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
         tri_run_claimed(target);
         return false;
