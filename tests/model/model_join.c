@@ -397,4 +397,4 @@ static const struct model_case cases[] = {
       .threads = { { "worker", end_and_next, 0 }, { "canceller", canceller, 0 } } },
     { 0 },
 };
-MODEL(cases);
+MODEL_LIMITED(cases, 1);
