@@ -5,6 +5,8 @@
  *
  *   stop     a foreign thread wakes the last task x the runtime is stopped: the waker is through before anything goes (S5)
  *   spawn    a foreign thread spawns x the runtime is stopped: the task has run before anything goes, or is refused (T3)
+ *   count    a living task's child has been and gone when the runtime is stopped: the parent is still waited for (T3)
+ *   workers  one worker wakes another and leaves: the reactor is there, and stays until it is through
  *   walk     the walk over all records of a runtime x a record that becomes another runtime's: it is left alone (T2)
  */
 #include <poll.h>
@@ -26,6 +28,7 @@ static int join_thread(pthread_t thread);
 #define write(fd, from, bytes) ((void)(fd), (ssize_t)(bytes))
 #define prctl(what, name) ((void)(name))
 #define pthread_join(thread, result) join_thread(thread)
+#define pthread_create(thread, attributes, body, argument) ((void)(body), 0)
 
 #include "actor/idle.c"
 #include "actor/runtime.c"
@@ -41,12 +44,12 @@ struct tri_reactor {
     TRI_ATOMIC(uint32_t) token;
 };
 
-static struct tri_reactor *reactor;
 static struct tr_runtime here, other;
 static struct tri_worker own, *worker_of[MODEL_THREADS + 1]; /* own: of a worker of `other` */
 static struct tri_task *task;
 static struct tr_task handle;
-static TRI_ATOMIC(uint32_t) gone; /* the worker's thread */
+static TRI_ATOMIC(uint32_t) begun, gone; /* the runtime is up; worker threads that have ended */
+static void (*loop)(struct tri_worker *worker);
 static int spawned_rc, payload;
 static unsigned ran;
 
@@ -185,7 +188,7 @@ tr_time tr_after(int64_t nanoseconds)
 int tri_reactor_create(struct tri_reactor **out, enum tr_backend *backend)
 {
     (void)backend;
-    model_assert(*out == reactor); /* made by setup: others know it as from tr_start */
+    *out = calloc(1, sizeof **out);
     return 0;
 }
 
@@ -216,7 +219,7 @@ unsigned tri_reactor_poll(struct tri_reactor *of, tr_time until)
 static int join_thread(pthread_t thread)
 {
     (void)thread;
-    while (tri_load(&gone, TRI_ACQUIRE) == 0)
+    while (tri_load(&gone, TRI_ACQUIRE) < here.workers)
         tri_spin();
     return 0;
 }
@@ -224,6 +227,10 @@ static int join_thread(pthread_t thread)
 /* Runs what there is, and sleeps, until the runtime is over. */
 void tri_worker_loop(struct tri_worker *worker)
 {
+    if (loop) {
+        loop(worker);
+        return;
+    }
     do
         for (struct tri_task *next;
              (next = tri_queue_pop(&worker->queue, true)) || (next = tri_take_shared_work(worker));) {
@@ -260,8 +267,6 @@ static void setup(void)
     here.worker->runtime = &here;
     here.worker->alone = true;
     worker_of[1] = here.worker;
-    reactor = calloc(1, sizeof *reactor);
-    here.worker->reactor = reactor;
 }
 
 static void stop_setup(void)
@@ -276,17 +281,27 @@ static void stop_setup(void)
 
 static void worker_thread(void)
 {
-    tri_worker_main(worker_of[1]);
-    tri_store(&gone, 1u, TRI_RELEASE);
+    tri_worker_main(worker_of[model_self() + 1]);
+    tri_fetch_add(&gone, 1u, TRI_RELEASE);
+}
+
+static void await_begin(void)
+{
+    while (tri_load(&begun, TRI_ACQUIRE) == 0)
+        tri_spin();
 }
 
 static void waker(void)
 {
+    await_begin();
     tri_wake(task);
 }
 
+/* As tr_start and tr_stop. */
 static void stopper(void)
 {
+    model_assert(start_threads(&here) == 0);
+    tri_store(&begun, 1u, TRI_RELEASE);
     model_assert(tr_stop(&here, TR_FOREVER) == 0);
 }
 
@@ -300,6 +315,7 @@ static void spawner(void)
 {
     struct tri_spawn spawn = { .body = body, .runtime = &here };
     payload = 1;
+    await_begin();
     spawned_rc = tri_spawn(&spawn);
 }
 
@@ -307,6 +323,54 @@ static void spawn_check(void)
 {
     model_assert(spawned_rc == 0 || spawned_rc == -ECANCELED);
     model_assert(ran == (spawned_rc == 0) && !here.worker);
+}
+
+/* ---- count ---- */
+
+static void parent_loop(struct tri_worker *worker)
+{
+    struct tri_spawn spawn = { .body = body, .runtime = &here };
+    int rc = tri_spawn(&spawn);
+    struct tri_task *child = tri_take_lifo(worker);
+    model_assert((rc == 0) == (child != NULL));
+    if (child)
+        tri_task_end(child, 0);
+    model_assert(model_peek(&here.phase) != TRI_PHASE_EXIT);
+    tri_task_end(task, 0);
+    while (tri_idle(worker) != TRI_IDLE_EXIT)
+        ;
+}
+
+static void count_setup(void)
+{
+    stop_setup();
+    tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
+    loop = parent_loop;
+}
+
+static void count_check(void)
+{
+    model_assert(!here.worker);
+}
+
+/* ---- workers ---- */
+
+static void neighbour_loop(struct tri_worker *worker)
+{
+    tri_reactor_wake(here.worker[1 - worker->index].reactor);
+}
+
+static void workers_setup(void)
+{
+    start(&here, 0);
+    here.workers = 2;
+    here.worker = calloc(2, sizeof *here.worker);
+    for (unsigned i = 0; i < 2; i++) {
+        here.worker[i].runtime = &here;
+        here.worker[i].index = i;
+        worker_of[i + 1] = &here.worker[i];
+    }
+    loop = neighbour_loop;
 }
 
 /* ---- walk ---- */
@@ -356,6 +420,13 @@ static const struct model_case cases[] = {
     { .name = "walk, living",
       .setup = walk_setup,
       .threads = { { "worker", mover, 0 }, { "walker", live_walker, 0 } } },
+    { .name = "count",
+      .setup = count_setup,
+      .check = count_check,
+      .threads = { { "worker", worker_thread, 0 }, { "stopper", stopper, 0 } } },
+    { .name = "workers",
+      .setup = workers_setup,
+      .threads = { { "worker 0", worker_thread, 0 }, { "worker 1", worker_thread, 0 } } },
     { .name = "stop",
       .setup = stop_setup,
       .check = stop_check,
