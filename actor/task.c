@@ -100,7 +100,7 @@ static inline __attribute__((always_inline)) int check(struct tri_worker *worker
             return -EINVAL;
         *stack_class = (uint32_t)size_class;
     }
-    if (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers)
+    if (spawn->pin != TR_PIN_NONE && (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers))
         return -EINVAL;
     if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
         return -EINVAL;
@@ -428,10 +428,13 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
     return take_result(task, generation, result, true);
 }
 
-/* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
+/*
+ * A task that lies in our LIFO slot, and so may run here, is run at once, ourselves held: no wake is needed if it just
+ * returns.
+ */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    if (!tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
+    if (worker->migrate || !tri_take_lifo_task(worker, task))
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
     if (to)
@@ -443,18 +446,18 @@ static inline __attribute__((always_inline)) void run_waiting(struct tri_worker 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 {
     struct tri_worker *worker;
+    struct tri_task *task = handle.tri_record;
     int rc = tri_begin(&worker);
     bool in_task = worker && worker->current;
-    struct tri_task *task = record_of(handle);
     struct tri_task *self = in_task ? worker->current : tri_self();
-    if (!self)
-        return -ENOMEM;
     if (!task)
         return -ESRCH;
+    if (!self)
+        return -ENOMEM;
     if (task == self)
-        return -EDEADLK;
+        return record_of(handle) ? -EDEADLK : -ESRCH;
     if (rc < 0)
-        return rc;
+        return record_of(handle) ? rc : -ESRCH;
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)

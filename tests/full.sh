@@ -190,7 +190,7 @@ part_aarch64()
     packages_need arm64
     tally "aarch64: foreign packages" bash tests/lib/aarch64.sh sysroot
     tally "aarch64: build" bash tests/lib/aarch64.sh build
-    LOG_BASE=aarch64 TR_BACKEND=epoll tally_meson "aarch64: suites on epoll" build/aarch64 -t 10 --suite alone --suite epoll
+    LOG_BASE=aarch64 tally_meson "aarch64: suites on epoll" build/aarch64 -t 10 --suite alone --suite epoll
 }
 
 part_debian12()

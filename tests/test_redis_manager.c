@@ -35,7 +35,7 @@ TASK_TEST(open_without_server_tries_until_the_deadline)
     fake_stop(&fake);
     struct redis *redis;
     expect_int(redis_open(&redis, fake_url(&fake), &options, tr_after(50 * TR_MILLISECOND)), -ETIMEDOUT);
-    expect(strstr(error, "refused"));
+    expect(strstr(error, "refused") || strstr(error, "timed out")); /* the last attempt may be cut short */
 }
 
 static void serve_greeting(struct fake_client *client)
