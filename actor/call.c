@@ -99,16 +99,26 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     return rc;
 }
 
-/* The mailbox may be idle and without a storage: the worker's cache has one. */
+static __attribute__((noinline)) int send_after_yield(struct tr_address address, const struct tr_type *type,
+                                                      const void *message, tr_time deadline)
+{
+    tri_suspend(tri_worker_here(), TRI_HOOK_REQUEUE);
+    return send_slow(address, type, message, deadline);
+}
+
+/* The mailbox may be idle and without a storage: the worker's cache has one. Or it is full. */
 static __attribute__((noinline)) int send_fresh(struct tr_address address, const struct tr_type *type,
                                                 const void *message, tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
+    struct tri_worker *worker = tri_worker_here();
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     bool schedule;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule))
+    if (deadline > worker->now && tri_had_better_yield(worker) && tri_mailbox_looks_full(&ref))
+        return send_after_yield(address, type, message, deadline);
+    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(worker), &letter, &schedule))
         return send_slow(address, type, message, deadline);
     return schedule ? activate(target, handler) : 0;
 }
@@ -214,12 +224,11 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     if (!handler && !tri_park_wake(&target->park))
         return false; /* it runs already, and looks into its mailbox again */
     /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger; and it may
-     * have left its receive and wait for something else. So what it is must be looked at now. */
+     * have left its receive and wait for something else. So what it is must be looked at now. (Where it may run need not:
+     * an address is only got after the spawn, so what was read above was of its actor or of a later one.) */
     bool receives = handler || (tri_task_generation(target) == address.tri_generation &&
                                 tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE);
-    struct tri_stack *to = NULL;
-    if (receives && tri_can_hold(worker, target))
-        to = tri_leave_held(worker, target, letter->debt.slot);
+    struct tri_stack *to = receives ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
         tri_run_claimed(target);
         return false;

@@ -208,7 +208,7 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     tri_store(&victim->raid, 1u, TRI_RELAXED);
     barrier_everywhere();
     if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
-        task = tri_load(&victim->lifo, TRI_ACQUIRE);    /* [S2] */
+        task = tri_load(&victim->lifo, TRI_RELAXED);    /* [S2] */
         if (task && tri_pin(task) != 0)
             task = NULL;
         if (task)

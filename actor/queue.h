@@ -68,7 +68,7 @@ static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queu
         uint32_t length = tri_load(&victim->tail, TRI_ACQUIRE) - head; /* [Q1] */
         if (length == 0)
             return 0;
-        if (length > TRI_QUEUE_SLOTS) { /* the head moved on between the two loads */
+        if (length > TRI_QUEUE_SLOTS) {                  /* the head moved on between the two loads */
             head = tri_load(&victim->head, TRI_ACQUIRE); /* [Q4] so that the next tail is no older */
             continue;
         }

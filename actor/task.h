@@ -31,8 +31,15 @@ enum tri_task_flags {
     TRI_TASK_SLOW = 16,        /* has kept a held caller waiting for long: is not run in its caller's turn any more */
 };
 
-/* The join word. Any other value is the record of the task that waits. */
-#define TRI_JOIN_NOBODY ((uintptr_t)0)
+/*
+ * The join word. Any other value is the record of the task that waits: those are aligned, so that the low bits tell. NOBODY
+ * has the generation in it: a stale handle, late, cannot get into a stranger's word.
+ */
+#define TRI_JOIN_TAG ((uintptr_t)63)
+static inline uintptr_t tri_join_nobody(uint64_t generation)
+{
+    return (uintptr_t)generation << 6 | 4;
+}
 #define TRI_JOIN_DONE ((uintptr_t)1)
 #define TRI_JOIN_DETACHED ((uintptr_t)2)
 #define TRI_JOIN_TAKEN ((uintptr_t)3) /* ended, and the result is the one's who waited for it */

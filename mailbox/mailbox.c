@@ -235,10 +235,8 @@ static int set_wait(const struct tri_mailbox_ref *ref)
     for (;;) {
         if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
             return -ESRCH;
-        if (tail & TRI_TAIL_WAIT) {
-            tri_fence(TRI_SEQ_CST); /* [M5] */
+        if (tail & TRI_TAIL_WAIT) /* [M5] the lock passes on the fence of who has set it */
             return 0;
-        }
         if (!is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
             return -EAGAIN;
         if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [M3] */

@@ -28,7 +28,7 @@ enum {
     READS_LIMIT = 64,
     FREE_PAUSES = 2,
     SITE_LIMIT = 512,
-    UNBOUNDED = 7,
+    UNBOUNDED = MODEL_UNLIMITED,
 };
 
 /* clock.at[t]: the steps of thread t that happened before. */
@@ -109,6 +109,7 @@ struct choice {
 
 struct options {
     unsigned bound, stale; /* UNBOUNDED, or how many preemptions, and how many reads of what is not the newest */
+    bool stale_given;
     uint64_t most_executions;
     double most_seconds;
     bool no_cache, no_reduction, verbose, mutants, quiet;

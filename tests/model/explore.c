@@ -469,6 +469,8 @@ void tri_explore(const struct model *model, const struct model_case *test, const
     engine.model = model;
     engine.test = test;
     engine.options = *options;
+    if (!options->stale_given)
+        engine.options.stale = test->stale > model->stale ? test->stale : model->stale;
     engine.outcome = (struct outcome){ 0 };
     for (unsigned i = 0; i < THREADS; i++)
         make_base(i);

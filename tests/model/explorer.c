@@ -65,8 +65,8 @@ static const char *say_bounds(const struct outcome *outcome)
         used = snprintf(text, sizeof text, "exhausted without bound");
     else
         used = snprintf(text, sizeof text, "exhausted at bound %u", outcome->bound);
-    if (options.stale != UNBOUNDED)
-        snprintf(text + used, sizeof text - (size_t)used, ", %u stale reads", options.stale);
+    if (engine.options.stale != UNBOUNDED)
+        snprintf(text + used, sizeof text - (size_t)used, ", %u stale reads", engine.options.stale);
     return text;
 }
 
@@ -289,18 +289,19 @@ static void list_models(void)
 
 static void print_help(void)
 {
-    puts("usage: explorer [OPTION...] MODEL[:CASE]...\n"
-         "Runs every execution of each case on the C11 memory model.\n"
-         "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
-         "  --stale N            reads of a store that is not the newest per execution, likewise; default \"none\"\n"
-         "  --mutants            then again for every memory order weakened by one step\n"
-         "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
-         "  --max-seconds S      stop a search after so much processor time (likewise)\n"
-         "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
-         "  --no-reduction       let other threads run before every step, also before private ones (likewise)\n"
-         "  --verbose            print also expected failures, and which case catches each mutant\n"
-         "  --list               print the models there are\n"
-         "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
+    puts(
+        "usage: explorer [OPTION...] MODEL[:CASE]...\n"
+        "Runs every execution of each case on the C11 memory model.\n"
+        "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
+        "  --stale N            reads of a store that is not the newest per execution, likewise; default: the model's\n"
+        "  --mutants            then again for every memory order weakened by one step\n"
+        "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
+        "  --max-seconds S      stop a search after so much processor time (likewise)\n"
+        "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
+        "  --no-reduction       let other threads run before every step, also before private ones (likewise)\n"
+        "  --verbose            print also expected failures, and which case catches each mutant\n"
+        "  --list               print the models there are\n"
+        "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
 }
 
 static unsigned parse_bound(const char *text)
@@ -341,6 +342,7 @@ int main(int argc, char **argv)
             break;
         case 'o':
             options.stale = parse_bound(optarg);
+            options.stale_given = true;
             break;
         case 'm':
             options.mutants = true;

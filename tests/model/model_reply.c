@@ -262,4 +262,4 @@ static const struct model_case cases[] = {
                    { "second replier", second_replier, 0 } } },
     { 0 },
 };
-MODEL(cases);
+MODEL_LIMITED(cases, 1);
