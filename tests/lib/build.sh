@@ -102,7 +102,7 @@ test_e2e()
         for backend in uring epoll; do
             if backend_works "$backend"; then
                 tally "${prefix}e2e ${name%.sh} on $backend" env "BUILD=$ROOT/$dir" "TR_BACKEND=$backend" \
-                    timeout -k 20 900 bash "$script"
+                    timeout -k 20 "$((${FULL:-0} ? 2400 : 900))" bash "$script"
             else
                 tally_skip "${prefix}e2e ${name%.sh} on $backend" "this kernel or container denies io_uring"
             fi
