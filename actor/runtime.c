@@ -254,7 +254,10 @@ int tr_start(struct tr_runtime **out, const struct tr_options *options)
 
 /* ---- shutdown ------------------------------------------------------------------------------------------------- */
 
-/* Tasks that live. Ends are read before spawns: the difference is never too small. */
+/*
+ * Tasks that live. Ends are read before spawns: the difference is never too small, for who acquires an end has seen the
+ * spawn, and those made before it.
+ */
 static uint64_t count_live(struct tr_runtime *runtime)
 {
     uint64_t ended = 0, spawned = 0;
@@ -262,8 +265,8 @@ static uint64_t count_live(struct tr_runtime *runtime)
     for (uint32_t i = 0; i < runtime->workers; i++)
         ended += tri_load(&runtime->worker[i].ended, TRI_ACQUIRE);
     for (uint32_t i = 0; i < runtime->workers; i++)
-        spawned += tri_load(&runtime->worker[i].spawned, TRI_ACQUIRE);
-    return spawned + tri_load(&runtime->foreign_spawned, TRI_ACQUIRE) - ended;
+        spawned += tri_load(&runtime->worker[i].spawned, TRI_RELAXED);
+    return spawned + tri_load(&runtime->foreign_spawned, TRI_RELAXED) - ended;
 }
 
 static void signal_event(struct tr_runtime *runtime)
@@ -346,7 +349,8 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
         return -ETIMEDOUT;
     }
     each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
-    tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* no worker takes its reactor down while we wake them */
+    tri_fetch_add(&runtime->visitors, 1u,
+                  TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
     enter_phase(runtime, TRI_PHASE_EXIT);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);

@@ -129,23 +129,23 @@ static inline bool count_spawn(struct tri_worker *worker, struct tr_runtime *run
     if (worker && worker->runtime == runtime) { /* the spawner lives and is counted: the shutdown waits for it anyway */
         if (tri_load(&runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
             return false;
-        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELEASE);
+        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELAXED);
         return true;
     }
-    tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+    tri_fetch_add(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
     tri_fence(TRI_SEQ_CST); /* [T3] */
     if (tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_RUN)
         return true;
-    tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+    tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
     return false;
 }
 
 static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
 {
     if (worker && worker->runtime == runtime)
-        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) - 1, TRI_RELEASE);
+        tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) - 1, TRI_RELAXED);
     else
-        tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELEASE);
+        tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
 }
 
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)

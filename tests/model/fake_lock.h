@@ -12,6 +12,9 @@
 #include "mailbox/pool.h"
 #undef tri_lock
 
+#undef TRI_CACHE_CAP
+#define TRI_CACHE_CAP 4u
+
 static inline void tri_lock(struct tri_lock *lock)
 {
     model_await_zero(&lock->word);

@@ -17,9 +17,6 @@
 #include "fake_waiter.h"
 #include "mailbox/mailbox.h"
 
-#undef TRI_CACHE_CAP
-#define TRI_CACHE_CAP 4u
-
 #include "mailbox/pool.c"
 #include "mailbox/reply.c"
 
