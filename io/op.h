@@ -42,7 +42,8 @@ struct tri_io_op {
     /* What is asked: set by the caller, read by the backend. */
     enum tri_io_kind kind;
     int fd;
-    int flags;       /* MSG_* or SOCK_* of the system call of that name */
+    int flags; /* MSG_* or SOCK_* of the system call of that name */
+    bool try_first;
     bool wait_first; /* a hint: the socket is probably not ready, do not try at once */
     union {
         struct {

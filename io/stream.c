@@ -136,6 +136,7 @@ static int send_one(int fd, const struct cursor *cursor, tr_time deadline)
     struct tri_io_op op = {
         .kind = TRI_IO_SEND,
         .fd = fd,
+        .try_first = true,
         .flags = MSG_NOSIGNAL,
         .buffer = { (char *)cursor->piece->iov_base + cursor->offset, left < MOST_BYTES ? left : MOST_BYTES },
     };
