@@ -32,7 +32,7 @@
 
 enum tri_sleep { AWAKE, ASLEEP, WAKE };
 
-#define CALM_BATCH 2u
+#define CALM_BATCH 2u /* completions at a time, up to which a system call for each is no dearer than a batch */
 
 /* ---- Choosing a backend ---- */
 
