@@ -73,8 +73,10 @@ def run_program(command, cpus, realtime=True):
 
 def cpu_seconds(pid):
     """The time that a running process has had a processor, all threads: to the nanosecond, where /proc/PID/stat has ticks."""
-    total = 0
-    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+    total, paths = 0, glob.glob(f"/proc/{pid}/task/*/schedstat")
+    if not paths:
+        raise Skip("this kernel has no /proc/PID/schedstat")
+    for path in paths:
         with open(path, encoding="utf-8") as schedstat:
             total += int(schedstat.read().split()[0])
     return total / 1e9
