@@ -349,12 +349,12 @@ static void reap(struct uring *uring)
 /* ---- Polling ---- */
 
 /*
- * A poll that does not wait comes between tasks that are ready, often a few microseconds after the wait that made them so:
- * what they have for the kernel, and it for them, is left to gather a while.
+ * A poll that does not wait comes between tasks that are ready, often a few microseconds after the wait that made them so.
+ * Under load what they have for the kernel, and it for them, is left to gather a while.
  */
 static void enter_if_due(struct uring *uring, bool full)
 {
-    tr_time now = tr_clock();
+    tr_time now = uring->gather.wanted > 1 ? tr_clock() : TR_FOREVER;
     if (full || now - uring->entered >= PAUSE_NS)
         enter(uring, now);
 }
