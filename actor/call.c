@@ -8,6 +8,9 @@
  * the answer in its frame. Nothing is stored, registered, queued or woken. Should the handler
  * suspend, the caller is queued like any ready task; it finds no answer yet and waits in the ordinary way.
  *
+ * An actor that has kept a held caller waiting for long, by computing before or after its answer, is marked by the sentry
+ * (idle.c), and its callers are queued from then on, so that another worker can take them.
+ *
  * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to wait for its next message and
  * has answered, it goes straight back to the held caller.
  */
@@ -96,16 +99,26 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     return rc;
 }
 
-/* The mailbox may be idle and without a storage: the worker's cache has one. */
+static __attribute__((noinline)) int send_after_yield(struct tr_address address, const struct tr_type *type,
+                                                      const void *message, tr_time deadline)
+{
+    tri_suspend(tri_worker_here(), TRI_HOOK_REQUEUE);
+    return send_slow(address, type, message, deadline);
+}
+
+/* The mailbox may be idle and without a storage: the worker's cache has one. Or it is full. */
 static __attribute__((noinline)) int send_fresh(struct tr_address address, const struct tr_type *type,
                                                 const void *message, tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
+    struct tri_worker *worker = tri_worker_here();
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     bool schedule;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule))
+    if (deadline > worker->now && tri_had_better_yield(worker) && tri_mailbox_looks_full(&ref))
+        return send_after_yield(address, type, message, deadline);
+    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(worker), &letter, &schedule))
         return send_slow(address, type, message, deadline);
     return schedule ? activate(target, handler) : 0;
 }
@@ -146,6 +159,25 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
 
 /* ---- calling -------------------------------------------------------------------------------------------------- */
 
+static __thread bool foreign_sent __attribute__((tls_model("initial-exec")));
+
+/* A call fails with `rc`: notes for tr_call_sent whether its message had been taken. */
+static __attribute__((noinline)) int fail_call(bool sent, int rc)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && worker->current)
+        worker->stack->sent = sent;
+    else
+        foreign_sent = sent;
+    return rc;
+}
+
+bool tr_call_sent(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current ? worker->stack->sent : foreign_sent;
+}
+
 /* A foreign thread waits. */
 static __attribute__((noinline)) int park_thread(tr_time deadline)
 {
@@ -169,11 +201,11 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
         struct tri_worker *worker = tri_worker_here();
         int rc = worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY) : park_thread(deadline);
         if (rc < 0 && give_up(slot))
-            return rc;
+            return fail_call(true, rc);
     }
     int result = slot->result;
     tri_reply_free(tri_slot_cache(tri_worker_here()), slot);
-    return result;
+    return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
 /*
@@ -185,8 +217,9 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
 {
     struct tri_task *target = address.tri_record;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
-    if (!tri_can_hold(worker, target) || !tri_mailbox_claim_idle(&ref, letter->bytes))
+    uint32_t flags = tri_load(&target->flags, TRI_RELAXED);
+    bool handler = flags & TRI_TASK_HANDLER;
+    if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target) || !tri_mailbox_claim_idle(&ref, letter->bytes))
         return false;
     if (!handler && !tri_park_wake(&target->park))
         return false; /* it runs already, and looks into its mailbox again */
@@ -213,21 +246,21 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
     struct tri_worker *worker;
     bool schedule;
     if (!target)
-        return -ESRCH;
+        return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
-        return -EINVAL;
+        return fail_call(false, -EINVAL);
     int rc = tri_begin(&worker);
     if (rc < 0)
-        return rc;
+        return fail_call(false, rc);
     bool in_task = worker && worker->current;
     struct tri_task *self = in_task ? worker->current : tri_self();
     if (!self)
-        return -ENOMEM;
+        return fail_call(false, -ENOMEM);
     if (self == target)
-        return tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH;
+        return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
     struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
     if (!debt.slot)
-        return -ENOMEM;
+        return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
     if (in_task && deadline != TR_NOW && hand_over(worker, address, &letter))
         return await_reply(debt.slot, deadline);
@@ -235,7 +268,7 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
     rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
     if (rc < 0) {
         tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
-        return rc;
+        return fail_call(false, rc);
     }
     if (schedule)
         tri_activate(target, handler);

@@ -144,14 +144,14 @@ static void wake_one(struct tr_runtime *runtime)
 void tri_ready_foreign(struct tr_runtime *runtime, struct tri_task *task)
 {
     uint16_t pin = tri_pin(task);
-    tri_fetch_add(&runtime->visitors, 1u, TRI_ACQUIRE); /* the runtime is not taken down while we are in here */
+    tri_fetch_add(&runtime->visitors, 1u, TRI_RELAXED); /* [S5] the runtime is not taken down while we are in here */
     if (pin != 0) {
         tri_ready_at(&runtime->worker[pin - 1], task);
     } else {
         put_list(&runtime->injection, task);
         wake_one(runtime);
     }
-    tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
+    tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE); /* [S5] */
 }
 
 void tri_wake_all(struct tr_runtime *runtime)
@@ -165,10 +165,10 @@ void tri_call_sentry_slow(struct tri_worker *worker)
     struct tr_runtime *runtime = worker->runtime;
     uint64_t idle = tri_load(&runtime->idle, TRI_RELAXED) & ~(UINT64_C(1) << worker->index);
     uint32_t nobody = 0;
-    if (idle == 0 || !tri_cas(&runtime->sentry, &nobody, 1u, TRI_ACQ_REL, TRI_RELAXED))
+    if (idle == 0 || !tri_cas(&runtime->sentry, &nobody, 1u, TRI_RELAXED, TRI_RELAXED))
         return;
     struct tri_worker *sleeper = &runtime->worker[__builtin_ctzll(idle)];
-    tri_store(&sleeper->appointed, 1u, TRI_RELEASE);
+    tri_store(&sleeper->appointed, 1u, TRI_RELAXED); /* the wake makes it seen */
     tri_count(&worker->wakes);
     tri_reactor_wake(sleeper->reactor);
 }
@@ -177,7 +177,7 @@ void tri_leave_watch(struct tri_worker *worker)
 {
     worker->on_watch = false;
     worker->quiet = 0;
-    tri_store(&worker->runtime->sentry, 0u, TRI_RELEASE);
+    tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED);
     tri_call_sentry(worker);
 }
 
@@ -192,7 +192,7 @@ void tri_lifo_wait(struct tri_worker *worker)
 {
     do {
         tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
-        while (tri_load(&worker->raid, TRI_ACQUIRE) != 0) /* [S3] a few microseconds */
+        while (tri_load(&worker->raid, TRI_RELAXED) != 0) /* [S3] a few microseconds */
             tri_spin();
         tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
         atomic_signal_fence(memory_order_seq_cst);
@@ -208,7 +208,7 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     tri_store(&victim->raid, 1u, TRI_RELAXED);
     barrier_everywhere();
     if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
-        task = tri_load(&victim->lifo, TRI_ACQUIRE);    /* [S2] */
+        task = tri_load(&victim->lifo, TRI_RELAXED);    /* [S2] */
         if (task && tri_pin(task) != 0)
             task = NULL;
         if (task)
@@ -244,6 +244,17 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
            (long long)(HOG_NS / TR_MILLISECOND));
 }
 
+/*
+ * A hog with a caller held beneath it: nobody can take that caller away, but the next ones need not suffer. What we read may
+ * change meanwhile; a stranger who is marked for it loses nothing but speed.
+ */
+static TRI_NO_TSAN void mark_slow(struct tri_worker *victim)
+{
+    struct tri_task *task = victim->current;
+    if (task && victim->held && tri_task_is(task, TRI_TASK_ACTOR))
+        tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
+}
+
 /* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
 static bool look(struct tri_worker *worker, bool dozed)
 {
@@ -256,8 +267,10 @@ static bool look(struct tri_worker *worker, bool dozed)
         bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
         if (switches != worker->seen[victim->index] || asleep)
             worker->seen_since[victim->index] = worker->now;
-        else if (hog)
+        else if (hog) {
+            mark_slow(victim);
             name_hog(worker, victim);
+        }
         worker->seen[victim->index] = switches;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;
@@ -297,18 +310,18 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
 {
     struct tr_runtime *runtime = worker->runtime;
     uint64_t bit = UINT64_C(1) << worker->index;
-    tri_fetch_or(&runtime->idle, bit, TRI_SEQ_CST); /* [S1] */
+    tri_fetch_or(&runtime->idle, bit, TRI_RELAXED); /* [S1] */
     tri_fence(TRI_SEQ_CST);
     if (for_good && runtime->can_raid)
         barrier_everywhere(); /* [S4] */
     bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
-                 tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));
+                 tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));
     if (!awake) {
         tri_count(&worker->sleeps);
         tri_reactor_poll(worker->reactor, until < worker->next_alarm ? until : worker->next_alarm);
     }
-    tri_fetch_and(&runtime->idle, ~bit, TRI_SEQ_CST);
+    tri_fetch_and(&runtime->idle, ~bit, TRI_RELAXED);
     worker->now = tr_clock();
     tri_deadline_pass(worker);
     start_quota(worker, FIRST_SWITCHES);
@@ -332,7 +345,7 @@ static void keep_watch(struct tri_worker *worker)
         return;
     worker->on_watch = false;
     worker->quiet = 0;
-    tri_store(&worker->runtime->sentry, 0u, TRI_RELEASE); /* [S4] */
+    tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED); /* [S4] */
     sleep_until(worker, TR_FOREVER, true);
 }
 
@@ -346,12 +359,12 @@ enum tri_idle_result tri_idle(struct tri_worker *worker)
         return TRI_IDLE_LOOK;
     }
     uint32_t nobody = 0;
-    if (tri_exchange(&worker->appointed, 0u, TRI_ACQUIRE) != 0)
+    if (tri_exchange(&worker->appointed, 0u, TRI_RELAXED) != 0)
         worker->on_watch = true;
     if (!worker->on_watch) {
         if (look(worker, false))
             return TRI_IDLE_LOOK;
-        worker->on_watch = tri_cas(&runtime->sentry, &nobody, 1u, TRI_ACQ_REL, TRI_RELAXED);
+        worker->on_watch = tri_cas(&runtime->sentry, &nobody, 1u, TRI_RELAXED, TRI_RELAXED);
     }
     if (worker->on_watch)
         keep_watch(worker);

@@ -13,7 +13,7 @@
  *
  *   [S1] idle bit (fetch_or, seq_cst), then look at the shared queues   against   push under lock, fence, load idle:
  *        either the pusher sees the sleeper, or the sleeper the push. A wake is a sticky token of the reactor.
- *   [S2] lifo release -> acquire by the raider.
+ *   [S2] in_lifo := 0 release -> acquire by the raider: what lies in the slot.
  *   [S3] the LIFO slot is its owner's alone, without fences, until a raider sets `raid` and makes every thread of the
  *        process pass a barrier (membarrier): then either the owner sees `raid`, or the raider sees `in_lifo`.
  *   [S4] resigning as sentry: sentry := 0, membarrier, look at all queues   against   push, load sentry (no fence).
@@ -110,7 +110,7 @@ static inline __attribute__((always_inline)) void tri_ready_next(struct tri_work
 {
     tri_lifo_begin(worker);
     struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, task, TRI_RELEASE); /* [S2] */
+    tri_store(&worker->lifo, task, TRI_RELAXED); /* [S2] */
     tri_lifo_end(worker);
     if (before)
         tri_ready_last(worker, before);

@@ -32,7 +32,7 @@ struct tri_park_word {
 static inline bool tri_park_commit(struct tri_park_word *word)
 {
     uint32_t state = TRI_RUNNING;
-    if (tri_cas(&word->state, &state, (uint32_t)TRI_PARKED, TRI_ACQ_REL, TRI_RELAXED)) /* [P1] */
+    if (tri_cas(&word->state, &state, (uint32_t)TRI_PARKED, TRI_RELEASE, TRI_RELAXED)) /* [P1] */
         return true;
     tri_exchange(&word->state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE); /* [P1] */
     return false;

@@ -63,13 +63,13 @@ static inline struct tri_task *tri_queue_pop(struct tri_queue *queue, bool alone
 /* Moves half of `victim`, at most `limit`, to the thief's own queue, which has room for so many. Returns how many. */
 static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
 {
-    uint32_t head = tri_load(&victim->head, TRI_ACQUIRE);
+    uint32_t head = tri_load(&victim->head, TRI_RELAXED);
     for (;;) {
         uint32_t length = tri_load(&victim->tail, TRI_ACQUIRE) - head; /* [Q1] */
         if (length == 0)
             return 0;
-        if (length > TRI_QUEUE_SLOTS) { /* the head moved on between the two loads */
-            head = tri_load(&victim->head, TRI_ACQUIRE);
+        if (length > TRI_QUEUE_SLOTS) {                  /* the head moved on between the two loads */
+            head = tri_load(&victim->head, TRI_ACQUIRE); /* [Q4] so that the next tail is no older */
             continue;
         }
         uint32_t count = length - length / 2;
@@ -80,7 +80,7 @@ static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queu
             struct tri_task *task = tri_load(&victim->slots[(head + i) % TRI_QUEUE_SLOTS], TRI_RELAXED);
             tri_store(&own->slots[(tail + i) % TRI_QUEUE_SLOTS], task, TRI_RELAXED);
         }
-        if (tri_cas(&victim->head, &head, head + count, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [Q2] [Q3] */
+        if (tri_cas(&victim->head, &head, head + count, TRI_RELEASE, TRI_RELAXED)) { /* [Q2] [Q3] */
             tri_store(&own->tail, tail + count, TRI_RELEASE);                        /* [Q1] */
             return count;
         }

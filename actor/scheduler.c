@@ -332,9 +332,10 @@ static inline __attribute__((always_inline)) void start_task(struct tri_worker *
 static struct tri_task *after_task(struct tri_worker *worker)
 {
     struct tri_task *task = worker->held;
-    worker->current = NULL;
     if (task)
         worker->held = task->next;
+    else
+        worker->current = NULL;
     return task;
 }
 
@@ -382,8 +383,9 @@ void tri_loop_entry(struct tri_stack *stack)
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
         struct tri_task *task = worker->hand;
-        worker->hand = NULL;
-        if (!task)
+        if (task)
+            worker->hand = NULL;
+        else
             task = after_task(worker);
         if (!task) {
             if (worker->quota-- <= 0)

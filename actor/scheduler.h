@@ -19,6 +19,7 @@
 #define TRI_WORKER_LIMIT 64u
 #define TRI_RUNTIME_LIMIT 256u
 #define TRI_BUDGET 128       /* operations per resume, as Tokio's */
+#define TRI_STREAM 16        /* operations in one go after which a task is taken to stream */
 #define TRI_PASS_SWITCHES 61 /* a pass ends after so many switches, */
 #define TRI_PASS_NS 100000   /* or after about so long */
 
@@ -228,6 +229,16 @@ static inline int tri_begin(struct tri_worker **worker)
 static inline bool tri_may_go_on(struct tri_worker *worker)
 {
     return __builtin_expect(worker && worker->current && worker->budget > 1 && !tri_task_cancelled(worker->current), 1);
+}
+
+/*
+ * True if a sender that streams (it has done this much since it was resumed) and finds no room had better yield than wait:
+ * whoever makes room is probably ready on this worker, and waiting costs locks, marks and wakes that a yield does not.
+ */
+static inline bool tri_had_better_yield(struct tri_worker *worker)
+{
+    return worker->budget <= TRI_BUDGET - TRI_STREAM && !worker->held &&
+           (tri_load(&worker->lifo, TRI_RELAXED) || tri_queue_length(&worker->queue) > 0 || worker->pinned_first);
 }
 
 /* NULL for an index whose runtime has gone. */

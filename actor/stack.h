@@ -32,6 +32,7 @@ struct tri_stack {
     uint64_t bytes;             /* usable */
     uint32_t size_class;
     bool canary;              /* unguarded: *low holds the canary */
+    bool sent;                /* of the task that runs here: see tr_call_sent */
     void *fiber;              /* TSan's, else NULL */
     void *fake;               /* ASan's, while nobody runs on it */
     struct tr_shield *shield; /* of the task that runs here: innermost clean-up shield */

@@ -100,7 +100,7 @@ static inline __attribute__((always_inline)) int check(struct tri_worker *worker
             return -EINVAL;
         *stack_class = (uint32_t)size_class;
     }
-    if (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers)
+    if (spawn->pin != TR_PIN_NONE && (spawn->pin < TR_PIN_HERE || spawn->pin > (int)(*runtime)->workers))
         return -EINVAL;
     if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
         return -EINVAL;
@@ -120,7 +120,7 @@ static inline __attribute__((always_inline)) void fill(struct tri_task *task, co
     tri_store(&task->flags, spawn->flags, TRI_RELAXED);
     tri_hand_clear(task);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
-    tri_store(&task->join, spawn->handle ? TRI_JOIN_NOBODY : TRI_JOIN_DETACHED, TRI_RELAXED);
+    tri_store(&task->join, spawn->handle ? tri_join_nobody(tri_task_generation(task)) : TRI_JOIN_DETACHED, TRI_RELAXED);
 }
 
 /* Counts the task as living, unless the runtime is shutting down. */
@@ -225,7 +225,7 @@ static inline void give_record(struct tri_worker *worker, struct tri_task *task)
 static void free_task(struct tri_worker *worker, struct tri_task *task)
 {
     uint64_t generation = tri_task_generation(task) + 1;
-    tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELEASE); /* [T2] */
+    tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELAXED); /* nobody reads on in a record that is free */
     give_record(worker, task);
 }
 
@@ -312,15 +312,15 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
         return;
     }
     mark_ended(task);
-    uintptr_t joiner = TRI_JOIN_NOBODY, next;
+    uintptr_t nobody = tri_join_nobody(tri_task_generation(task)), joiner = nobody, next;
     do {
         if (joiner == TRI_JOIN_DETACHED) { /* meanwhile */
             end_detached(worker, task);
             return;
         }
-        next = joiner == TRI_JOIN_NOBODY ? TRI_JOIN_DONE : TRI_JOIN_TAKEN;
-    } while (!tri_cas(&task->join, &joiner, next, TRI_ACQ_REL, TRI_ACQUIRE)); /* [T1] */
-    if (joiner != TRI_JOIN_NOBODY)
+        next = joiner == nobody ? TRI_JOIN_DONE : TRI_JOIN_TAKEN;
+    } while (!tri_cas(&task->join, &joiner, next, TRI_RELEASE, TRI_RELAXED)); /* [T1] */
+    if (joiner != nobody)
         tri_wake((struct tri_task *)joiner);
 }
 
@@ -372,15 +372,14 @@ void tri_task_end(struct tri_task *task, int result)
 static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation, int *result,
                                                              bool alone)
 {
-    int32_t taken = task->result;
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
     uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
     if (alone)
-        tri_store(&task->life, next, TRI_RELEASE);                         /* [T2] */
-    else if (!tri_cas(&task->life, &life, next, TRI_ACQ_REL, TRI_RELAXED)) /* [T2] */
+        tri_store(&task->life, next, TRI_RELAXED);
+    else if (!tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED))
         return -ESRCH;
-    if (result)
-        *result = taken;
+    if (result) /* ours only now */
+        *result = task->result;
     give_record(tri_worker_here(), task);
     return 0;
 }
@@ -401,16 +400,19 @@ void tri_task_reap(struct tri_task *task, uint64_t generation)
         reap(task, generation);
 }
 
-/* Nobody can join any more: detached, or the result belongs to one who waited. */
-static bool is_spent(uintptr_t join)
-{
-    return join == TRI_JOIN_DETACHED || join == TRI_JOIN_TAKEN;
-}
-
 static struct tri_task *record_of(struct tr_task handle)
 {
     struct tri_task *task = handle.tri_record;
     return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
+}
+
+/*
+ * Why the handle got nothing, who found `join` instead of nobody: -EINVAL if another waits, -ESRCH if it is detached,
+ * another's who waited, or stale.
+ */
+static int refusal(struct tr_task handle, uintptr_t join)
+{
+    return join & TRI_JOIN_TAG || !record_of(handle) ? -ESRCH : -EINVAL;
 }
 
 /* We are in the join word. Waits for TAKEN; on an error leaves the word, unless the task has ended after all. */
@@ -420,16 +422,19 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
     while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
         uintptr_t expected = self;
-        if (rc < 0 && tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_ACQUIRE)) /* [T1] */
+        if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELAXED, TRI_RELAXED))
             return rc;
     }
     return take_result(task, generation, result, true);
 }
 
-/* A task that lies in our LIFO slot is run at once, ourselves held: no wake is needed if it just returns. */
+/*
+ * A task that lies in our LIFO slot, and so may run here, is run at once, ourselves held: no wake is needed if it just
+ * returns.
+ */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    if (!tri_can_hold(worker, task) || !tri_take_lifo_task(worker, task))
+    if (worker->migrate || !tri_take_lifo_task(worker, task))
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
     if (to)
@@ -441,30 +446,23 @@ static inline __attribute__((always_inline)) void run_waiting(struct tri_worker 
 int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 {
     struct tri_worker *worker;
+    struct tri_task *task = handle.tri_record;
     int rc = tri_begin(&worker);
     bool in_task = worker && worker->current;
-    struct tri_task *task = record_of(handle);
     struct tri_task *self = in_task ? worker->current : tri_self();
-    if (!self)
-        return -ENOMEM;
     if (!task)
         return -ESRCH;
+    if (!self)
+        return -ENOMEM;
     if (task == self)
-        return -EDEADLK;
+        return record_of(handle) ? -EDEADLK : -ESRCH;
     if (rc < 0)
-        return rc;
-    uintptr_t expected = TRI_JOIN_NOBODY;
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] */
+        return record_of(handle) ? rc : -ESRCH;
+    uintptr_t expected = tri_join_nobody(handle.tri_generation);
+    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
             return take_result(task, handle.tri_generation, result, false);
-        return is_spent(expected) ? -ESRCH : -EINVAL;
-    }
-    if (__builtin_expect(!record_of(handle),
-                         0)) { /* joined twice at once: we are in a stranger's word, get out of it */
-        expected = (uintptr_t)self;
-        if (!tri_cas(&task->join, &expected, TRI_JOIN_NOBODY, TRI_RELEASE, TRI_RELAXED))
-            tri_store(&task->join, TRI_JOIN_DONE, TRI_RELEASE); /* it ended meanwhile, and took us for its joiner */
-        return -ESRCH;
+        return refusal(handle, expected);
     }
     if (in_task && deadline != TR_NOW)
         run_waiting(worker, task);
@@ -474,23 +472,23 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 int tr_task_detach(struct tr_task handle)
 {
     struct tri_task *task = record_of(handle);
-    uintptr_t expected = TRI_JOIN_NOBODY;
+    uintptr_t expected = tri_join_nobody(handle.tri_generation);
     if (!task)
         return -ESRCH;
-    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [T1] */
+    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQUIRE, TRI_ACQUIRE)) /* [T1] */
         return 0;
     if (expected != TRI_JOIN_DONE)
-        return is_spent(expected) ? -ESRCH : -EINVAL;
+        return refusal(handle, expected);
     return reap(task, handle.tri_generation);
 }
 
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)
 {
-    uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] */
+    uint64_t life = tri_load(&task->life, TRI_RELAXED); /* who has the handle knows the tenant */
     do {
         if (life >> TRI_LIFE_SHIFT != generation || !(life & TRI_LIFE_ALIVE))
             return -ESRCH;
-    } while (!tri_cas(&task->life, &life, life | TRI_LIFE_CANCEL, TRI_ACQ_REL, TRI_ACQUIRE));
+    } while (!tri_cas(&task->life, &life, life | TRI_LIFE_CANCEL, TRI_RELAXED, TRI_RELAXED));
     /* An actor without a stack has no call to return from: closing its mailbox makes it run, find the bit, and end. */
     bool schedule;
     struct tri_mailbox_ref ref = tri_task_mailbox(task, generation);

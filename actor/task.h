@@ -28,10 +28,18 @@ enum tri_task_flags {
     TRI_TASK_HANDLER = 2,      /* on_message, run per message */
     TRI_TASK_FOREIGN = 4,      /* stands for a thread that is no worker */
     TRI_TASK_KEEP_EXPIRED = 8, /* delivers requests whose caller has given up */
+    TRI_TASK_SLOW = 16,        /* has kept a held caller waiting for long: is not run in its caller's turn any more */
 };
 
-/* The join word. Any other value is the record of the task that waits. */
-#define TRI_JOIN_NOBODY ((uintptr_t)0)
+/*
+ * The join word. Any other value is the record of the task that waits: those are aligned, so that the low bits tell. NOBODY
+ * has the generation in it: a stale handle, late, cannot get into a stranger's word.
+ */
+#define TRI_JOIN_TAG ((uintptr_t)63)
+static inline uintptr_t tri_join_nobody(uint64_t generation)
+{
+    return (uintptr_t)generation << 6 | 4;
+}
 #define TRI_JOIN_DONE ((uintptr_t)1)
 #define TRI_JOIN_DETACHED ((uintptr_t)2)
 #define TRI_JOIN_TAKEN ((uintptr_t)3) /* ended, and the result is the one's who waited for it */
@@ -64,7 +72,7 @@ struct tri_task {
         int32_t result;       /* once it has ended */
         uint32_t queue_place; /* a pinned task that is ready: the ring's tail when it was queued */
     };
-    TRI_ATOMIC(uint16_t) flags; /* set at spawn; a stale canceller may look */
+    TRI_ATOMIC(uint16_t) flags; /* set at spawn, but for SLOW; a stale canceller may look */
     uint8_t stack_class;
     TRI_ATOMIC(uint8_t) wait;     /* enum tri_wait, for reports */
     TRI_ATOMIC(uint16_t) pin;     /* 0: none, else worker + 1 */

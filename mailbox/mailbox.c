@@ -18,6 +18,7 @@
  *   [M7] sender.done release -> acquire: the result.
  *   [M8] bytes release (init) -> acquire (send): who reads a new tenant's message size sees its generation, and so says
  *        -ESRCH for a stale address, not -EINVAL.
+ *   [M9] close CAS release -> acquire by the consumer that finds the mailbox drained: what the closer did before.
  */
 #include "mailbox/mailbox.h"
 
@@ -192,7 +193,7 @@ static void serve_sender(struct tri_sender *sender, int result)
 static void clear_wait(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
-    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_WAIT, TRI_ACQ_REL); /* [M3] */
+    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_WAIT, TRI_RELEASE); /* [M3] the list is empty */
 }
 
 /*
@@ -234,13 +235,11 @@ static int set_wait(const struct tri_mailbox_ref *ref)
     for (;;) {
         if (tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation || (tail & TRI_TAIL_CLOSED))
             return -ESRCH;
-        if (tail & TRI_TAIL_WAIT) {
-            tri_fence(TRI_SEQ_CST); /* [M5] */
+        if (tail & TRI_TAIL_WAIT) /* [M5] the lock passes on the fence of who has set it */
             return 0;
-        }
         if (!is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
             return -EAGAIN;
-        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [M3] */
+        if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [M3] */
             tri_fence_after_rmw();                                                            /* [M5] */
             return 0;
         }
@@ -330,7 +329,7 @@ bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_co
 enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                                     struct tri_storage_cache *cache)
 {
-    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] [M9] */
     if (tail & TRI_TAIL_IDLE) /* a loop actor, woken without a message: the mark is still there */
         return TRI_IDLE_DONE;
     if (tail & TRI_TAIL_WAIT)
@@ -342,19 +341,19 @@ enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mail
 
 void tri_mailbox_unidle(struct tri_mailbox *mailbox)
 {
-    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_IDLE, TRI_ACQ_REL); /* [M3] */
+    tri_fetch_and(&mailbox->tail, ~TRI_TAIL_IDLE, TRI_RELAXED); /* [M3] goes on; nothing is passed by it */
 }
 
 bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
-    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
+    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M9] */
     return (tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED);
 }
 
 void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                         struct tri_storage_cache *cache)
 {
-    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED); /* as the consumer found it drained: it moves no more */
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
     assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));
     if (tri_tail_storage(tail) != 0)

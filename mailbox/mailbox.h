@@ -200,6 +200,15 @@ static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const st
     return true;
 }
 
+/* A snapshot: full, and nobody waits for room yet. Thread: any. */
+static inline bool tri_mailbox_looks_full(const struct tri_mailbox_ref *ref)
+{
+    uint64_t tail = tri_load(&ref->mailbox->tail, TRI_RELAXED);
+    return !(tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) &&
+           tri_tail_distance(tri_load(&ref->consumer->head, TRI_RELAXED), tri_tail_position(tail)) >=
+               tri_load(&ref->mailbox->capacity, TRI_RELAXED);
+}
+
 int tri_mailbox_send_slow(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
                           const struct tri_letter *letter, bool *schedule);
 
@@ -229,7 +238,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_claim_idle(const s
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
     return (tail & TRI_TAIL_IDLE) && tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation &&
            tri_load(&mailbox->bytes, TRI_RELAXED) == bytes &&
-           tri_cas(&mailbox->tail, &tail, tail & ~TRI_TAIL_IDLE, TRI_ACQ_REL, TRI_RELAXED); /* [M3] [M4] */
+           tri_cas(&mailbox->tail, &tail, tail & ~TRI_TAIL_IDLE, TRI_ACQUIRE, TRI_RELAXED); /* [M3] [M4] */
 }
 
 /*
@@ -324,7 +333,7 @@ static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(stru
         uint64_t next = (keep ? tail : tail & ~TRI_TAIL_STORAGE_MASK) | TRI_TAIL_IDLE;
         if (!keep)
             consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
-        if (tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_RELAXED)) { /* [M4] */
+        if (tri_cas(&mailbox->tail, &tail, next, TRI_RELEASE, TRI_RELAXED)) { /* [M4] */
             if (!keep && storage)
                 tri_storage_give(cache, storage);
             return TRI_IDLE_DONE;

@@ -32,7 +32,7 @@ struct tri_pool tri_slot_pool = {
 static uint64_t settled_word(struct tri_slot *slot)
 {
     for (int i = 0;; i++) {
-        uint64_t word = tri_load(&slot->word, TRI_ACQUIRE); /* [R3] */
+        uint64_t word = tri_load(&slot->word, TRI_RELAXED); /* only to be confirmed by a CAS, or awaited by [R3] */
         if (tri_slot_state_of(word) != TRI_SLOT_MOVING)
             return word;
         if (i < 100)
@@ -75,7 +75,7 @@ bool tri_reply_abandon(struct tri_cache *cache, struct tri_slot *slot)
         if (tri_slot_state_of(word) != TRI_SLOT_WAITING)
             return false;
         uint64_t next = (word & ~TRI_SLOT_STATE_MASK) | (linked ? TRI_SLOT_FILLING : TRI_SLOT_ABANDONED);
-        if (!tri_cas(&slot->word, &word, next, TRI_ACQ_REL, TRI_RELAXED)) /* [R2] [R4] */
+        if (!tri_cas(&slot->word, &word, next, TRI_ACQUIRE, TRI_RELAXED)) /* [R2] [R4] */
             continue;
         if (linked) { /* a debtor may keep it for ever: do not leave it there */
             leave_debtor(slot);
@@ -136,7 +136,7 @@ static bool hold(struct tri_debt debt, uint64_t *word)
     *word = tri_load(&debt.slot->word, TRI_RELAXED);
     while (*word >> TRI_SLOT_SHIFT == debt.generation && tri_slot_state_of(*word) == TRI_SLOT_WAITING) {
         uint64_t next = (*word & ~TRI_SLOT_STATE_MASK) | TRI_SLOT_MOVING;
-        if (tri_cas(&debt.slot->word, word, next, TRI_ACQUIRE, TRI_RELAXED)) /* [R6] */
+        if (tri_cas(&debt.slot->word, word, next, TRI_RELAXED, TRI_RELAXED)) /* [R6] */
             return true;
     }
     return false;

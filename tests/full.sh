@@ -13,7 +13,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export ROOT LC_ALL=C.UTF-8 FULL=1
+export ROOT LC_ALL=C.UTF-8
 cd "$ROOT"
 # shellcheck source=tests/lib/packages.sh
 . tests/lib/packages.sh
@@ -36,6 +36,7 @@ clang-tsan       clang, thread sanitizer
 migrate          every wake moves its task to another worker (address sanitizer)
 no-caches        every stack, record and slot through the shared lists (address sanitizer)
 workers          one worker; four workers, migrating, without caches (address sanitizer)
+no-ring          io_uring denied, as in a container and as in an emulator (address sanitizer)
 stress           the stress programs at twenty times their size; a hundred million switches under forced migration
 models           every model at bound 3
 mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
@@ -62,8 +63,10 @@ variant()
     test_e2e "$name: " "build/$name"
 }
 
+# The end-to-end tests are long here and in gcc-release; the other variants are after what the suites do not reach.
 part_quick()
 {
+    export FULL=1
     test_quick
 }
 
@@ -75,6 +78,7 @@ part_lint()
 
 part_gcc-release()
 {
+    export FULL=1
     CC=gcc variant gcc-release "${RELEASE_OPTIONS[@]}"
 }
 
@@ -133,6 +137,16 @@ part_workers()
         test_suites "four workers, migrating, no caches: " build/asan
 }
 
+part_no-ring()
+{
+    local error
+    build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
+    for error in EPERM ENOSYS; do
+        LOG_BASE=no-ring-$error tally_meson "io_uring_setup answers $error" build/asan --suite alone \
+            --wrapper "python3 $ROOT/tests/lib/deny_uring.py $error"
+    done
+}
+
 part_stress()
 {
     build_checked asan build/asan "${ASAN_BUILD_OPTIONS[@]}" || return 0
@@ -176,7 +190,7 @@ part_aarch64()
     packages_need arm64
     tally "aarch64: foreign packages" bash tests/lib/aarch64.sh sysroot
     tally "aarch64: build" bash tests/lib/aarch64.sh build
-    LOG_BASE=aarch64 TR_BACKEND=epoll tally_meson "aarch64: suites on epoll" build/aarch64 -t 10 --suite alone --suite epoll
+    LOG_BASE=aarch64 tally_meson "aarch64: suites on epoll" build/aarch64 -t 10 --suite alone --suite epoll
 }
 
 part_debian12()

@@ -5,6 +5,8 @@
 #ifndef TEST_IO_SUPPORT_H
 #define TEST_IO_SUPPORT_H
 
+#include "ring.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +45,7 @@ static inline void io_must_be(const char *file, int line, const char *text, long
 #define ROUNDS(n) (n)
 #endif
 
-/* The tests of a suite run on each, by their loop index; TR_BACKEND narrows it to one. */
+/* The tests of a suite run on each, by their loop index; TR_BACKEND narrows it to one, and so does want of a ring. */
 static const enum tr_backend io_backends[] = { TR_BACKEND_URING, TR_BACKEND_EPOLL };
 
 static inline uint64_t io_draw(uint64_t *state)
@@ -61,6 +63,10 @@ static inline int io_main(const char *name, const TTest *const *tests, size_t co
     tcase_set_timeout(cases, 300);
     const char *only = getenv("TR_BACKEND");
     int first = only && !strcmp(only, "epoll"), end = only && !strcmp(only, "uring") ? 1 : 2;
+    if (first == 0 && !ring_here(name))
+        first = 1;
+    if (first == end)
+        return EXIT_SKIPPED;
     for (size_t i = 0; i < count; i++)
         tcase_add_loop_test(cases, tests[i], first, end);
     suite_add_tcase(suite, cases);

@@ -55,6 +55,8 @@ lint_all()
     tally "lint: formatting" lint_format
     tally "lint: shell scripts" lint_shell
     tally "lint: headers alone, in C and C++" bash tests/lint/headers.sh
+    tally "lint: options of the build" bash tests/lint/options.sh
+    tally "lint: seeded mistakes find their places" sh tests/mutants.sh places
     if build_checked plain build "${BUILD_OPTIONS[@]}"; then
         tally "lint: install, pkg-config, symbols" bash tests/lint/install.sh
         tally "lint: README" python3 tests/lint/readme.py

@@ -6,6 +6,7 @@
 # whose window is a few instructions wide is left to the thread sanitizer, by which the copy is built again. The
 # unchanged copy comes first and must pass everything. The sources themselves know nothing of all this.
 #
+#   tests/mutants.sh places        only looks whether each mutant still finds its place in the code
 #   tests/mutants.sh [NAME...]     environment: CC (gcc), MUTANT_SECONDS (30) for one program, which takes about one
 #
 # Exit: 0 when every mutant is caught; 1 when one survives or no longer finds its place in the code.
@@ -17,7 +18,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
 sanitized="stress_migration stress_respawn"
-programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_debt test_join"
+programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_held test_debt test_join"
 
 # name, file, and the change: a sed script that is kept inside the function it is about.
 change() {
@@ -28,12 +29,12 @@ change() {
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
-    stack_released_early) # the loop gives its stack back while it is still on it
+    stack_released_early) # the loop gives its stack to all workers while it is still on it
         echo actor/scheduler.c
-        printf '%s\n' '/ void leave_loop(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(worker->no_caches ? NULL : \&worker->stacks, worker->stack_class, from);/' ;;
+        printf '%s\n' '/ void release_after_switch(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(NULL, worker->stack_class, stack);\n    return;/' ;;
     record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
         echo actor/handler.c
-        printf '%s\n' '/^void tri_handler_run(/,/^}/ s/if (idle == TRI_IDLE_DONE)/if (idle == TRI_IDLE_DONE \&\& (task->hand_generation = 0, true))/' ;;
+        printf '%s\n' '/ void run(/,/^}/ s/if (idle == TRI_IDLE_DONE)/if (idle == TRI_IDLE_DONE \&\& (task->hand_generation = 0, true))/' ;;
     stale_worker) # the worker is not asked for again after a switch
         echo actor/scheduler.h
         printf '%s\n' '/ void tri_go(/,/^}/ s/    worker = tri_worker_here();//' ;;
@@ -41,14 +42,20 @@ change() {
         echo mailbox/mailbox.c
         printf '%s\n' '/ void serve_sender(/,/^}/ s/    tri_wake(task);/    (void)task;/' ;;
     claim_without_generation) # a stale address reaches the next tenant
+        echo mailbox/mailbox.h
+        printf '%s\n' '/ bool tri_mailbox_send_fast(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
+    slow_claim_without_generation) # the same where the plain case ends
         echo mailbox/mailbox.c
         printf '%s\n' '/ int claim(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
+    idle_claim_without_generation) # a held caller hands its letter to a stranger
+        echo mailbox/mailbox.h
+        printf '%s\n' '/ bool tri_mailbox_claim_idle(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation/true/' ;;
     drop_without_resolving) # a request that is never received leaves its caller waiting
         echo actor/task.c
         printf '%s\n' '/^void tri_task_discard(/,/^}/ s/if (debt.slot)/if (false)/' ;;
     expired_not_skipped)
-        echo actor/actor.c
-        printf '%s\n' '/ bool take_message(/,/^}/ s/!tri_reply_expired(debt)/true/' ;;
+        echo mailbox/reply.h
+        printf '%s\n' '/ bool tri_reply_expired(/,/^}/ s/return .*/return false;/' ;;
     *)
         return 1 ;;
     esac
@@ -88,15 +95,9 @@ try_mutant() { # try_mutant NAME
     name=$1 copy=$work/$1
     mkdir -p "$copy/tests"
     cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$copy/"
-    cp "$root"/tests/support.[ch] "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
+    cp "$root"/tests/support.c "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
     if [ "$name" != unchanged ]; then
-        file=$(change "$name" | sed -n 1p)
-        script=$(change "$name" | sed -n '2,$p')
-        sed -i "$script" "$copy/$file"
-        if cmp -s "$copy/$file" "$root/$file"; then
-            echo "$name: its place in $file is gone: mend tests/mutants.sh"
-            return 1
-        fi
+        mutate "$name" "$copy" || return 1
     fi
     caught_by=
     if ! build "$copy" "-O2 -g" "$programs"; then
@@ -118,10 +119,32 @@ try_mutant() { # try_mutant NAME
     return 1
 }
 
-[ $# -gt 0 ] || set -- unchanged publish_before_switch wake_without_notified stack_released_early \
-    record_touched_after_idle stale_worker served_sender_not_woken claim_without_generation \
-    drop_without_resolving expired_not_skipped
+# mutate NAME DIRECTORY: changes the copy of the sources in there; false if it is none.
+mutate() {
+    file=$(change "$1" | sed -n 1p)
+    script=$(change "$1" | sed -n '2,$p')
+    sed -i "$script" "$2/$file"
+    if cmp -s "$2/$file" "$root/$file"; then
+        echo "$1: its place in $file is gone: mend tests/mutants.sh"
+        return 1
+    fi
+}
+
+mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
+    served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
+    drop_without_resolving expired_not_skipped"
 status=0
+if [ "${1:-}" = places ]; then
+    for name in $mutants; do
+        rm -rf "$work/copy"
+        mkdir "$work/copy"
+        cp -r "$root/actor" "$root/mailbox" "$root/io" "$work/copy/"
+        mutate "$name" "$work/copy" || status=1
+    done
+    exit $status
+fi
+# shellcheck disable=SC2086 # names
+[ $# -gt 0 ] || set -- unchanged $mutants
 for name; do
     if [ "$name" != unchanged ] && ! change "$name" >/dev/null; then
         echo "$name: no such mutant"

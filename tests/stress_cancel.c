@@ -158,6 +158,8 @@ static void run(void)
 int main(void)
 {
     struct tr_options options = test_options(0);
+    if (!test_backend_here("cancel"))
+        return EXIT_SKIPPED;
     test_census_begin();
     test_run_with(&options, run);
     test_census_end();

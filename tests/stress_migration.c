@@ -143,6 +143,8 @@ int main(void)
 {
     struct tr_options options = test_options(0);
     options.migrate_always = true;
+    if (!test_backend_here("migration"))
+        return EXIT_SKIPPED;
     test_census_begin();
     test_run_with(&options, run);
     test_census_end();

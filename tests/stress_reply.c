@@ -188,6 +188,8 @@ static void run(void)
 int main(void)
 {
     struct tr_options options = test_options(0);
+    if (!test_backend_here("reply"))
+        return EXIT_SKIPPED;
     test_census_begin();
     test_run_with(&options, run);
     test_census_end();

@@ -165,8 +165,16 @@ static double test_seconds(void)
     return value && atof(value) > 0 ? atof(value) : 120;
 }
 
+bool test_backend_here(const char *program)
+{
+    const char *backend = getenv("TR_BACKEND");
+    return !backend || strcmp(backend, "uring") != 0 || ring_here(program);
+}
+
 int test_main(const char *suite_name, const TTest *const *tests)
 {
+    if (!test_backend_here(suite_name))
+        return EXIT_SKIPPED;
     Suite *suite = suite_create(suite_name);
     TCase *tests_of_suite = tcase_create(suite_name);
     tcase_set_timeout(tests_of_suite, test_seconds());

@@ -23,6 +23,8 @@
 #define _GNU_SOURCE /* strerrorname_np */
 #endif
 
+#include "ring.h"
+
 #include <check.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -104,6 +106,9 @@ void test_run_with(const struct tr_options *options, void (*body)(void));
  * was about to wait waits when this returns.
  */
 void test_settle(void);
+
+/* Whether the backend that the environment asks for can be had here; says so if not, and main returns EXIT_SKIPPED. */
+bool test_backend_here(const char *program);
 
 /* The main function of a suite: runs the tests, each in a process of its own, between two censuses. */
 int test_main(const char *suite, const TTest *const *tests);

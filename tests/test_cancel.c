@@ -124,6 +124,37 @@ TASK_TEST(cancel_pending_calls_have_no_effect)
     expect_int(atomic_load(&sum), 3);
 }
 
+static int take_note(void *state, void *message)
+{
+    struct number *number = message;
+    atomic_int *handled = state;
+    atomic_fetch_add(handled, 1);
+    if (number->kind == 1) {
+        while (!tr_cancel_pending())
+            tr_yield();
+        expect_int(tr_yield(), -ECANCELED);
+        expect(tr_cancel_taken());
+        expect(!tr_cancel_taken());
+    }
+    expect_int(tr_yield(), 0);
+    return 0;
+}
+
+TASK_TEST(cancel_taken_by_a_handler_actor_lets_it_handle_what_it_has)
+{
+    static atomic_int handled;
+    struct tr_task task;
+    struct number_address actor = test_handler(take_note, &handled, 8, &task);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .kind = 1 }), 0);
+    for (int i = 0; i < 5; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ 0 }), 0);
+    wait_until(atomic_load(&handled) == 1);
+    expect_int(tr_actor_cancel(actor), 0);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ 0 }), -ESRCH);
+    expect_int(test_join(task), 0);
+    expect_int(atomic_load(&handled), 6);
+}
+
 /* ---- shields -------------------------------------------------------------------------------------------------- */
 
 static int work_in_shield(void *argument)
@@ -346,6 +377,7 @@ int main(void)
     return test_main("cancel",
                      TESTS(cancel_wakes_a_sleeper, cancel_before_the_first_run_is_seen, cancel_ended_task_esrch,
                            cancel_is_level_until_taken, cancel_pending_calls_have_no_effect,
+                           cancel_taken_by_a_handler_actor_lets_it_handle_what_it_has,
                            cancel_inside_shield_is_ignored_until_it_closes,
                            cancel_of_a_task_suspended_in_a_shield_waits,
                            shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,

@@ -95,6 +95,85 @@ TASK_TEST(message_of_any_size_and_alignment_arrives_intact)
     CHECK_BLOCKS(block_8192);
 }
 
+/* Requests of odd and large sizes, to an actor that waits for them (the message goes from hand to hand) and to a busy one. */
+#define REQUEST_TYPE(tag, bytes)                                                                                       \
+    struct tag;                                                                                                        \
+    TR_ADDRESS_TYPE(tag##_address, struct tag);                                                                        \
+    TR_REPLY_TYPE(tag##_reply, int);                                                                                   \
+    struct __attribute__((packed)) tag {                                                                               \
+        unsigned char fill[bytes];                                                                                     \
+        struct tag##_reply reply;                                                                                      \
+    };                                                                                                                 \
+    static int answer_##tag(struct tag *request)                                                                       \
+    {                                                                                                                  \
+        int number = request->fill[0];                                                                                 \
+        for (size_t i = 0; i < (bytes); i++)                                                                           \
+            expect_int(request->fill[i], (unsigned char)((size_t)number + i * 7));                                     \
+        if (number % 16 == 5)                                                                                          \
+            expect_int(tr_yield(), 0);                                                                                 \
+        return tr_reply(request->reply, &number);                                                                      \
+    }                                                                                                                  \
+    static int handle_##tag(void *state, void *message)                                                                \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        return answer_##tag(message);                                                                                  \
+    }                                                                                                                  \
+    static int receive_##tag(void *argument)                                                                           \
+    {                                                                                                                  \
+        (void)argument;                                                                                                \
+        struct tag request;                                                                                            \
+        while (tr_receive(&request, TR_FOREVER) == 0)                                                                  \
+            answer_##tag(&request);                                                                                    \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    static int call_##tag(void *argument)                                                                              \
+    {                                                                                                                  \
+        struct tag##_address *actor = argument;                                                                        \
+        struct tag request;                                                                                            \
+        for (int number = 0; number < 200; number++) {                                                                 \
+            int answer = -1;                                                                                           \
+            for (size_t i = 0; i < (bytes); i++)                                                                       \
+                request.fill[i] = (unsigned char)((size_t)number + i * 7);                                             \
+            expect_int(tr_call(*actor, &answer, TR_FOREVER, &request), 0);                                             \
+            expect_int(answer, number);                                                                                \
+        }                                                                                                              \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    static void check_##tag(void)                                                                                      \
+    {                                                                                                                  \
+        struct tag##_address actors[2];                                                                                \
+        expect_int(tr_spawn_handler(&actors[0], handle_##tag, NULL, NULL), 0);                                         \
+        expect_int(tr_spawn(&actors[1], receive_##tag, NULL, NULL), 0);                                                \
+        for (int i = 0; i < 2; i++) {                                                                                  \
+            expect_int(call_##tag(&actors[i]), 0);                                                                     \
+            struct tr_task callers[3];                                                                                 \
+            for (int j = 0; j < 3; j++)                                                                                \
+                callers[j] = test_task(call_##tag, &actors[i]);                                                        \
+            for (int j = 0; j < 3; j++)                                                                                \
+                expect_int(test_join(callers[j]), 0);                                                                  \
+            expect_int(tr_actor_stop(actors[i]), 0);                                                                   \
+        }                                                                                                              \
+    }
+
+REQUEST_TYPE(request_1, 1)
+REQUEST_TYPE(request_8, 8)
+REQUEST_TYPE(request_44, 44)
+REQUEST_TYPE(request_48, 48)
+REQUEST_TYPE(request_250, 250)
+REQUEST_TYPE(request_3000, 3000)
+REQUEST_TYPE(request_8176, 8176)
+
+TASK_TEST(request_of_any_size_arrives_intact)
+{
+    check_request_1();
+    check_request_8();
+    check_request_44();
+    check_request_48();
+    check_request_250();
+    check_request_3000();
+    check_request_8176();
+}
+
 static int receive_blocks(void *argument)
 {
     static struct block_4096 one, batch[8];
@@ -303,7 +382,7 @@ END_TEST
 int main(void)
 {
     return test_main("message",
-                     TESTS(message_of_any_size_and_alignment_arrives_intact,
+                     TESTS(message_of_any_size_and_alignment_arrives_intact, request_of_any_size_arrives_intact,
                            message_of_a_page_by_typed_send_and_receive_many, message_that_is_a_pointer_moves_ownership,
                            drop_called_once_per_undelivered_message, drop_called_when_a_failed_actor_ends,
                            drop_called_when_a_handler_ends_itself, drop_not_called_for_what_was_not_sent,

@@ -69,7 +69,7 @@ struct tr_ask {
 };
 
 struct tr_actor_options {
-    const char *name;            /* copied; default "actor" */
+    const char *name;            /* as in tr_task_options; default "actor" */
     uint32_t capacity;           /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
     size_t stack_bytes;          /* as in tr_task_options */
     int pin;                     /* as in tr_task_options */
@@ -125,6 +125,13 @@ TR_PUBLIC int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);
+
+/*
+ * After a tr_call that has failed: true if its message had been taken by the mailbox, and so belongs to the receiver or was
+ * given to the mailbox's drop function; false if it was not, and what it points to is still the caller's to free. Holds until
+ * the caller's next call that fails. Thread: the one that called. Suspends: no.
+ */
+TR_PUBLIC bool tr_call_sent(void);
 
 /*
  * Answers. The first reply counts; a late one, to a caller that gave up, is discarded.

@@ -26,7 +26,7 @@ struct tr_task {
 #define TR_PIN(index) ((index) + 1) /* stay on worker `index`, counted from 0 */
 
 struct tr_task_options {
-    const char *name;           /* copied; shown in logs and reports. Default: "task" */
+    const char *name;           /* copied, up to 47 bytes of it; shown in logs and reports. Default: "task" */
     size_t stack_bytes;         /* at least this much stack; default: the runtime's (64 KiB) */
     int pin;                    /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
@@ -73,7 +73,11 @@ TR_PUBLIC const char *tr_task_name(void);
 /* True while a cancellation of the calling task is pending (also inside a shield). Thread: task. Suspends: no. */
 TR_PUBLIC bool tr_cancel_pending(void);
 
-/* Takes note of a pending cancellation: suspending calls work again. True if there was one. Thread: task. Suspends: no. */
+/*
+ * Takes note of a pending cancellation: suspending calls work again. True if there was one. A handler actor that takes note
+ * handles what its mailbox, which the cancellation has closed, still holds, and ends with result 0.
+ * Thread: task. Suspends: no.
+ */
 TR_PUBLIC bool tr_cancel_taken(void);
 
 /*

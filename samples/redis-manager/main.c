@@ -105,17 +105,17 @@ static int run(void *argument)
     return rc;
 }
 
-/* After the run nothing may live any more but the record that stands for this thread. */
+/* After the run nothing may live any more. */
 static bool leaked(void)
 {
     struct tr_census census;
     tr_census(&census);
-    if (census.tasks <= 1 && !census.stacks && !census.slots && !census.streams && !census.timers)
+    if (!census.tasks && !census.stacks && !census.slots && !census.storages && !census.streams && !census.timers)
         return false;
     fprintf(stderr,
             "redis-manager: leaked: %" PRIu64 " tasks, %" PRIu64 " stacks, %" PRIu64 " slots, %" PRIu64
-            " streams, %" PRIu64 " timers\n",
-            census.tasks, census.stacks, census.slots, census.streams, census.timers);
+            " mailboxes, %" PRIu64 " streams, %" PRIu64 " timers\n",
+            census.tasks, census.stacks, census.slots, census.storages, census.streams, census.timers);
     return true;
 }
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints 'PASSED FAILED' for a log of `meson test` (JSON lines) on standard input.
+"""Prints 'PASSED FAILED' for a log of `meson test` (JSON lines) on standard input, then what was skipped, a line each.
 
-A check suite counts with each of its checks, as its own summary tells; any other program counts as one.
+A check suite counts with each of its checks, as its own summary tells; any other program counts as one. A suite that
+leaves out some of its tests says so in a line of its own: 'skipped: WHAT: WHY'.
 """
 import json
 import re
 import sys
 
+SKIPPED = re.compile(r"^skipped: (.*)$", re.M)
 SUMMARY = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
 
 
@@ -24,14 +26,20 @@ def count(entry):
 
 def main():
     passed = failed = 0
+    skipped = []
     for line in sys.stdin:
         entry = json.loads(line)
+        said = SKIPPED.findall(entry.get("stdout") or "")
+        skipped += said
         if entry["result"] == "SKIP":
+            skipped += [] if said else [entry["name"]]
             continue
         more_passed, more_failed = count(entry)
         passed += more_passed
         failed += more_failed
     print(passed, failed)
+    for what in skipped:
+        print(what)
 
 
 main()

@@ -25,8 +25,7 @@ tally_result()
 {
     local name=$1 status=$2 passed=${3:-} failed=${4:-} word=ok
     if [ "$status" -eq 77 ]; then
-        SKIPPED_NAMES+=("$name")
-        printf '  skip  %s: %s\n' "$name" "$(tail -n 1 "$LOG")"
+        tally_skip "$name" "$(tail -n 1 "$LOG")"
         return 0
     fi
     if [ -z "$passed" ]; then
@@ -56,13 +55,17 @@ tally()
 
 tally_meson()
 {
-    local name=$1 dir=$2 base=$LOG_BASE-${1//[^A-Za-z0-9._-]/-} status=0 counts
+    local name=$1 dir=$2 base=$LOG_BASE-${1//[^A-Za-z0-9._-]/-} status=0 counts line
     shift 2
     tally_start "$name"
     rm -f "$dir/meson-logs/$base"*
     meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "$base" "$@" >"$LOG" 2>&1 </dev/null || status=$?
     # With a wrapper its name is part of the file's.
     counts=$(cat "$dir/meson-logs/$base"*.json | python3 "$ROOT/tests/lib/count_checks.py" 2>>"$LOG") || status=1
+    while read -r line; do
+        tally_skip "$name" "$line"
+    done < <(sed 1d <<<"$counts")
+    counts=${counts%%$'\n'*}
     # shellcheck disable=SC2086 # two numbers
     tally_result "$name" "$status" ${counts:-0 1}
 }
@@ -70,7 +73,7 @@ LOG_BASE="test"
 
 tally_skip()
 {
-    SKIPPED_NAMES+=("$1")
+    SKIPPED_NAMES+=("$1: $2")
     printf '  skip  %s: %s\n' "$1" "$2"
 }
 

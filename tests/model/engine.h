@@ -3,6 +3,7 @@
  * engine.h: what the parts of the explorer share. One execution at a time, all of it in one struct.
  *
  *   explore.c   model threads as coroutines, and the depth-first search over choices
+ *   calls.c     what a model asks for: to wait, to choose, to look
  *   states.c    the table of states seen
  *   memory.c    store histories, happens-before, what an operation may read, where a store may go
  *   order.c     the order S of the sequentially consistent operations, as constraints that must stay acyclic
@@ -27,7 +28,7 @@ enum {
     READS_LIMIT = 64,
     FREE_PAUSES = 2,
     SITE_LIMIT = 512,
-    UNBOUNDED = 7,
+    UNBOUNDED = MODEL_UNLIMITED,
 };
 
 /* clock.at[t]: the steps of thread t that happened before. */
@@ -66,8 +67,10 @@ struct location {
     uint16_t *order; /* the modification order: indices of stores */
     struct access *accesses;
     uint32_t stores, store_room, access_count, access_room;
-    bool uniform;     /* all its bytes have the same history of plain accesses */
-    bool plain_write; /* memory holds the plain write of this thread and epoch, not yet in the history */
+    uint8_t user;       /* the thread that used it first, 0: only setup has */
+    bool many, written; /* threads: more than one has used it, some have written */
+    bool uniform;       /* all its bytes have the same history of plain accesses */
+    bool plain_write;   /* memory holds the plain write of this thread and epoch, not yet in the history */
     uint16_t plain_thread, plain_epoch;
 };
 
@@ -89,9 +92,13 @@ struct thread {
     const void *argument;
     struct read reads[READS_LIMIT], last_reads[READS_LIMIT];
     uint16_t read_count, last_read_count, repeats, pauses;
-    uint64_t turn, last_turn; /* hash of what the turn did, by values */
-    bool impure;              /* has done more than read since the last turn */
-    bool fresh;               /* was just chosen: its next step needs no choice */
+    uint64_t turn, last_turn;   /* hash of what the turn did, by values */
+    bool impure;                /* has done more than read since the last turn */
+    bool newest;                /* its next step reads the newest store */
+    bool fresh;                 /* was just chosen: its next step needs no choice */
+    bool asleep;                /* was preempted, and nothing since conflicts with its next step */
+    bool has_next, next_writes; /* that step, while it is asleep */
+    const volatile void *next;
     bool has_base;
     jmp_buf base, here;
 };
@@ -102,9 +109,10 @@ struct choice {
 
 struct options {
     unsigned bound, stale; /* UNBOUNDED, or how many preemptions, and how many reads of what is not the newest */
+    bool stale_given;
     uint64_t most_executions;
     double most_seconds;
-    bool no_cache, verbose, mutants, quiet;
+    bool no_cache, no_reduction, verbose, mutants, quiet;
 };
 
 /* What one search found. */
@@ -113,6 +121,7 @@ struct outcome {
     unsigned threads, most_operations, bound, preemptions;
     double seconds;
     bool exhausted;
+    unsigned restarts;
     char reason[240];
 };
 
@@ -125,14 +134,17 @@ struct engine {
     struct choice *choices;
     uint32_t depth, prefix, choice_room;
     uint32_t run; /* number of the execution: stamps what is stale from earlier ones */
+    bool found;   /* a location is shared that was taken for private: search again */
     unsigned bound;
     bool tracing;
     jmp_buf leave;
     /* the execution */
     struct thread threads[THREADS];
     unsigned current, thread_count, preemptions, stale_left;
+    bool running; /* an execution is under way */
     bool alone;   /* setup or check: nobody else runs */
     bool peeking; /* outside of the model: plain accesses do not count */
+    bool looks;   /* a condition is looked at by the thread that waited for it */
     uint64_t hash;
     uint32_t steps, operations, stamps;
     struct store stores[STEP_LIMIT * 2];
@@ -176,8 +188,18 @@ static inline void tri_clock_join(struct clock *into, const struct clock *from)
 
 /* explore.c */
 unsigned tri_explore_choose(unsigned count);
-void tri_explore_point(void); /* before a visible step: another thread may run first */
+/* Before a step at a location (NULL: one that depends on everything): another thread may run first. */
+void tri_explore_point(const volatile void *object, bool writes);
+/* The step is made: whoever sleeps before one that conflicts with it wakes. */
+void tri_explore_made(const volatile void *object, bool writes);
+/* Threads share the location at this address. */
+void tri_explore_share(const volatile void *object);
+bool tri_explore_is_shared(const volatile void *object);
 void tri_explore_spin(void);
+/* Gives way until the thread, in this state, is chosen again. */
+void tri_explore_wait_as(enum thread_state state);
+/* Is what a blocked thread waits for true? */
+bool tri_explore_is_ready(const struct thread *thread);
 _Noreturn void tri_explore_leave(int why);
 enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 
@@ -185,6 +207,8 @@ enum { LEAVE_DONE = 1, LEAVE_PRUNED, LEAVE_FAILED };
 void tri_states_forget(void);
 /* True if the state was searched before with at least as much left of both bounds; remembers it otherwise. */
 bool tri_states_seen(uint64_t state, unsigned left, unsigned stale);
+/* The same, without remembering. */
+bool tri_states_holds(uint64_t state, unsigned left, unsigned stale);
 /* True if no complete execution before had this graph. */
 bool tri_states_is_new_end(uint64_t state);
 
@@ -213,6 +237,9 @@ void tri_shadow_open(const void *module_address);
 void tri_shadow_close(void);
 void tri_shadow_reset(void);
 void *tri_shadow_stack(unsigned thread);
+/* A byte of the search's own for the address, all 0 after tri_shadow_forget; NULL: not the model's memory. */
+uint8_t *tri_shadow_note(const volatile void *address);
+void tri_shadow_forget(void);
 /* The location at an address, made on first use; checks races with plain accesses. */
 unsigned tri_shadow_location(const volatile void *address, unsigned bytes, bool writes);
 

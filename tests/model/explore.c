@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include "engine.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -115,17 +116,21 @@ static bool has_moved(const struct read *read)
     return newest != read->store && (engine.stores[newest].thread != self || read->foreign);
 }
 
+bool tri_explore_is_ready(const struct thread *thread)
+{
+    engine.peeking = true;
+    bool ready = thread->ready(thread->argument);
+    engine.peeking = false;
+    return ready;
+}
+
 static bool is_enabled(const struct thread *thread)
 {
     switch (thread->state) {
     case THREAD_READY:
         return true;
-    case THREAD_BLOCKED: {
-        engine.peeking = true;
-        bool ready = thread->ready(thread->argument);
-        engine.peeking = false;
-        return ready;
-    }
+    case THREAD_BLOCKED:
+        return tri_explore_is_ready(thread);
     case THREAD_SPINS:
         for (unsigned i = 0; i < thread->last_read_count; i++)
             if (has_moved(&thread->last_reads[i]))
@@ -154,6 +159,31 @@ static void end_threads(void)
         switch_to(0);
 }
 
+#define SLEEP_FACTOR UINT64_C(0xa0761d6478bd642f)
+
+/* The threads that sleep, as bits. */
+static unsigned sleepers(void)
+{
+    unsigned set = 0;
+    for (unsigned i = 1; i < engine.thread_count; i++)
+        set |= (unsigned)engine.threads[i].asleep << i;
+    return set;
+}
+
+/* This state, with no more threads asleep than now: what is left out there is left out here, too. */
+static bool was_searched(bool can_stay)
+{
+    unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
+    unsigned asleep = sleepers();
+    uint64_t state = tri_engine_mix(engine.hash, can_stay ? engine.current : 0);
+    for (unsigned some = asleep; some > 0;) {
+        some = (some - 1) & asleep;
+        if (tri_states_holds(state + some * SLEEP_FACTOR, left, engine.stale_left))
+            return true;
+    }
+    return tri_states_seen(state + asleep * SLEEP_FACTOR, left, engine.stale_left);
+}
+
 /* Which thread goes on. Returns when it is the caller again. */
 static void schedule(void)
 {
@@ -164,23 +194,24 @@ static void schedule(void)
         options[count++] = self;
     if (!can_stay || engine.bound == UNBOUNDED || engine.preemptions < engine.bound)
         for (unsigned i = 1; i < engine.thread_count; i++)
-            if (i != self && is_enabled(&engine.threads[i]))
+            if (i != self && !engine.threads[i].asleep && is_enabled(&engine.threads[i]))
                 options[count++] = i;
     if (!can_stay && self != 0 && is_enabled(thread))
         options[count++] = self;
     if (count == 0) {
+        if (sleepers() != 0)
+            tri_explore_leave(LEAVE_PRUNED);
         end_threads();
         return;
     }
-    unsigned left = engine.bound == UNBOUNDED ? UNBOUNDED : engine.bound - engine.preemptions;
-    if (!engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix &&
-        tri_states_seen(tri_engine_mix(engine.hash, can_stay ? self : 0), left, engine.stale_left))
+    if (!engine.options.no_cache && !engine.tracing && engine.depth >= engine.prefix && was_searched(can_stay))
         tri_explore_leave(LEAVE_PRUNED);
     unsigned next = options[tri_explore_choose(count)];
     if (next == self)
         return;
     if (can_stay)
         engine.preemptions++;
+    thread->asleep = can_stay && thread->has_next && !engine.options.no_reduction;
     switch_to(next);
 }
 
@@ -220,17 +251,59 @@ static void run_alone(void)
     tri_explore_leave(LEAVE_DONE);
 }
 
-void tri_explore_point(void)
+void tri_explore_point(const volatile void *object, bool writes)
 {
     struct thread *thread = tri_engine_thread();
-    if (engine.alone)
+    if (engine.alone || (object && !tri_explore_is_shared(object)))
         return;
-    if (!thread->fresh)
+    if (!thread->fresh) {
+        thread->has_next = object;
+        thread->next = object;
+        thread->next_writes = writes;
         schedule();
+    }
     thread->fresh = false;
+    thread->asleep = false;
 }
 
-static void wait_as(enum thread_state state)
+void tri_explore_made(const volatile void *object, bool writes)
+{
+    for (unsigned i = 1; i < engine.thread_count; i++) {
+        struct thread *thread = &engine.threads[i];
+        thread->asleep &= object && (thread->next != object || (!writes && !thread->next_writes));
+    }
+}
+
+/* What is shared counts from the next search on: within one, the choices must not change. */
+enum { NOTE_SHARED = 1, NOTE_FOUND = 2 };
+static uint8_t *found[1024];
+static unsigned found_count;
+
+bool tri_explore_is_shared(const volatile void *object)
+{
+    const uint8_t *note = tri_shadow_note(object);
+    return engine.options.no_reduction || !note || (*note & NOTE_SHARED);
+}
+
+void tri_explore_share(const volatile void *object)
+{
+    uint8_t *note = tri_shadow_note(object);
+    if (!note || *note)
+        return;
+    if (found_count == sizeof found / sizeof *found)
+        tri_report_fail("threads share more than %u locations", found_count);
+    *note = NOTE_FOUND;
+    found[found_count++] = note;
+    engine.found = true;
+}
+
+static void share_found(void)
+{
+    while (found_count > 0)
+        *found[--found_count] = NOTE_SHARED;
+}
+
+void tri_explore_wait_as(enum thread_state state)
 {
     struct thread *thread = tri_engine_thread();
     thread->state = state;
@@ -261,85 +334,7 @@ void tri_explore_spin(void)
     thread->last_read_count = thread->read_count;
     thread->read_count = 0;
     thread->impure = false;
-    wait_as(THREAD_SPINS);
-}
-
-/* The first pauses of a thread may end at once; later ones when something that it has read is no longer the newest. */
-void model_pause(void)
-{
-    struct thread *thread = tri_engine_thread();
-    thread->pauses++;
-    memcpy(thread->last_reads, thread->reads, sizeof thread->reads);
-    thread->last_read_count = thread->pauses <= FREE_PAUSES ? 0 : thread->read_count;
-    thread->read_count = 0;
-    thread->impure = false;
-    tri_report_step(NULL, "pauses");
-    wait_as(THREAD_SPINS);
-    tri_memory_catch_up();
-}
-
-void model_yield(void)
-{
-    struct thread *thread = tri_engine_thread();
-    thread->last_read_count = thread->read_count = 0;
-    thread->impure = true;
-    if (!engine.alone)
-        wait_as(THREAD_SPINS);
-}
-
-void model_block(bool (*ready)(const void *argument), const void *argument)
-{
-    struct thread *thread = tri_engine_thread();
-    thread->ready = ready;
-    thread->argument = argument;
-    thread->impure = true;
-    thread->state = THREAD_BLOCKED;
-    bool at_once = is_enabled(thread);
-    thread->state = THREAD_READY;
-    if (at_once)
-        return;
-    if (engine.alone)
-        tri_report_fail("%s blocks although nobody else runs", engine.threads[0].name);
-    tri_report_step(NULL, "blocks");
-    wait_as(THREAD_BLOCKED);
-    tri_report_step(NULL, "goes on");
-}
-
-/* A step that is no access: only its place among the thread's steps, and its value, count. */
-static void count_step(uint64_t value)
-{
-    struct thread *thread = tri_engine_thread();
-    thread->impure = true;
-    thread->now.at[engine.current] += 2;
-    uint64_t event = (uint64_t)engine.current << 32 | thread->now.at[engine.current];
-    engine.hash += tri_engine_mix(tri_engine_mix(event, 3), value);
-}
-
-unsigned model_choose(unsigned count)
-{
-    unsigned taken = tri_explore_choose(count);
-    count_step(taken);
-    tri_report_step(NULL, "chooses %u of %u", taken, count);
-    return taken;
-}
-
-unsigned model_stamp(void)
-{
-    tri_explore_point();
-    count_step(++engine.stamps);
-    return engine.stamps;
-}
-
-int model_self(void)
-{
-    return engine.alone ? -1 : (int)engine.current - 1;
-}
-
-uint64_t model_peek_at(const volatile void *object, unsigned bytes)
-{
-    uint64_t value = 0;
-    memcpy(&value, (const void *)(uintptr_t)object, bytes);
-    return value;
+    tri_explore_wait_as(THREAD_SPINS);
 }
 
 /* ---- the search --------------------------------------------------------------------------------------------- */
@@ -347,6 +342,26 @@ uint64_t model_peek_at(const volatile void *object, unsigned bytes)
 void tri_explore_leave(int why)
 {
     _longjmp(engine.leave, why);
+}
+
+/* The model went where there is nothing: as a use of freed memory, a failure like any other. */
+static void note_fault(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    if (!engine.running) {
+        signal(SIGSEGV, SIG_DFL);
+        return;
+    }
+    tri_report_fail("a fault at %p", info->si_addr);
+}
+
+static void catch_faults(void)
+{
+    static char stack[32 << 10];
+    stack_t alternate = { .ss_sp = stack, .ss_size = sizeof stack };
+    struct sigaction action = { .sa_sigaction = note_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    sigaltstack(&alternate, NULL);
+    sigaction(SIGSEGV, &action, NULL);
 }
 
 static int run_execution(void)
@@ -359,7 +374,7 @@ static int run_execution(void)
     engine.steps = engine.operations = engine.stamps = 0;
     engine.thread_count = 1;
     engine.current = 0;
-    engine.peeking = false;
+    engine.peeking = engine.looks = false;
     tri_memory_reset();
     tri_shadow_reset();
     for (unsigned i = 0; i < THREADS; i++) {
@@ -367,13 +382,14 @@ static int run_execution(void)
         thread->now = thread->released = thread->acquirable = (struct clock){ 0 };
         thread->read_count = thread->last_read_count = thread->repeats = thread->pauses = 0;
         thread->turn = thread->last_turn = 0;
-        thread->impure = thread->fresh = false;
+        thread->impure = thread->fresh = thread->asleep = thread->newest = false;
         thread->state = THREAD_NONE;
     }
     engine.threads[0].name = "main";
     engine.threads[0].now.at[0] = 1;
     engine.threads[0].state = THREAD_READY;
     int why = _setjmp(engine.leave);
+    engine.running = why == 0;
     if (why == 0)
         _longjmp(engine.threads[0].base, 1);
     return why;
@@ -412,8 +428,28 @@ static bool search(double start)
             return false;
         if (runs % 256 == 0 && seconds_now() - start > engine.options.most_seconds)
             return false;
+        if (engine.found)
+            return true;
     } while (backtrack());
     return true;
+}
+
+/* All executions with few preemptions, then with more. True if something shared was found, and the search is to begin anew. */
+static bool search_bounds(double start)
+{
+    unsigned last = engine.options.bound;
+    engine.outcome = (struct outcome){ .exhausted = true };
+    engine.found = false;
+    tri_states_forget();
+    for (engine.bound = last == UNBOUNDED ? UNBOUNDED : 0; engine.bound <= last; engine.bound++) {
+        engine.outcome.bound = engine.bound;
+        engine.outcome.exhausted = search(start);
+        if (!engine.outcome.exhausted)
+            return false;
+        if (engine.found)
+            return true;
+    }
+    return false;
 }
 
 /* The failing execution once more, printed. */
@@ -433,19 +469,16 @@ void tri_explore(const struct model *model, const struct model_case *test, const
     engine.model = model;
     engine.test = test;
     engine.options = *options;
+    if (!options->stale_given)
+        engine.options.stale = test->stale > model->stale ? test->stale : model->stale;
     engine.outcome = (struct outcome){ 0 };
     for (unsigned i = 0; i < THREADS; i++)
         make_base(i);
-    tri_states_forget();
-    unsigned first = options->bound == UNBOUNDED ? UNBOUNDED : 0;
-    engine.outcome.exhausted = true;
-    for (engine.bound = first; engine.bound <= options->bound; engine.bound++) {
-        engine.outcome.bound = engine.bound;
-        if (search(start))
-            continue;
-        engine.outcome.exhausted = false;
-        break;
-    }
+    catch_faults();
+    tri_shadow_forget();
+    found_count = 0;
+    while (search_bounds(start))
+        share_found();
     engine.outcome.seconds = seconds_now() - start;
     if (engine.outcome.failures && !options->quiet && (!test->fails || options->verbose))
         show_failure();

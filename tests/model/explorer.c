@@ -65,8 +65,8 @@ static const char *say_bounds(const struct outcome *outcome)
         used = snprintf(text, sizeof text, "exhausted without bound");
     else
         used = snprintf(text, sizeof text, "exhausted at bound %u", outcome->bound);
-    if (options.stale != UNBOUNDED)
-        snprintf(text + used, sizeof text - (size_t)used, ", %u stale reads", options.stale);
+    if (engine.options.stale != UNBOUNDED)
+        snprintf(text + used, sizeof text - (size_t)used, ", %u stale reads", engine.options.stale);
     return text;
 }
 
@@ -96,8 +96,11 @@ static void report_case(const struct model_case *test)
 
 /* ---- mutants ------------------------------------------------------------------------------------------------ */
 
-/* The orders one step weaker than `order` for an operation of this kind. Returns how many. */
-static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned weaker[2])
+/*
+ * The orders one step weaker than `order` for an operation of this kind. Returns how many. `least`: of a compare-and-swap
+ * that acquires when it fails, the order of success cannot be relaxed: C11 has no such operation.
+ */
+static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned least, unsigned weaker[2])
 {
     switch (order) {
     case TRI_SEQ_CST:
@@ -110,7 +113,7 @@ static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned wea
     case TRI_ACQUIRE:
     case TRI_RELEASE:
         weaker[0] = TRI_RELAXED;
-        return 1;
+        return least > TRI_RELAXED ? 0 : 1;
     default:
         return 0;
     }
@@ -191,7 +194,8 @@ static void run_mutants(const struct model *model, const bool *reached, const ch
             continue;
         for (unsigned failure = 0; failure <= (site->kind == MODEL_CAS); failure++) {
             unsigned weaker[2], order = failure ? site->failure : site->order;
-            unsigned count = weaken(site->kind, failure, order, weaker);
+            unsigned least = failure ? TRI_RELAXED : site->failure;
+            unsigned count = weaken(site->kind, failure, order, least, weaker);
             for (unsigned i = 0; i < count; i++) {
                 char name[sizeof mutants[0].name];
                 bool removed = site->kind == MODEL_FENCE && weaker[i] == TRI_RELAXED;
@@ -285,17 +289,19 @@ static void list_models(void)
 
 static void print_help(void)
 {
-    puts("usage: explorer [OPTION...] MODEL[:CASE]...\n"
-         "Runs every execution of each case on the C11 memory model.\n"
-         "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
-         "  --stale N            reads of a store that is not the newest per execution, likewise; default \"none\"\n"
-         "  --mutants            then again for every memory order weakened by one step\n"
-         "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
-         "  --max-seconds S      stop a search after so much processor time (likewise)\n"
-         "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
-         "  --verbose            print also expected failures, and which case catches each mutant\n"
-         "  --list               print the models there are\n"
-         "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
+    puts(
+        "usage: explorer [OPTION...] MODEL[:CASE]...\n"
+        "Runs every execution of each case on the C11 memory model.\n"
+        "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
+        "  --stale N            reads of a store that is not the newest per execution, likewise; default: the model's\n"
+        "  --mutants            then again for every memory order weakened by one step\n"
+        "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
+        "  --max-seconds S      stop a search after so much processor time (likewise)\n"
+        "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
+        "  --no-reduction       let other threads run before every step, also before private ones (likewise)\n"
+        "  --verbose            print also expected failures, and which case catches each mutant\n"
+        "  --list               print the models there are\n"
+        "Exit status: 0 all is as it should be, 1 a failure or a surviving mutant, 2 wrong use, 3 not exhausted.");
 }
 
 static unsigned parse_bound(const char *text)
@@ -319,6 +325,7 @@ int main(int argc, char **argv)
         { "max-executions", required_argument, NULL, 'e' },
         { "max-seconds", required_argument, NULL, 's' },
         { "no-states", no_argument, NULL, 'n' },
+        { "no-reduction", no_argument, NULL, 'r' },
         { "verbose", no_argument, NULL, 'v' },
         { "stale", required_argument, NULL, 'o' },
         { "list", no_argument, NULL, 'l' },
@@ -335,6 +342,7 @@ int main(int argc, char **argv)
             break;
         case 'o':
             options.stale = parse_bound(optarg);
+            options.stale_given = true;
             break;
         case 'm':
             options.mutants = true;
@@ -347,6 +355,9 @@ int main(int argc, char **argv)
             break;
         case 'n':
             options.no_cache = true;
+            break;
+        case 'r':
+            options.no_reduction = true;
             break;
         case 'v':
             options.verbose = true;

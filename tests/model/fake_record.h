@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "fake_lock.h"
 #include "fake_waiter.h"
 
 #define TRI_STORAGE_BITS 4

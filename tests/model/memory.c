@@ -141,7 +141,11 @@ static bool is_followed_by_rmw(const struct location *location, unsigned place)
  */
 static bool must_read_newest(unsigned index)
 {
-    const struct thread *thread = tri_engine_thread();
+    struct thread *thread = tri_engine_thread();
+    if (thread->newest) {
+        thread->newest = false;
+        return true;
+    }
     for (unsigned i = 0; i < thread->last_read_count; i++) {
         const struct store *store = &engine.stores[thread->last_reads[i].store];
         if (thread->last_reads[i].location == index && store->rmw && store->thread == engine.current)
@@ -163,18 +167,32 @@ static unsigned choose_place(const unsigned *places, unsigned count)
 }
 
 /* A step begins: the site is noted, another thread may run first, the clock ticks. Returns the order in force. */
-static unsigned begin(const struct model_site *site)
+static unsigned begin(const struct model_site *site, const volatile void *object, bool writes)
 {
     unsigned index = site_index(site);
     if (index >= SITE_LIMIT)
         tri_report_fail("an atomic operation of no known site");
     engine.reached[index] = true;
-    tri_explore_point();
+    tri_explore_point(object, writes);
     tri_engine_thread()->now.at[engine.current]++;
     if (++engine.steps > STEP_LIMIT)
         tri_report_fail("no end after %d steps: a loop that waits without tri_spin?", STEP_LIMIT);
     engine.operations++;
     return engine.order[index];
+}
+
+/* Who uses the location, and how: what only one thread uses, or nobody writes, needs no choice of threads. */
+static void note_use(struct location *location, bool writes)
+{
+    if (engine.alone)
+        return;
+    if (location->user == 0)
+        location->user = (uint8_t)engine.current;
+    location->many |= location->user != engine.current;
+    location->written |= writes;
+    if (location->many && location->written)
+        tri_explore_share(location->address);
+    tri_explore_made(location->address, writes);
 }
 
 /* Steps of plain memory that follow are later than this one. */
@@ -216,9 +234,10 @@ static struct clock message_of(unsigned order)
 
 uint64_t model_load(const struct model_site *site, const volatile void *object, unsigned bytes)
 {
-    unsigned order = begin(site);
+    unsigned order = begin(site, object, false);
     unsigned index = tri_shadow_location(object, bytes, false);
     struct location *location = &engine.locations[index];
+    note_use(location, false);
     unsigned candidates[CANDIDATES_LIMIT], count = 0;
     struct clock before = tri_engine_thread()->now;
     absorb_plain(location);
@@ -259,9 +278,10 @@ static void commit_store(unsigned index, unsigned place, const struct store *sto
 
 void model_store(const struct model_site *site, volatile void *object, unsigned bytes, uint64_t value)
 {
-    unsigned order = begin(site);
+    unsigned order = begin(site, object, true);
     unsigned index = tri_shadow_location(object, bytes, true);
     struct location *location = &engine.locations[index];
+    note_use(location, true);
     unsigned candidates[CANDIDATES_LIMIT], count = 0;
     struct clock before = tri_engine_thread()->now;
     absorb_plain(location);
@@ -332,9 +352,10 @@ static uint64_t apply(enum model_rmw what, uint64_t old, uint64_t operand, unsig
 uint64_t model_rmw(const struct model_site *site, volatile void *object, unsigned bytes, enum model_rmw what,
                    uint64_t operand)
 {
-    unsigned order = begin(site);
+    unsigned order = begin(site, object, true);
     unsigned index = tri_shadow_location(object, bytes, true);
     struct location *location = &engine.locations[index];
+    note_use(location, true);
     unsigned candidates[CANDIDATES_LIMIT], count = 0;
     struct clock before = tri_engine_thread()->now;
     absorb_plain(location);
@@ -351,7 +372,7 @@ uint64_t model_rmw(const struct model_site *site, volatile void *object, unsigne
 bool model_cas(const struct model_site *site, volatile void *object, unsigned bytes, uint64_t *expected,
                uint64_t desired)
 {
-    unsigned order = begin(site), failure = engine.failure[site_index(site)];
+    unsigned order = begin(site, object, true), failure = engine.failure[site_index(site)];
     unsigned index = tri_shadow_location(object, bytes, true);
     struct location *location = &engine.locations[index];
     unsigned candidates[CANDIDATES_LIMIT], count = 0;
@@ -367,6 +388,7 @@ bool model_cas(const struct model_site *site, volatile void *object, unsigned by
     unsigned place = choose_place(candidates, count);
     unsigned from = location->order[place];
     const struct store *store = &engine.stores[from];
+    note_use(location, store->value == *expected);
     if (store->value == *expected) {
         modify(site, index, place, desired, order, &before);
         return true;
@@ -432,7 +454,8 @@ static unsigned fence_as(unsigned index)
 void tri_memory_barrier(void)
 {
     unsigned others[THREADS];
-    tri_explore_point();
+    tri_explore_point(NULL, true);
+    tri_explore_made(NULL, true);
     tri_report_step(NULL, "membarrier");
     tri_engine_thread()->impure = true;
     unsigned first = fence_as(engine.current);
@@ -454,8 +477,8 @@ void tri_memory_catch_up(void)
     thread->now.at[me] += 2;
     for (unsigned i = 0; i < engine.location_count; i++) {
         struct location *location = &engine.locations[i];
-        if (location->stores == 0)
-            continue;
+        if (location->stores == 0 || !tri_explore_is_shared(location->address))
+            continue; /* what no other thread uses says nothing */
         unsigned newest = location->order[location->stores - 1];
         if (coherence_floor(location) == location->stores - 1)
             continue;

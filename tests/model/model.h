@@ -43,19 +43,25 @@ struct model_case {
     bool fails;          /* a litmus test: some execution must fail, else the case is wrong */
     bool mutate_own;     /* weaken also the orders in files named model_* */
     bool skip_mutants;
+    unsigned stale; /* stale reads: no fewer than so many are explored, whatever the model's own limit is */
 };
 
 struct model {
     const struct model_case *cases;
     const struct model_site *sites, *sites_end;
+    unsigned stale;
 };
 
-#define MODEL(cases_)                                                                                                  \
+#define MODEL_UNLIMITED 7u
+
+/* `stale_`: how many stale reads an execution may have unless the command line says otherwise. */
+#define MODEL(cases_) MODEL_LIMITED(cases_, MODEL_UNLIMITED)
+#define MODEL_LIMITED(cases_, stale_)                                                                                  \
     extern const struct model_site __start_model_sites[] __attribute__((visibility("hidden")));                        \
     extern const struct model_site __stop_model_sites[] __attribute__((visibility("hidden")));                         \
     extern const struct model tri_model;                                                                               \
     __attribute__((visibility("default")))                                                                             \
-    const struct model tri_model = { cases_, __start_model_sites, __stop_model_sites }
+    const struct model tri_model = { cases_, __start_model_sites, __stop_model_sites, stale_ }
 
 /* Fails the execution: it is printed with its interleaving. */
 void model_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -67,6 +73,12 @@ unsigned model_choose(unsigned count);
 
 /* Blocks the calling thread until ready(argument) is true of the newest values in memory. Orders nothing. */
 void model_block(bool (*ready)(const void *argument), const void *argument);
+
+/*
+ * Blocks until the newest value of a 32-bit atomic is 0. The caller's next operation, which must be a read-modify-write of
+ * it, follows at once and reads that.
+ */
+void model_await_zero(const volatile void *word);
 
 /*
  * Time passes: others may run first, and what they have stored until the return is seen from then on. For waits that end by

@@ -8,6 +8,7 @@
  *             that the task left; so what the parking side wrote last must be visible to whoever resumes it
  *   consume   a task that takes a wake without switching
  *   hand      a task that one waker resumes elsewhere, and that parks there again
+ *   foreign   a thread that is no worker parks, as park_foreign in actor/wait.c: no queue passes anything to it
  */
 #include "actor/park.h"
 #include "model.h"
@@ -143,6 +144,20 @@ static void payload_waker(void)
         queue_task();
 }
 
+static void foreign_thread(void)
+{
+    if (tri_park_commit(&word))
+        while (tri_load(&word.state, TRI_ACQUIRE) == TRI_PARKED)
+            tri_spin(); /* a futex */
+    model_assert(written[0] == 1);
+}
+
+static void foreign_waker(void)
+{
+    written[0] = 1;
+    tri_park_wake(&word);
+}
+
 /* Two wakers, of which the first finds the task running: what both wrote is seen after one wake. */
 static void both_task(void)
 {
@@ -176,6 +191,7 @@ static const struct model_case cases[] = {
       .setup = start,
       .check = NULL,
       .threads = { { "task", payload_task, 0 }, { "waker", payload_waker, 0 } } },
+    { .name = "foreign", .threads = { { "thread", foreign_thread, 0 }, { "waker", foreign_waker, 0 } } },
     { .name = "both",
       .threads = { { "task", both_task, 0 }, { "waker 0", both_waker_0, 0 }, { "waker 1", both_waker_1, 0 } } },
     { .name = "events",

@@ -33,6 +33,7 @@ struct region {
     size_t bytes;
     struct cell *cells;
     struct origin *origins;
+    uint8_t *notes;
 };
 
 static struct region module, space; /* space: the arena, then the stacks */
@@ -91,11 +92,13 @@ void tri_shadow_open(const void *module_address)
         space.base = map(space.bytes);
         space.cells = map(space.bytes * sizeof *space.cells);
         space.origins = map(space.bytes * sizeof *space.origins);
+        space.notes = map(space.bytes);
     }
     module_within = module_address;
     dl_iterate_phdr(find_segment, NULL);
     module.cells = map(module.bytes * sizeof *module.cells + 1);
     module.origins = map(module.bytes * sizeof *module.origins + 1);
+    module.notes = map(module.bytes + 1);
     first_values = map(module.bytes + 1);
     memcpy(first_values, module.base, module.bytes);
 }
@@ -105,6 +108,7 @@ void tri_shadow_close(void)
     memcpy(module.base, first_values, module.bytes);
     munmap(module.cells, module.bytes * sizeof *module.cells + 1);
     munmap(module.origins, module.bytes * sizeof *module.origins + 1);
+    munmap(module.notes, module.bytes + 1);
     munmap(first_values, module.bytes + 1);
     module = (struct region){ 0 };
 }
@@ -119,6 +123,21 @@ void tri_shadow_reset(void)
 void *tri_shadow_stack(unsigned thread)
 {
     return space.base + ARENA_BYTES + (size_t)thread * STACK_BYTES;
+}
+
+void tri_shadow_forget(void)
+{
+    memset(space.notes, 0, space.bytes);
+    memset(module.notes, 0, module.bytes);
+}
+
+uint8_t *tri_shadow_note(const volatile void *address)
+{
+    size_t offset = (size_t)((const volatile char *)address - space.base);
+    if (offset < space.bytes)
+        return space.notes + offset;
+    offset = (size_t)((const volatile char *)address - module.base);
+    return offset < module.bytes ? module.notes + offset : NULL;
 }
 
 static inline struct cell *blank(struct cell *cell)
@@ -229,6 +248,8 @@ static unsigned new_location(const volatile void *address, unsigned bytes, struc
     location->address = address;
     location->bytes = bytes;
     location->stores = location->access_count = 0;
+    location->user = 0;
+    location->many = location->written = false;
     location->uniform = true;
     for (unsigned i = 1; i < bytes; i++)
         location->uniform &= cells[i].writer == cells->writer && cells[i].write_epoch == cells->write_epoch &&

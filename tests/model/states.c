@@ -47,6 +47,12 @@ static void grow_states(void)
     free(old);
 }
 
+bool tri_states_holds(uint64_t state, unsigned left, unsigned stale)
+{
+    const uint64_t *entry = find_state((state | UINT64_C(1) << 63) & ~UINT64_C(63));
+    return *entry && (*entry & 7) >= left && (*entry >> 3 & 7) >= stale;
+}
+
 bool tri_states_seen(uint64_t state, unsigned left, unsigned stale)
 {
     uint64_t key = (state | UINT64_C(1) << 63) & ~UINT64_C(63);

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_join.c: the life of a record in actor/task.c: its own spawn, end, join, detach and cancel, for tasks without a
+ * mailbox. Every thread is a worker with a cache of one record, so that a record that is freed is soon another's.
+ *
+ *   join       the end x a joiner, before or after it; what the task wrote is seen, and the record is free once
+ *   deadline   the same with a joiner that gives up, and may come again
+ *   detach     the end x a detacher
+ *   twice      two joiners, of whom one waits, x the end
+ *   both       a joiner x a detacher x the end
+ *   respawn    two late joiners of an ended task, of whom the first lets another in: the stranger can be joined by its own
+ *   detach, respawn    a late detacher instead
+ *   reap       the runtime's last walk x a late joiner, or x the end
+ *   cancel     a canceller x the end and a new tenant, who is not cancelled
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "fake_worker.h"
+
+#include "actor/task.c"
+#include "mailbox/mailbox.c"
+#include "mailbox/pool.c"
+#include "mailbox/storage.c"
+#define claim claim_slot
+#include "mailbox/reply.c"
+
+static struct tri_worker workers[MODEL_THREADS + 1];
+static struct tri_task waiters[MODEL_THREADS + 1]; /* those who join */
+static struct tr_runtime runtime;
+static struct tr_task handle, next_handle;
+static int written[2]; /* by the tasks, before their ends */
+static int results[MODEL_THREADS + 1], codes[MODEL_THREADS + 1];
+
+/* ---- what task.c leaves to others ---- */
+
+struct tri_worker *tri_worker_here(void)
+{
+    return &workers[model_self() + 1];
+}
+
+struct tri_task *tri_self(void)
+{
+    return &waiters[model_self() + 1];
+}
+
+bool tri_in_task(void)
+{
+    return false;
+}
+
+void tri_wake(struct tri_task *task)
+{
+    tri_park_wake(&task->park);
+}
+
+/* As park_foreign of actor/wait.c. A deadline passes as soon as others have run. */
+int tri_park(tr_time deadline, enum tri_wait on)
+{
+    struct tri_task *self = tri_self();
+    (void)on;
+    if (deadline != TR_FOREVER) {
+        model_yield();
+        return tri_park_consume(&self->park) ? 0 : -ETIMEDOUT;
+    }
+    if (tri_park_commit(&self->park))
+        while (tri_load(&self->park.state, TRI_ACQUIRE) == TRI_PARKED)
+            tri_spin();
+    return 0;
+}
+
+void tri_park_tail(enum tri_wait on)
+{
+    tri_park(TR_FOREVER, on);
+}
+
+void tri_ready(struct tri_task *task)
+{
+    (void)task;
+}
+
+void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+{
+    (void)worker, (void)task;
+}
+
+void tri_call_sentry_slow(struct tri_worker *worker)
+{
+    (void)worker;
+}
+
+void tri_lifo_wait(struct tri_worker *worker)
+{
+    (void)worker;
+}
+
+void tri_give_way(struct tri_worker *worker)
+{
+    (void)worker;
+}
+
+struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
+{
+    (void)worker, (void)next, (void)awaits;
+    return NULL;
+}
+
+struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
+{
+    (void)worker, (void)hook;
+    return NULL;
+}
+
+void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
+{
+    (void)worker, (void)hook;
+}
+
+int tri_stack_class(size_t bytes)
+{
+    (void)bytes;
+    return 0;
+}
+
+void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
+{
+    (void)worker, (void)task;
+}
+
+void tri_runtime_task_ended(struct tr_runtime *of)
+{
+    (void)of;
+}
+
+bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
+{
+    (void)worker, (void)deadline, (void)on;
+    return true;
+}
+
+tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
+{
+    (void)worker;
+    return deadline;
+}
+
+void tr_log(enum tr_log_level level, const char *format, ...)
+{
+    (void)level, (void)format;
+}
+
+/* ---- the parts ---- */
+
+static int body(void *argument)
+{
+    (void)argument;
+    return 0;
+}
+
+static void spawn_into(struct tr_task *out)
+{
+    struct tri_spawn spawn = { .body = body, .runtime = &runtime, .handle = out };
+    model_assert(tri_spawn(&spawn) == 0);
+    for (int i = 0; i <= MODEL_THREADS; i++) /* it runs by another hand: the queues are not modelled */
+        if (tri_load(&workers[i].lifo, TRI_RELAXED))
+            tri_store(&workers[i].lifo, NULL, TRI_RELAXED);
+}
+
+static void setup(void)
+{
+    tri_task_pool.slab_objects = 1;
+    for (int i = 0; i <= MODEL_THREADS; i++) {
+        workers[i].runtime = &runtime;
+        workers[i].alone = true;
+    }
+    spawn_into(&handle);
+}
+
+/* The task runs and ends on this worker. */
+static void run_to_end(struct tr_task of, int result)
+{
+    written[result - 7] = 1;
+    tri_task_end(of.tri_record, result);
+}
+
+static void ender(void)
+{
+    run_to_end(handle, 7);
+}
+
+static void ended_setup(void)
+{
+    setup();
+    ender();
+}
+
+static int join(struct tr_task of, tr_time deadline)
+{
+    int me = model_self() + 1;
+    codes[me] = tr_task_join(of, &results[me], deadline);
+    if (codes[me] == 0)
+        model_assert(results[me] >= 7 && written[results[me] - 7] == 1);
+    return codes[me];
+}
+
+static void joiner(void)
+{
+    join(handle, TR_FOREVER);
+}
+
+static void impatient_joiner(void)
+{
+    join(handle, 1);
+}
+
+static void detacher(void)
+{
+    codes[model_self() + 1] = tr_task_detach(handle);
+}
+
+static void reaper(void)
+{
+    tri_task_reap(handle.tri_record, handle.tri_generation);
+}
+
+/* Joins, and lets the next tenant into the record, if it is free. */
+static void joiner_and_next(void)
+{
+    if (join(handle, TR_FOREVER) != 0)
+        return;
+    spawn_into(&next_handle);
+    run_to_end(next_handle, 8);
+}
+
+/* The same, and joins the next tenant, too. */
+static void joiner_and_join(void)
+{
+    if (join(handle, TR_FOREVER) != 0)
+        return;
+    spawn_into(&next_handle);
+    int result = 0;
+    run_to_end(next_handle, 8);
+    int rc = tr_task_join(next_handle, &result, TR_FOREVER);
+    model_assert(rc == -EINVAL ||
+                 (rc == 0 && result == 8)); /* -EINVAL: who joins twice may disturb others for a moment */
+    if (rc == 0)
+        next_handle.tri_record = NULL;
+}
+
+/* ---- what must be true at the end ---- */
+
+static unsigned count_free(void)
+{
+    unsigned found = 0;
+    for (int i = 0; i <= MODEL_THREADS; i++)
+        for (struct tri_task *task = workers[i].tasks.head; task; task = task->next)
+            model_assert(++found <= tri_task_pool.total);
+    return found + tri_task_pool.free_count;
+}
+
+static unsigned count_code(int code)
+{
+    unsigned count = 0;
+    for (int i = 2; i <= MODEL_THREADS; i++)
+        count += codes[i] == code;
+    return count;
+}
+
+static void free_check(void)
+{
+    model_assert(count_free() == tri_task_pool.total);
+    model_assert(tr_task_join(handle, NULL, TR_NOW) == -ESRCH);
+}
+
+static void join_check(void)
+{
+    model_assert(codes[2] == 0 && results[2] == 7);
+    free_check();
+}
+
+static void deadline_check(void)
+{
+    int result = 0;
+    model_assert(codes[2] == 0 || codes[2] == -ETIMEDOUT);
+    if (codes[2] != 0)
+        model_assert(tr_task_join(handle, &result, TR_FOREVER) == 0 && result == 7);
+    free_check();
+}
+
+static void detach_check(void)
+{
+    model_assert(codes[2] == 0);
+    free_check();
+}
+
+static void twice_check(void)
+{
+    model_assert(codes[2] == 0 || codes[3] == 0);
+    for (int i = 2; i <= 3; i++)
+        model_assert(codes[i] == 0 || codes[i] == -ESRCH || codes[i] == -EINVAL);
+    model_assert(codes[2] != codes[3]);
+    free_check();
+}
+
+/* The first of threads 1 and 2 to join an ended task has it, the other has nothing. */
+static void respawn_check(void)
+{
+    int result = 0;
+    model_assert(codes[1] == 0 || codes[2] == 0);
+    model_assert(codes[1] != codes[2] && (codes[1] == 0 || codes[1] == -ESRCH) &&
+                 (codes[2] == 0 || codes[2] == -ESRCH));
+    if (codes[1] == 0 && next_handle.tri_record)
+        model_assert(tr_task_join(next_handle, &result, TR_FOREVER) == 0 && result == 8);
+    free_check();
+}
+
+static void reap_check(void)
+{
+    model_assert(codes[2] == 0 || codes[2] == -ESRCH);
+    free_check();
+}
+
+static void reap_end_check(void)
+{
+    if (count_free() < tri_task_pool.total)
+        model_assert(tr_task_join(handle, NULL, TR_NOW) == 0);
+    free_check();
+}
+
+/* ---- cancel ---- */
+
+static void canceller(void)
+{
+    codes[model_self() + 1] = tr_task_cancel(handle);
+}
+
+static void end_and_next(void)
+{
+    run_to_end(handle, 7);
+    int result = 0;
+    model_assert(tr_task_join(handle, &result, TR_FOREVER) == 0 && result == 7);
+    spawn_into(&next_handle);
+    model_assert(next_handle.tri_record == handle.tri_record);
+    model_assert(!tri_task_cancelled(next_handle.tri_record));
+}
+
+static void cancel_check(void)
+{
+    model_assert(codes[2] == 0 || codes[2] == -ESRCH);
+    model_assert(!tri_task_cancelled(next_handle.tri_record));
+}
+
+static const struct model_case cases[] = {
+    { .name = "join",
+      .setup = setup,
+      .check = join_check,
+      .threads = { { "worker", ender, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "deadline",
+      .setup = setup,
+      .check = deadline_check,
+      .threads = { { "worker", ender, 0 }, { "joiner", impatient_joiner, 0 } } },
+    { .name = "detach",
+      .setup = setup,
+      .check = detach_check,
+      .threads = { { "worker", ender, 0 }, { "detacher", detacher, 0 } } },
+    { .name = "twice",
+      .setup = setup,
+      .check = twice_check,
+      .threads = { { "worker", ender, 0 }, { "joiner 1", joiner, 0 }, { "joiner 2", joiner, 0 } } },
+    { .name = "both",
+      .setup = setup,
+      .check = twice_check,
+      .threads = { { "worker", ender, 0 }, { "joiner", joiner, 0 }, { "detacher", detacher, 0 } } },
+    { .name = "respawn",
+      .setup = ended_setup,
+      .check = respawn_check,
+      .threads = { { "joiner 1", joiner_and_next, 0 }, { "joiner 2", joiner, 0 } } },
+    { .name = "respawn, joined",
+      .setup = ended_setup,
+      .check = respawn_check,
+      .threads = { { "joiner 1", joiner_and_join, 0 }, { "joiner 2", joiner, 0 } } },
+    { .name = "detach, respawn",
+      .setup = ended_setup,
+      .check = respawn_check,
+      .threads = { { "joiner", joiner_and_next, 0 }, { "detacher", detacher, 0 } } },
+    { .name = "reap",
+      .setup = ended_setup,
+      .check = reap_check,
+      .threads = { { "reaper", reaper, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "reap, end",
+      .setup = setup,
+      .check = reap_end_check,
+      .threads = { { "worker", ender, 0 }, { "reaper", reaper, 0 } } },
+    { .name = "cancel",
+      .setup = setup,
+      .check = cancel_check,
+      .threads = { { "worker", end_and_next, 0 }, { "canceller", canceller, 0 } } },
+    { 0 },
+};
+MODEL_LIMITED(cases, 1);
