@@ -78,7 +78,7 @@ struct redis_value {
  * A reply owns its memory: a short text lies inside it, anything longer in one block of the heap that redis_reply_clear
  * frees. Because `value` can point into the reply itself, do not copy one; use it where it is, or redis_reply_move.
  */
-#define REDIS_REPLY_SMALL 128
+#define REDIS_REPLY_SMALL 104 /* makes it 128 bytes: it is copied with each answer */
 struct redis_reply {
     struct redis_value value;
     void *block;
