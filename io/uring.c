@@ -354,9 +354,13 @@ static void reap(struct uring *uring)
  */
 static void enter_if_due(struct uring *uring, bool full)
 {
-    tr_time now = uring->gather.wanted > 1 ? tr_clock() : TR_FOREVER;
-    if (full || now - uring->entered >= PAUSE_NS)
-        enter(uring, now);
+    tr_time now = 0; /* without load nobody asks when it was */
+    if (uring->gather.wanted > 1 && !full) {
+        now = tr_clock();
+        if (now - uring->entered < PAUSE_NS)
+            return;
+    }
+    enter(uring, now);
 }
 
 static void poll_ring(struct tri_reactor *reactor, tr_time until)
