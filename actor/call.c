@@ -5,14 +5,14 @@
  * The held caller. A call to an idle handler actor of the same worker is the commonest call there is, and needs neither
  * mailbox nor scheduling: the caller takes the idle mark and is set aside with its context saved, the handler runs at
  * once on another stack, the message copied from the caller's frame to its own, and when it returns the caller goes on,
- * the answer in its frame. Nothing is stored, registered, queued or woken. Should the handler
- * suspend, the caller is queued like any ready task; it finds no answer yet and waits in the ordinary way.
+ * the answer in its frame. Nothing is stored, registered, queued or woken. Should the handler suspend, the caller is
+ * queued like any ready task; it finds no answer yet and waits in the ordinary way.
  *
  * An actor that has kept a held caller waiting for long, by computing before or after its answer, is marked by the sentry
  * (idle.c), and its callers are queued from then on, so that another worker can take them.
  *
- * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to wait for its next message and
- * has answered, it goes straight back to the held caller.
+ * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to
+ * wait for its next message and has answered, it goes straight back to the held caller.
  */
 #include "actor/scheduler.h"
 
@@ -99,6 +99,7 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     return rc;
 }
 
+/* See tri_had_better_yield. */
 static __attribute__((noinline)) int send_after_yield(struct tr_address address, const struct tr_type *type,
                                                       const void *message, tr_time deadline)
 {

@@ -11,12 +11,14 @@
  * count times the victim's mean time per switch, or if the victim has not switched since the last look: a hog, whose LIFO
  * slot may be taken as well. Other idle workers sleep for good. A sentry that goes to work calls the next sleeper.
  *
- *   [S1] idle bit (fetch_or, seq_cst), then look at the shared queues   against   push under lock, fence, load idle:
+ *   [S1] idle bit, fence, then look at the shared queues   against   push under lock, fence, load idle:
  *        either the pusher sees the sleeper, or the sleeper the push. A wake is a sticky token of the reactor.
  *   [S2] in_lifo := 0 release -> acquire by the raider: what lies in the slot.
  *   [S3] the LIFO slot is its owner's alone, without fences, until a raider sets `raid` and makes every thread of the
  *        process pass a barrier (membarrier): then either the owner sees `raid`, or the raider sees `in_lifo`.
  *   [S4] resigning as sentry: sentry := 0, membarrier, look at all queues   against   push, load sentry (no fence).
+ *   [S5] visitors + 1, push, ..., task ends, phase := EXIT release -> acquire by the worker: it sees the visitor; and
+ *        visitors - 1 release -> acquire by the worker that takes its reactor down.
  */
 #ifndef TRI_IDLE_H
 #define TRI_IDLE_H

@@ -13,8 +13,9 @@
  * operation at all. (The exchange at resume of earlier designs is not needed: a wake that finds the task queued leaves
  * NOTIFIED, and the next park sees it.)
  *
- *   [P1] every wake is a read-modify-write with release, also when NOTIFIED is there already; commit and consume are
- *        read-modify-writes with acquire. So of a wake and a park, one sees the other: either the wake finds PARKED,
+ *   [P1] every wake is a read-modify-write with release, also when NOTIFIED is there already; what consumes one is a
+ *        read-modify-write with acquire, and the commit releases the frame to the waker, who acquires it. So of a wake and
+ *        a park, one sees the other: either the wake finds PARKED,
  *        or the park finds NOTIFIED and the task looks at its condition again, with the waker's writes visible.
  */
 #ifndef TRI_PARK_H

@@ -5,6 +5,8 @@
  *
  *   [Q1] tail release (push) -> tail acquire (thief): the entries below it. The owner needs no order with itself.
  *   [Q2] head CAS release (pop, steal) -> head acquire (push): the entry has been read before it is written again.
+ *   [Q4] head release (pop, steal) -> head acquire (a thief that found the two apart): the tail it reads next is no older
+ *        than the head, so it does not turn for ever.
  *   [Q3] the CAS on the head decides who gets an entry; a thief copies first, and throws the copy away if it loses.
  */
 #ifndef TRI_QUEUE_H

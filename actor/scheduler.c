@@ -121,10 +121,10 @@ static struct tri_task *next_own(struct tri_worker *worker)
     if (task) {
         if (++worker->lifo_run < LIFO_RUN_LIMIT)
             return task;
+        worker->lifo_run = 0;
         struct tri_task *waiting = pop_waiting(worker);
         if (!waiting && !(waiting = tri_take_shared_work(worker)))
             return task;
-        worker->lifo_run = 0;
         tri_ready_last(worker, task);
         return waiting;
     }
@@ -170,13 +170,13 @@ void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 }
 
 /* A stack ran over its end where no guard page could stop it. */
-static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
+static __attribute__((noinline, noreturn, cold)) void die_of_overflow(struct tri_task *task, struct tri_stack *stack)
 {
     tr_log(TR_LOG_ERROR,
            "stack overflow in %s '%s' (stack of %zu KiB): the canary at its end is gone; give it a larger "
            "stack_bytes",
-           worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
-           worker->current ? tri_task_label(worker->current) : "?", (size_t)(stack->bytes / 1024));
+           task && tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", task ? tri_task_label(task) : "?",
+           (size_t)(stack->bytes / 1024));
     abort();
 }
 
@@ -270,7 +270,7 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = NULL;
     if (__builtin_expect(!tri_stack_intact(from), 0))
-        die_of_overflow(worker, from);
+        die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
     if (worker->quota <= 0)
@@ -287,6 +287,8 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 static inline void hold_caller(struct tri_worker *worker, struct tri_task *self, struct tri_slot *awaits)
 {
     struct tri_stack *from = worker->stack;
+    if (__builtin_expect(!tri_stack_intact(from), 0))
+        die_of_overflow(self, from);
     from->awaits = awaits;
     self->stack = from;
     self->next = worker->held;

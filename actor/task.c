@@ -7,7 +7,8 @@
  *        that was detached frees itself.
  *   [T3] spawned (foreign_spawned), fence, phase   against   phase, fence, counts (runtime.c): a spawn that goes on has
  *        been seen by the shutdown, which waits for its end.
- *   [T2] life: set with release when the record has its new tenant, so that whoever finds the generation finds the tenant.
+ *   [T2] life: set with release when the record has its new tenant, and when it ends, so that a walk over all records that
+ *        finds it finds whose it is. Handles are passed on with what they stand for; to move on from them orders nothing.
  */
 #include "actor/task.h"
 #include "actor/deadline.h"

@@ -6,14 +6,17 @@
  *   [M2] head release (take)      -> head acquire (full test):  the consumer has read the place and zeroed its stamp,
  *                                    before a producer may write it again. The copy of the head in the producers'
  *                                    line passes the edge on: it is stored with release after an acquire of the head.
- *   [M3] tail CAS acq_rel chain:     every change of the tail is a read-modify-write, but for init, whose release store
+ *   [M3] tail:                       every change of it is a read-modify-write, but for init, whose release store
  *                                    publishes the new tenant's shape and generation to whoever reads the tail with
- *                                    acquire. A sender that read an older tail fails its CAS.
+ *                                    acquire. A sender that read an older tail fails its CAS. Claims release: the
+ *                                    storage that they install; so does clearing WAIT: the list is empty.
  *   [M4] idle CAS release -> claim CAS acquire: what the consumer did before it went idle is seen by the one who
- *                                    schedules it, and through the run queue by whoever runs it next.
+ *                                    schedules it, and through the run queue by whoever runs it next. The CAS itself
+ *                                    acquires: since the load another may have run it, and left the same tail behind.
  *   [M5] waiting := 1; fence; head   against   head := h+1; waiting (take) or fence-after-rmw; waiting (park):
  *                                    either the registering sender sees the room, or the consumer sees the sender at
- *                                    the latest when it suspends. An idle CAS fails while WAIT is set.
+ *                                    the latest when it suspends. An idle CAS fails while WAIT is set. Who finds WAIT
+ *                                    set has the fence of who set it, by the lock.
  *   [M6] lock:                       the list of waiting senders, and their fields.
  *   [M7] sender.done release -> acquire: the result.
  *   [M8] bytes release (init) -> acquire (send): who reads a new tenant's message size sees its generation, and so says

@@ -5,7 +5,7 @@
  *   [R1] the mailbox's publication carries the opened slot to the receiver.
  *   [R2] claim CAS acquire    <- link's release of WAITING|LINKED: the replier sees the debtor.
  *   [R3] DONE release         -> acquire by the caller: answer and result are there, and the replier is through.
- *   [R4] abandon CAS release  -> claim CAS acquire by whoever frees the slot.
+ *   [R4] abandon CAS:         passes nothing. What the caller wrote went with the token; it touches the slot no more.
  *   [R5] debts.lock:          the list, and a slot's links.
  *   [R7] debtor := NULL release -> acquire by the claimant, who then takes no lock: the debtor is through with the slot.
  *   [R8] answer_bytes release (open) -> acquire (send): who reads the size of a later call sees that call's generation,
