@@ -126,7 +126,8 @@ static int call(struct home home, int depth, tr_time deadline)
     expect_int(got, rc == 0 ? head.value : -7);
     expect(rc == 0 || rc == 7 || rc == -ESRCH || rc == -EPIPE || rc == -ETIMEDOUT || rc == -ECANCELED ||
            rc == -EDEADLK);
-    atomic_fetch_add(rc == 0 ? &answered : rc == 7 ? &refused : &(atomic_llong){ 0 }, 1);
+    if (rc == 0 || rc == 7)
+        atomic_fetch_add(rc == 0 ? &answered : &refused, 1);
     return rc;
 }
 
