@@ -488,7 +488,7 @@ static inline int parse_plain(const char *bytes, size_t count, struct redis_repl
     unsigned first = (unsigned char)bytes[1] - '0', second = (unsigned char)bytes[2] - '0';
     size_t length = first * 10 + second;
     if (bytes[0] != '$' || first == 0 || first > 9 || second > 9 || bytes[3] != '\r' || bytes[4] != '\n' ||
-        count < length + 7 || bytes[length + 5] != '\r' || bytes[length + 6] != '\n')
+        length > sizeof reply->small || count < length + 7 || bytes[length + 5] != '\r' || bytes[length + 6] != '\n')
         return 0;
     copy_short(reply->small, bytes + 5, length);
     *used = length + 7;
