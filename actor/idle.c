@@ -77,7 +77,7 @@ static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
     uint32_t count = 0;
     while (task) {
         struct tri_task *next = task->next;
-        tri_ready_last(worker, task);
+        tri_ready_ring(worker, task);
         task = next;
         count++;
     }
@@ -244,14 +244,29 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
            (long long)(HOG_NS / TR_MILLISECOND));
 }
 
+/* What the thread of `victim` has computed so far; 0: not known. */
+static tr_time computed_by(struct tri_worker *victim)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (pthread_getcpuclockid(victim->thread, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        return 0;
+    return used.tv_sec * TR_SECOND + used.tv_nsec;
+}
+
 /*
- * A hog with a caller held beneath it: nobody can take that caller away, but the next ones need not suffer. What we read may
- * change meanwhile; a stranger who is marked for it loses nothing but speed.
+ * A hog with a caller held beneath it: nobody can take that caller away, but the next ones need not suffer. It must have been
+ * seen twice and have computed in between, not just lost its processor: the mark is for life. What we read may change
+ * meanwhile; a stranger who is marked for it loses nothing but speed.
  */
-static TRI_NO_TSAN void mark_slow(struct tri_worker *victim)
+static TRI_NO_TSAN void mark_slow(struct tri_worker *worker, struct tri_worker *victim)
 {
     struct tri_task *task = victim->current;
-    if (task && victim->held && tri_task_is(task, TRI_TASK_ACTOR))
+    tr_time *seen = &worker->seen_computed[victim->index], before = *seen;
+    if (!task || !victim->held || !tri_task_is(task, TRI_TASK_ACTOR) || tri_task_is(task, TRI_TASK_SLOW))
+        return;
+    *seen = computed_by(victim);
+    if (before != 0 && *seen - before >= DOZE_NS / 2)
         tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
 }
 
@@ -268,9 +283,11 @@ static bool look(struct tri_worker *worker, bool dozed)
         if (switches != worker->seen[victim->index] || asleep)
             worker->seen_since[victim->index] = worker->now;
         else if (hog) {
-            mark_slow(victim);
+            mark_slow(worker, victim);
             name_hog(worker, victim);
         }
+        if (!hog)
+            worker->seen_computed[victim->index] = 0;
         worker->seen[victim->index] = switches;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;

@@ -67,7 +67,7 @@ static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
     return task;
 }
 
-void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *task)
 {
     if (tri_pin(task) != 0) {
         push_pinned(worker, task);
@@ -76,6 +76,17 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     if (!tri_queue_push(&worker->queue, task))
         tri_overflow(worker, task);
     tri_call_sentry(worker);
+}
+
+void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
+{
+    /* Behind those for whom the ring had no room, or they would never get in again. */
+    if (__builtin_expect(tri_load(&worker->overflow.count, TRI_RELAXED) > 0, 0) && tri_pin(task) == 0) {
+        tri_overflow(worker, task);
+        tri_call_sentry(worker);
+    } else {
+        tri_ready_ring(worker, task);
+    }
 }
 
 void tri_ready(struct tri_task *task)
@@ -110,10 +121,10 @@ static struct tri_task *next_own(struct tri_worker *worker)
     if (task) {
         if (++worker->lifo_run < LIFO_RUN_LIMIT)
             return task;
-        struct tri_task *waiting = pop_waiting(worker);
-        if (!waiting)
-            return task;
         worker->lifo_run = 0;
+        struct tri_task *waiting = pop_waiting(worker);
+        if (!waiting && !(waiting = tri_take_shared_work(worker)))
+            return task;
         tri_ready_last(worker, task);
         return waiting;
     }
@@ -159,13 +170,13 @@ void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
 }
 
 /* A stack ran over its end where no guard page could stop it. */
-static void die_of_overflow(struct tri_worker *worker, struct tri_stack *stack)
+static __attribute__((noinline, noreturn, cold)) void die_of_overflow(struct tri_task *task, struct tri_stack *stack)
 {
     tr_log(TR_LOG_ERROR,
            "stack overflow in %s '%s' (stack of %zu KiB): the canary at its end is gone; give it a larger "
            "stack_bytes",
-           worker->current && tri_task_is(worker->current, TRI_TASK_ACTOR) ? "actor" : "task",
-           worker->current ? tri_task_label(worker->current) : "?", (size_t)(stack->bytes / 1024));
+           task && tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", task ? tri_task_label(task) : "?",
+           (size_t)(stack->bytes / 1024));
     abort();
 }
 
@@ -242,12 +253,13 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
         if (!next && !worker->migrate)
             return NULL; /* a yield to nobody */
     }
-    /* A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. */
-    if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park)) {
-        if (next)
-            tri_ready_last(worker, next);
+    /*
+     * A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. One that has
+     * been woken meanwhile (by the pass, say) goes on only if nobody else is ready: with a new budget each time it would
+     * starve them.
+     */
+    if (!next && hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
         return NULL;
-    }
     struct tri_stack *to = stack_for(worker, next);
     return to ? to : scrape_stack(worker, hook, next);
 }
@@ -258,7 +270,7 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = NULL;
     if (__builtin_expect(!tri_stack_intact(from), 0))
-        die_of_overflow(worker, from);
+        die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
     if (worker->quota <= 0)
@@ -275,6 +287,8 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 static inline void hold_caller(struct tri_worker *worker, struct tri_task *self, struct tri_slot *awaits)
 {
     struct tri_stack *from = worker->stack;
+    if (__builtin_expect(!tri_stack_intact(from), 0))
+        die_of_overflow(self, from);
     from->awaits = awaits;
     self->stack = from;
     self->next = worker->held;

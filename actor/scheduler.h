@@ -65,10 +65,11 @@ struct tri_worker {
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
     struct tri_reactor *reactor;
-    int *errno_at;                        /* the thread's errno */
-    struct tri_stack os_stack;            /* the thread's own, as far as switching is concerned */
-    uint64_t seen[TRI_WORKER_LIMIT];      /* other workers' switch counts at the last look, for the sentry, */
-    tr_time seen_since[TRI_WORKER_LIMIT]; /* and when they were first seen; 0: reported */
+    int *errno_at;                           /* the thread's errno */
+    struct tri_stack os_stack;               /* the thread's own, as far as switching is concerned */
+    uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' switch counts at the last look, for the sentry, */
+    tr_time seen_since[TRI_WORKER_LIMIT];    /* and when they were first seen; 0: reported */
+    tr_time seen_computed[TRI_WORKER_LIMIT]; /* what a hog's thread had computed at the last look; 0: no hog then */
 
     /* owner writes, others read */
     _Alignas(64) TRI_ATOMIC(uint64_t) switches;
@@ -244,12 +245,15 @@ static inline bool tri_had_better_yield(struct tri_worker *worker)
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
-/* True if a task may be held on this worker while `next` runs. */
+/*
+ * True if a task may be held on this worker while `next` runs. Holding puts a pass off until the budget is used up, which is
+ * no harm where switches are quick (a full quota), but is when each takes long.
+ */
 static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
     uint32_t pin = tri_pin(next);
-    return !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
-           worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
+    return (worker->quota > 0 || worker->quota_start == TRI_PASS_SWITCHES) && !worker->migrate &&
+           (pin == 0 || pin == worker->index + 1) && worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
 /* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */
@@ -258,6 +262,8 @@ void tri_run_claimed(struct tri_task *task);
 /* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
 void tri_ready(struct tri_task *task);
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
+/* As tri_ready_last, past those in the overflow list: for tasks that come from there, or from elsewhere in a batch. */
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *task);
 
 /*
  * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim: an idle

@@ -32,6 +32,7 @@ struct tri_reactor {
     int wake_fd;
     unsigned in_flight;          /* operations taken and not ended */
     uint64_t completions;        /* operations ended, ever */
+    unsigned batch;              /* by the last poll that ended any */
     TRI_ATOMIC(uint64_t) enters; /* system calls, ever; written by the owner */
 
     /* Everybody's. */

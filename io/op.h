@@ -43,6 +43,7 @@ struct tri_io_op {
     enum tri_io_kind kind;
     int fd;
     int flags;       /* MSG_* or SOCK_* of the system call of that name */
+    bool try_first;  /* a hint: probably it need not wait; a system call of its own will do when the reactor is calm */
     bool wait_first; /* a hint: the socket is probably not ready, do not try at once */
     union {
         struct {

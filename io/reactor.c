@@ -32,6 +32,8 @@
 
 enum tri_sleep { AWAKE, ASLEEP, WAKE };
 
+#define CALM_BATCH 2u /* completions at a time, up to which a system call for each is no dearer than a batch */
+
 /* ---- Choosing a backend ---- */
 
 /* What has been logged already: each choice is said once in a process, later workers say it at debug level. */
@@ -281,7 +283,15 @@ unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until)
     reactor->backend->poll(reactor, asleep ? until : TR_NOW);
     if (asleep)
         wake_up(reactor);
-    return (unsigned)(reactor->completions - before);
+    unsigned count = (unsigned)(reactor->completions - before);
+    if (count > 0)
+        reactor->batch = count;
+    return count;
+}
+
+bool tri_reactor_calm(const struct tri_reactor *reactor)
+{
+    return reactor->batch <= CALM_BATCH;
 }
 
 bool tri_reactor_busy(const struct tri_reactor *reactor)

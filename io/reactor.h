@@ -36,6 +36,9 @@ unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until);
 /* True if a poll could find or submit something: operations queued or in flight. Owner only; cheap. */
 bool tri_reactor_busy(const struct tri_reactor *reactor);
 
+/* True if the last completions came alone or in twos: a system call of its own then costs less than a place in a batch. */
+bool tri_reactor_calm(const struct tri_reactor *reactor);
+
 /* Makes a poll that waits, or the next one, return. Thread: any. */
 void tri_reactor_wake(struct tri_reactor *reactor);
 

@@ -109,6 +109,11 @@ int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time 
     return 0;
 }
 
+void tr_listener_abort(struct tr_listener *listener)
+{
+    tri_gate_shut(&listener->gate);
+}
+
 int tr_listener_close(struct tr_listener *listener)
 {
     if (!listener)

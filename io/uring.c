@@ -13,20 +13,32 @@
  *
  * When the submission queue is full even after a submission, operations wait in a backlog.
  *
- * Kept to what liburing 2.3 has.
+ * Kept to what liburing 2.3 has. Entering the kernel is done here and not by liburing, whose waits of that age know neither
+ * absolute times (no clock is read to sleep) nor the patience of gather.h.
  */
 #include "io/backend.h"
+#include "io/gather.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Linux 6.12. */
+#ifndef IORING_FEAT_MIN_TIMEOUT
+#define IORING_FEAT_MIN_TIMEOUT (1U << 15)
+#endif
+#ifndef IORING_ENTER_ABS_TIMER
+#define IORING_ENTER_ABS_TIMER (1U << 5)
+#endif
+
 #define SUBMISSIONS 256u
+#define PAUSE_NS (50 * TR_MICROSECOND)
 #define COMPLETIONS 8192u /* more than fit are kept by the kernel, but slowly */
 
 /* What a completion belongs to: in the low bits of user_data, above the operation's address. */
@@ -43,14 +55,98 @@ enum {
 struct uring {
     struct tri_reactor reactor;
     struct io_uring ring;
+    unsigned enter_flags; /* of every io_uring_enter */
     bool wake_armed;
     bool has_poll_first; /* Linux 5.19 */
+    bool has_patience; /* Linux 6.12: a wait takes an absolute time, and can ask for several completions for a while */
+    tr_time entered;   /* the kernel, last */
+    struct tri_gather gather;
     struct tri_io_op *backlog, **backlog_end;
 };
 
 static struct uring *uring_of(struct tri_reactor *reactor)
 {
     return (struct uring *)reactor;
+}
+
+/* ---- Entering the kernel ---- */
+
+/*
+ * What an enter may fail with passes by itself, by the next poll or once completions are reaped. Anything else means that
+ * completions are lost (-EBADR: the kernel had no memory to keep them) or that we use the ring wrongly: tasks would wait
+ * for ever.
+ */
+static void check_enter(int rc)
+{
+    if (rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM)
+        return;
+    tr_log(TR_LOG_ERROR, "io_uring_enter failed: %s; completions are lost, the program cannot go on", strerror(-rc));
+    abort();
+}
+
+/* Shows the kernel the entries that were filled. Returns how many it has not taken yet. */
+static unsigned publish_entries(struct io_uring_sq *queue)
+{
+    if (queue->sqe_head != queue->sqe_tail) {
+        queue->sqe_head = queue->sqe_tail;
+        io_uring_smp_store_release(queue->ktail, queue->sqe_tail);
+    }
+    return queue->sqe_tail - io_uring_smp_load_acquire(queue->khead);
+}
+
+static int enter_kernel(struct uring *uring, unsigned wanted, unsigned flags, void *argument, size_t bytes)
+{
+    tri_reactor_count_enter(&uring->reactor);
+    return io_uring_enter2((unsigned)uring->ring.enter_ring_fd, publish_entries(&uring->ring.sq), wanted,
+                           flags | uring->enter_flags, argument, bytes);
+}
+
+static void enter(struct uring *uring, tr_time now)
+{
+    uring->entered = now;
+    check_enter(enter_kernel(uring, 0, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8));
+}
+
+/* struct io_uring_getevents_arg, with the field that Linux 6.12 has added. */
+struct wait_argument {
+    uint64_t mask;
+    uint32_t mask_bytes, patience_us;
+    uint64_t until;
+};
+
+/* Before Linux 6.12 a wait takes a span, and so needs the clock. Returns the flags. */
+static unsigned fill_limit(const struct uring *uring, tr_time until, struct __kernel_timespec *limit)
+{
+    tr_time time = until;
+    if (!uring->has_patience)
+        time = until > tr_clock() ? until - tr_clock() : 0;
+    limit->tv_sec = time / TR_SECOND;
+    limit->tv_nsec = time % TR_SECOND;
+    return uring->has_patience ? IORING_ENTER_ABS_TIMER : 0;
+}
+
+/* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
+static void enter_and_wait(struct uring *uring, tr_time until)
+{
+    struct __kernel_timespec limit;
+    struct wait_argument argument = { .mask_bytes = _NSIG / 8 };
+    struct tri_gather *gather = &uring->gather;
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    if (uring->has_patience)
+        tri_gather_begin(gather, tr_clock(), uring->reactor.in_flight);
+    if (gather->count > 1)
+        argument.patience_us = gather->patience_us;
+    int rc;
+    do {
+        if (until != TR_FOREVER) {
+            flags |= fill_limit(uring, until, &limit);
+            argument.until = (uintptr_t)&limit;
+        }
+        rc = enter_kernel(uring, gather->count, flags, &argument, sizeof argument);
+    } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
+    check_enter(rc);
+    tri_gather_end(gather, io_uring_cq_ready(&uring->ring));
+    uring->entered = tr_clock();
 }
 
 /* ---- The submission queue ---- */
@@ -61,8 +157,8 @@ static struct io_uring_sqe *next_entry(struct uring *uring)
     struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
     if (entry)
         return entry;
-    tri_reactor_count_enter(&uring->reactor);
-    io_uring_submit(&uring->ring); /* an error leaves the queue full: the backlog's case, and the next poll's */
+    enter_kernel(uring, 0, 0, NULL,
+                 _NSIG / 8); /* an error leaves the queue full: the backlog's case, and the next poll's */
     return io_uring_get_sqe(&uring->ring);
 }
 
@@ -187,6 +283,7 @@ static void take_wake(struct uring *uring, const struct io_uring_cqe *completion
     uint64_t count;
     ssize_t ignored = read(uring->reactor.wake_fd, &count, sizeof count); /* -EAGAIN: an earlier one took it */
     (void)ignored;
+    tri_gather_woken(&uring->gather);
     if (!(completion->flags & IORING_CQE_F_MORE))
         uring->wake_armed = false;
 }
@@ -195,6 +292,7 @@ static void take_wake(struct uring *uring, const struct io_uring_cqe *completion
 
 static void take_operation(struct uring *uring, struct tri_io_op *op, int result)
 {
+    uring->gather.arrivals += op->kind == TRI_IO_RECEIVE; /* a send has not waited for anybody */
     op->result = result;
     op->phase |= RETURNED;
     op->pending--;
@@ -248,48 +346,21 @@ static void reap(struct uring *uring)
     io_uring_cq_advance(&uring->ring, count);
 }
 
-/* ---- Entering the kernel ---- */
+/* ---- Polling ---- */
 
 /*
- * What an enter may fail with passes by itself, by the next poll or once completions are reaped. Anything else means that
- * completions are lost (-EBADR: the kernel had no memory to keep them) or that we use the ring wrongly: tasks would wait
- * for ever.
+ * A poll that does not wait comes between tasks that are ready, often a few microseconds after the wait that made them so.
+ * Under load what they have for the kernel, and it for them, is left to gather a while.
  */
-static void check_enter(int rc)
+static void enter_if_due(struct uring *uring, bool full)
 {
-    if (rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM)
-        return;
-    tr_log(TR_LOG_ERROR, "io_uring_enter failed: %s; completions are lost, the program cannot go on", strerror(-rc));
-    abort();
-}
-
-static void enter(struct uring *uring)
-{
-    tri_reactor_count_enter(&uring->reactor);
-    check_enter(io_uring_submit_and_get_events(&uring->ring));
-}
-
-/* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
-static void enter_and_wait(struct uring *uring, tr_time until)
-{
-    int rc;
-    do {
-        struct __kernel_timespec span, *limit = NULL;
-        if (until != TR_FOREVER) {
-            tr_time left = until - tr_clock();
-            if (left <= 0) {
-                enter(uring);
-                return;
-            }
-            span.tv_sec = left / TR_SECOND;
-            span.tv_nsec = left % TR_SECOND;
-            limit = &span;
-        }
-        struct io_uring_cqe *first;
-        tri_reactor_count_enter(&uring->reactor);
-        rc = io_uring_submit_and_wait_timeout(&uring->ring, &first, 1, limit, NULL);
-    } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
-    check_enter(rc);
+    tr_time now = 0; /* without load nobody asks when it was */
+    if (uring->gather.wanted > 1 && !full) {
+        now = tr_clock();
+        if (now - uring->entered < PAUSE_NS)
+            return;
+    }
+    enter(uring, now);
 }
 
 static void poll_ring(struct tri_reactor *reactor, tr_time until)
@@ -304,11 +375,11 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
     if (until > TR_NOW)
         enter_and_wait(uring, until);
     else if (io_uring_sq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
-        enter(uring);
+        enter_if_due(uring, full);
     reap(uring);
     /* Completions that the kernel kept aside for want of room come now that there is some. */
     for (int i = 0; i < 8 && flags_of(uring) & IORING_SQ_CQ_OVERFLOW; i++) {
-        enter(uring);
+        enter(uring, uring->entered);
         reap(uring);
     }
 }
@@ -385,11 +456,14 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     }
     start_of_ring();
     /* Both save or guard something, and neither is needed. */
-    io_uring_register_ring_fd(&uring->ring);
+    if (io_uring_register_ring_fd(&uring->ring) == 1)
+        uring->enter_flags = IORING_ENTER_REGISTERED_RING;
     io_uring_ring_dontfork(&uring->ring);
     uring->has_poll_first = uring->ring.flags & IORING_SETUP_COOP_TASKRUN; /* came with the same kernel */
     uring->backlog_end = &uring->backlog;
     uring->reactor.wake_fd = wake_fd;
+    uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
+    tri_gather_init(&uring->gather, tr_clock());
     arm_wake(uring);
     snprintf(note, note_bytes, "; %s", names);
     *out = &uring->reactor;

@@ -311,11 +311,9 @@ int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
         next = (tail | TRI_TAIL_CLOSED) & ~TRI_TAIL_IDLE;
     } while (!tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_ACQUIRE)); /* [M3] [M4] */
     *schedule = tail & TRI_TAIL_IDLE;
-    if (tail & TRI_TAIL_WAIT) {
-        tri_lock(&mailbox->lock);
-        grant_locked(ref, NULL); /* closed: each gets -ESRCH */
-        tri_unlock(&mailbox->lock);
-    }
+    /* Each gets -ESRCH. By now the record may be another's: those who wait for room there are not to be told of our end. */
+    if (tail & TRI_TAIL_WAIT)
+        tri_mailbox_grant(mailbox, ref->consumer, NULL);
     return 0;
 }
 

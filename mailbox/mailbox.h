@@ -21,8 +21,9 @@
  *        consumer, at position == head
  *
  * A sender reads the tail, checks the record's generation, then claims by compare-and-swap on that same tail: since the
- * word never repeats within 2^39 messages of one record, validation and reservation are one atomic act. Then it fills
- * the place and publishes it by the place's stamp. The consumer takes places in order; a place that is claimed but not
+ * word of one tenant never comes back under another within 2^39 messages, validation and reservation are one atomic act.
+ * (Under the same tenant it may: a claim of the mark alone and the next idle bring the word back, and with it all that was
+ * computed from it.) Then the sender fills the place and publishes it by the place's stamp. The consumer takes places in order; a place that is claimed but not
  * yet published makes it come back later, never spin.
  *
  * The full test uses a copy of the consumer's head that lies in the tail's cache line (variant f of the measurements in

@@ -66,16 +66,21 @@ struct tri_storage_cache {
     TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES];
 };
 
-/* True for one to eight whole words, which most messages are: the hot paths copy those without a call. */
+/* True for whole words, 32 of them at most, which most messages are: the hot paths copy those without a call. */
 static inline bool tri_is_short(uint32_t bytes)
 {
-    return ((bytes - 8) & ~UINT32_C(0x38)) == 0;
+    return ((bytes - 8) & ~UINT32_C(0xf8)) == 0;
 }
 
-/* Word by word: a wider load of what was just stored in two parts waits until both have left the store buffer. */
+/*
+ * Word by word: a wider load of what was just stored in two parts waits until both have left the store buffer. Beyond the
+ * first eight words, where payload is, two at a time.
+ */
 static inline __attribute__((always_inline)) void tri_copy_short(void *target, const void *source, uint32_t bytes)
 {
     size_t i = bytes;
+    for (; __builtin_expect(i > 64, 0); i -= 16)
+        memcpy((char *)target + i - 16, (const char *)source + i - 16, 16);
     do {
         i -= 8;
         memcpy((char *)target + i, (const char *)source + i, 8);

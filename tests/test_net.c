@@ -204,6 +204,27 @@ NET_TEST(net_listener_closed_under_acceptors)
     return 0;
 }
 
+NET_TEST(net_listener_aborted_before_and_under_acceptors)
+{
+    for (int round = 0; round < 20; round++) {
+        struct tr_listener *listener;
+        struct job jobs[3];
+        must_be(tr_tcp_listen(&listener, NULL, 0, NULL), 0);
+        for (int i = 0; i < 3; i++)
+            job_start(&jobs[i], accept_one, listener);
+        if (round % 2)
+            tr_sleep(round % 3 * TR_MILLISECOND);
+        /* Some are inside, others on their way: the listener is there for both. */
+        tr_listener_abort(listener);
+        tr_listener_abort(listener);
+        for (int i = 0; i < 3; i++)
+            must_be(job_join(&jobs[i]), -EPIPE);
+        must_be(accept_one(listener), -EPIPE);
+        must_be(tr_listener_close(listener), 0);
+    }
+    return tr_listener_close(NULL);
+}
+
 NET_TEST(net_connect_refused)
 {
     struct tr_listener *listener;
@@ -451,6 +472,7 @@ int main(void)
         net_version_six,
         net_accept_waits_no_longer_than_asked,
         net_listener_closed_under_acceptors,
+        net_listener_aborted_before_and_under_acceptors,
         net_connect_refused,
         net_connect_gives_up,
         net_names,

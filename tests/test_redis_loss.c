@@ -152,7 +152,8 @@ TASK_TEST(reply_too_large_is_refused)
 
 TASK_TEST(reply_that_never_comes_loses_the_connection)
 {
-    struct redis_options options = { .stall_ns = 50 * TR_MILLISECOND };
+    /* So long that the echo afterwards comes in time on a busy machine, too. */
+    struct redis_options options = { .stall_ns = TR_SECOND };
     expect_lost_after("$10\r\nabc", REDIS_UNKNOWN, &options);
 }
 
@@ -247,12 +248,15 @@ static void serve_nonsense(struct fake_client *client)
         ;
 }
 
+/* On a machine that is slow or busy, fewer requests must do. */
+static tr_time nonsense_end;
+
 /* Any answer will do. */
 static int nonsense_caller(void *argument)
 {
     struct caller *caller = argument;
     struct redis_reply reply;
-    for (unsigned i = 0; i < caller->requests; i++) {
+    for (unsigned i = 0; i < caller->requests && tr_clock() < nonsense_end; i++) {
         int rc = redis_get(caller->redis, REDIS_BYTES("key"), &reply, tr_after(caller->patience));
         expect(rc == 0 || rc == -ETIMEDOUT || (rc > 0 && rc <= REDIS_REFUSED));
         redis_reply_clear(&reply);
@@ -284,14 +288,16 @@ TASK_TEST(replies_of_nonsense_all_end)
                                      .most_backoff_ns = 100 * TR_MICROSECOND };
     tr_log_set(NULL, NULL, TR_LOG_ERROR);
     struct redis *redis = open_manager(&fake, &options);
+    nonsense_end = tr_after(LONG_TIME / 3);
     for (unsigned i = 0; i < 16; i++) {
         callers[i] = (struct caller){ .redis = redis, .requests = NONSENSE / 16, .patience = LONG_TIME };
         callers[i].task = test_task(nonsense_caller, &callers[i]);
     }
     for (unsigned i = 0; i < 16; i++)
         expect_int(test_join(callers[i].task), 0);
-    expect(atomic_load(&fake.requests) > NONSENSE / 2);
-    expect(redis_losses(redis) > NONSENSE / 10);
+    unsigned requests = atomic_load(&fake.requests);
+    expect(requests > NONSENSE / 2 || tr_clock() >= nonsense_end);
+    expect(redis_losses(redis) > requests / 5);
     close_manager(redis);
     fake_stop(&fake);
     tr_log_set(NULL, NULL, TR_LOG_INFO);

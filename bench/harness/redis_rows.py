@@ -31,7 +31,7 @@ def rows(tools):
         ("mini_redis_cpu_p1", 50, 1, {"most_ratio": 1.0}),
         ("mini_redis_cpu_p16", 50, 16, {"most_ratio": 0.7}),
         ("mini_redis_cpu_p64", 50, 64, {"most_ratio": 0.5}),
-        ("mini_redis_cpu_c1000", 1000, 1, {}),
+        ("mini_redis_cpu_c1000", 1000, 1, {"most_ratio": 1.0}),
     ]]
 
 

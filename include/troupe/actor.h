@@ -129,7 +129,7 @@ TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type,
 /*
  * After a tr_call that has failed: true if its message had been taken by the mailbox, and so belongs to the receiver or was
  * given to the mailbox's drop function; false if it was not, and what it points to is still the caller's to free. Holds until
- * the caller's next call that fails. Thread: the one that called. Suspends: no.
+ * the caller's next call that fails; in a handler actor, until the handler returns. Thread: the one that called. Suspends: no.
  */
 TR_PUBLIC bool tr_call_sent(void);
 

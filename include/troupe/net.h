@@ -38,11 +38,21 @@ TR_PUBLIC uint16_t tr_listener_port(const struct tr_listener *listener);
 /*
  * Takes the next connection. Thread: task. Suspends: yes. Owns: *out, to be closed.
  * Returns 0, -ETIMEDOUT, -ECANCELED, -EMFILE/-ENFILE (the connection stays queued: wait a little and try again),
- * -ECONNABORTED (that peer has gone: try again), -EPIPE (the listener was closed), -ENOMEM.
+ * -ECONNABORTED (that peer has gone: try again), -EPIPE (the listener was aborted), -ENOMEM.
  */
 TR_PUBLIC int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time deadline);
 
-/* Stops listening; a task waiting in accept gets -EPIPE. Frees the listener once that task has left. Thread: task. Suspends: yes. */
+/*
+ * Stops listening: a task waiting in accept gets -EPIPE, and so does every later accept. The listener stays, to be closed by
+ * its owner once nobody uses it any more. Thread: any. Suspends: no.
+ */
+TR_PUBLIC void tr_listener_abort(struct tr_listener *listener);
+
+/*
+ * Stops listening, waits until those who are inside accept have left with -EPIPE, and frees the listener. As with free, nobody
+ * may use it from then on: a task that may be about to call accept, not only be inside, must be gone before. So: tr_listener_abort,
+ * join the tasks that accept, tr_listener_close. NULL is harmless. Thread: task. Suspends: yes. Returns 0.
+ */
 TR_PUBLIC int tr_listener_close(struct tr_listener *listener);
 
 /*
@@ -59,8 +69,9 @@ TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t 
 TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
 
 /*
- * Reads at most `bytes`. Returns the count, 0 at the peer's end of stream, -ETIMEDOUT, -ECANCELED, -ECONNRESET and its
- * kind, -EBUSY (another task reads), -EPIPE (closed by us). Thread: task. Suspends: yes.
+ * Reads what there is, at least a byte and at most `bytes`. Returns the count, 0 at the peer's end of stream and only there,
+ * -EINVAL (`bytes` is 0, for which no count would be right), -ETIMEDOUT, -ECANCELED, -ECONNRESET and its kind, -EBUSY (another
+ * task reads), -EPIPE (aborted by us). Thread: task. Suspends: yes.
  */
 TR_PUBLIC ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline);
 
@@ -85,7 +96,8 @@ TR_PUBLIC void tr_stream_abort(struct tr_stream *stream);
 
 /*
  * Closes: no new operation, shutdown(2), operations in flight withdrawn and waited for, then close(2). Uncancellable
- * and short. Frees the stream. Thread: task. Suspends: yes.
+ * and short. Frees the stream: a task that may be about to use it, not only be inside, must be gone before (tr_stream_abort,
+ * join, close). NULL is harmless. Thread: task. Suspends: yes.
  */
 TR_PUBLIC void tr_stream_close(struct tr_stream *stream);
 

@@ -62,35 +62,70 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* ---- by name ------------------------------------------------------------------------------------------- */
 
+/* A name in lower case, as numbers: what is behind it is zero. */
+struct folded {
+    uint64_t low, high;
+};
+
 /* Open addressing over twice as many slots as needed, and more; filled once. */
 static struct slot {
+    struct folded name;
     const struct command *command;
-    size_t name_size;
 } by_hash[HASH_SLOTS];
 static pthread_once_t by_hash_once = PTHREAD_ONCE_INIT;
 
-/* Writes the name in lower case; returns its hash. */
-static unsigned fold_name(char *folded, struct slice name)
+/* The first 0 to 8 bytes, as a number; every read stays within them. */
+static inline uint64_t load_some(const char *at, size_t bytes)
 {
-    unsigned hash = 0;
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.data[i];
-        folded[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-        hash = hash * 31 + (unsigned char)folded[i];
+    uint64_t word = 0;
+    uint32_t low, high;
+    if (bytes >= 8) {
+        memcpy(&word, at, 8);
+    } else if (bytes >= 4) {
+        memcpy(&low, at, 4);
+        memcpy(&high, at + bytes - 4, 4);
+        word = low | (uint64_t)high << (8 * (bytes - 4));
+    } else if (bytes > 0) {
+        word = (uint64_t)(unsigned char)at[0] | (uint64_t)(unsigned char)at[bytes / 2] << (8 * (bytes / 2)) |
+               (uint64_t)(unsigned char)at[bytes - 1] << (8 * (bytes - 1));
     }
-    return hash % HASH_SLOTS;
+    return word;
+}
+
+/* Eight bytes at once: those from A to Z get the bit that makes them lower case. */
+static inline uint64_t fold_word(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t low = word & 0x7f * ones;
+    uint64_t from_a = low + (0x80 - 'A') * ones, past_z = low + (0x7f - 'Z') * ones; /* in the top bits */
+    uint64_t upper = (from_a & ~past_z & ~word) & 0x80 * ones;
+    return word | upper >> 2;
+}
+
+static inline struct folded fold_name(struct slice name)
+{
+    size_t bytes = name.size < 8 ? name.size : 8;
+    struct folded folded = { fold_word(load_some(name.data, bytes)), 0 };
+    if (name.size > 8)
+        folded.high = fold_word(load_some(name.data + 8, name.size - 8));
+    return folded;
+}
+
+static inline unsigned hash_name(struct folded name)
+{
+    return (unsigned)((name.low * 0x9e3779b97f4a7c15 ^ name.high * 0xd1b54a32d192ed03) >> 32) % HASH_SLOTS;
 }
 
 static void fill_by_hash(void)
 {
-    char folded[MAX_NAME_BYTES];
     for (size_t i = 0; i < COMMANDS; i++) {
         struct slice name = { { commands[i].name }, strlen(commands[i].name) };
         assert(name.size <= MAX_NAME_BYTES);
-        unsigned slot = fold_name(folded, name);
+        struct folded folded = fold_name(name);
+        unsigned slot = hash_name(folded);
         while (by_hash[slot].command != NULL)
             slot = (slot + 1) % HASH_SLOTS;
-        by_hash[slot] = (struct slot){ &commands[i], name.size };
+        by_hash[slot] = (struct slot){ folded, &commands[i] };
     }
 }
 
@@ -99,14 +134,15 @@ void command_table_init(void)
     pthread_once(&by_hash_once, fill_by_hash);
 }
 
+/* A NUL byte behind a name would fold to the same numbers: it is no part of any. */
 const struct command *command_find(struct slice name)
 {
-    char folded[MAX_NAME_BYTES];
-    if (name.size > MAX_NAME_BYTES)
+    if (name.size == 0 || name.size > MAX_NAME_BYTES || name.data[name.size - 1] == '\0')
         return NULL;
-    unsigned slot = fold_name(folded, name);
+    struct folded folded = fold_name(name);
+    unsigned slot = hash_name(folded);
     while (by_hash[slot].command != NULL &&
-           (by_hash[slot].name_size != name.size || memcmp(by_hash[slot].command->name, folded, name.size) != 0))
+           (by_hash[slot].name.low != folded.low || by_hash[slot].name.high != folded.high))
         slot = (slot + 1) % HASH_SLOTS;
     return by_hash[slot].command;
 }

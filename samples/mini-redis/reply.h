@@ -47,13 +47,17 @@ void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__
 /* Empties the buffer; a large one gives its memory back. */
 void buffer_clear(struct buffer *buffer);
 
-/* Decimal digits of `value`; returns how many. `digits` has room for 20. */
+#define DIGITS_ROOM 24 /* for the digits of any int64_t and its sign */
+
+/* Decimal digits of `value`; returns how many. `digits` has room for DIGITS_ROOM. */
 size_t format_integer(char *digits, int64_t value);
 
 /* A whole reply that is known as text: REPLY(out, "+OK\r\n"). */
 #define REPLY(out, text) buffer_append_slice((out), LITERAL(text))
 
-void reply_integer(struct buffer *out, int64_t value);  /* :1 */
+void reply_integer(struct buffer *out, int64_t value); /* :1 */
+/* The same, of a number that has been formatted: the first `count` bytes of DIGITS_ROOM. */
+void reply_digits(struct buffer *out, const char *digits, size_t count);
 void reply_bulk(struct buffer *out, struct slice text); /* $3 abc */
 void reply_array(struct buffer *out, size_t count);     /* *2, the elements follow */
 

@@ -329,6 +329,54 @@ static enum step take_inline(struct resp_parser *parser, char *data, char *end)
     return split_words(parser, data, line_end);
 }
 
+/* ---- whole requests ------------------------------------------------------------------------------------ */
+
+/* One to three digits and the line's end; at least five bytes are there. NULL: something else. */
+static inline const char *take_short_number(const char *at, unsigned *value)
+{
+    unsigned first = (unsigned char)at[0] - '0', second = (unsigned char)at[1] - '0',
+             third = (unsigned char)at[2] - '0';
+    *value = first;
+    if (first <= 9 && at[1] == '\r')
+        return at + 3;
+    *value = first * 10 + second;
+    if (first == 0 || first > 9 || second > 9)
+        return NULL;
+    if (at[2] == '\r')
+        return at + 4;
+    *value = *value * 10 + third;
+    return third <= 9 && at[3] == '\r' ? at + 5 : NULL;
+}
+
+/*
+ * A request that is there as a whole, with short lengths: nearly every one. Returns what is behind it. NULL: it is not
+ * like that, or there is no room in the arrays; then nothing has been taken, and the long way sees to it.
+ */
+static inline const char *take_plain_request(struct resp_parser *parser, const char *data, const char *end)
+{
+    unsigned count, size;
+    if (end - data < 6)
+        return NULL;
+    const char *at = take_short_number(data + 1, &count);
+    if (at == NULL || count == 0 || count > parser->argument_capacity - parser->argument_count ||
+        parser->request_count == parser->request_capacity)
+        return NULL;
+    struct slice *argument = parser->arguments + parser->argument_count, *last = argument + count;
+    for (; argument < last; argument++) {
+        if (end - at < 6 || *at != '$')
+            return NULL;
+        const char *bulk = take_short_number(at + 1, &size);
+        if (bulk == NULL || end - bulk < (ptrdiff_t)size + 2)
+            return NULL;
+        *argument = (struct slice){ { bulk }, size };
+        at = bulk + size + 2;
+    }
+    parser->requests[parser->request_count++] =
+        (struct resp_request){ .first = (uint32_t)parser->argument_count, .argc = count };
+    parser->first = parser->argument_count += count;
+    return at;
+}
+
 /* ---- batches ------------------------------------------------------------------------------------------- */
 
 /* One request, or a line that is none. */
@@ -344,13 +392,31 @@ static enum step take_request(struct resp_parser *parser, char *data, char *end)
     return take_bulks(parser, data, end);
 }
 
+/* The plain requests in a row, from the beginning of one. */
+static char *take_plain_requests(struct resp_parser *parser, char *begin, const char *end)
+{
+    while (begin < end && *begin == '*' && parser->request_count < MAX_BATCH) {
+        const char *behind = take_plain_request(parser, begin, end);
+        if (behind == NULL)
+            break;
+        begin += behind - begin;
+    }
+    return begin;
+}
+
 enum resp_status resp_parse(struct resp_parser *parser, char *data, size_t size, size_t *used)
 {
     char *end = data + size;
     char *begin = data;
     enum step step = TAKEN;
     size_t most = parser->trusted ? MAX_BATCH : 1;
+    bool plain = parser->trusted && parser->max_bulk_bytes > 999;
     while (begin < end && parser->request_count < most) {
+        if (plain && parser->at == 0) {
+            begin = take_plain_requests(parser, begin, end);
+            if (begin == end || parser->request_count == most)
+                break;
+        }
         step = take_request(parser, begin, end);
         if (step == TAKEN && parser->argument_count > parser->first && !finish_request(parser, begin))
             step = NO_MEMORY;

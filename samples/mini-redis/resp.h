@@ -5,7 +5,7 @@
  * The one idea: nothing is copied. The arguments of a request are slices of the read buffer. A call of
  * resp_parse takes every complete request that is there, so that all of them are executed, and answered,
  * together. A request that is not complete yet is remembered by offsets from its first byte: the buffer may
- * move or grow between two calls, and no byte is looked at twice.
+ * move or grow between two calls, and no byte is looked at again by a later one.
  *
  *       used (complete requests)        unfinished
  *     |--------|-----------|------|------------------|          free

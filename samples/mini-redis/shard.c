@@ -15,11 +15,12 @@ enum {
 
 static const int64_t SWEEP_PAUSE = 100 * TR_MILLISECOND;
 
-static int64_t unix_time_ms(void)
+/* How far the calendar's clock is ahead of Troupe's. */
+static int64_t read_calendar(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    return now.tv_sec * TR_SECOND + now.tv_nsec - tr_clock();
 }
 
 static int on_message(void *state, void *message)
@@ -28,7 +29,10 @@ static int on_message(void *state, void *message)
     struct keyspace *keyspace = &shard->keyspace;
     struct shard_message *m = message;
     int answer = 0;
-    keyspace->now_ms = unix_time_ms();
+    if (m->kind == SHARD_EXPIRE)
+        shard->calendar_ns = read_calendar();
+    /* The worker's clock is at hand and right to a fraction of a millisecond. */
+    keyspace->now_ms = (tr_after(0) + shard->calendar_ns) / TR_MILLISECOND;
     switch (m->kind) {
     case SHARD_RUN:
         run_execute(m->run, &(struct context){ .keyspace = keyspace });
@@ -69,6 +73,7 @@ static int start_shard(struct shard *shard, size_t max_value_bytes)
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return -EIO;
     keyspace_init(&shard->keyspace, seed, max_value_bytes);
+    shard->calendar_ns = read_calendar();
     struct tr_actor_options options = { .name = "keyspace", .capacity = MAILBOX_CAPACITY, .task = &shard->actor };
     int rc = tr_spawn_handler(&shard->address, on_message, shard, &options);
     if (rc < 0)

@@ -31,6 +31,7 @@ struct shard {
     struct shard_address address;
     struct tr_task actor, sweeper;
     struct keyspace keyspace;
+    int64_t calendar_ns; /* what added to Troupe's clock gives Unix time; the sweeper keeps it right */
 };
 
 struct shards {

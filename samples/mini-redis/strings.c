@@ -194,7 +194,7 @@ static void add(struct context *context, struct slice key, int64_t amount)
         REPLY(context->out, "-ERR increment or decrement would overflow\r\n");
         return;
     }
-    char digits[20];
+    char digits[DIGITS_ROOM] = { 0 };
     size_t size = format_integer(digits, value);
     /* The usual INCR finds room for its result in the old one's place. */
     char *bytes = entry != NULL && size <= entry->value_capacity
@@ -206,7 +206,7 @@ static void add(struct context *context, struct slice key, int64_t amount)
     }
     memcpy(bytes, digits, size);
     entry->value_size = (uint32_t)size;
-    reply_integer(context->out, value);
+    reply_digits(context->out, digits, size);
 }
 
 void command_incr(struct context *context, const struct slice *argv, uint32_t argc)

@@ -136,14 +136,25 @@ static int call_inline(struct connection *connection, size_t count, const struct
     return call(connection, &request, reply, deadline);
 }
 
-static int request_reply(struct redis *redis, size_t count, const struct redis_bytes *arguments,
-                         struct redis_reply *reply, tr_time deadline)
+/* With one connection there is nothing to choose, and after the call nothing that redis_close must wait for. */
+static bool goes_inline(const struct redis *redis, size_t most)
+{
+    return redis->count == 1 && most <= REQUEST_INLINE;
+}
+
+/* Nothing is known of what it holds. */
+static inline void clear_fresh(struct redis_reply *reply)
 {
     reply->block = NULL;
     reply->value = (struct redis_value){ .type = REDIS_NIL };
+}
+
+static int request_reply(struct redis *redis, size_t count, const struct redis_bytes *arguments,
+                         struct redis_reply *reply, tr_time deadline)
+{
+    clear_fresh(reply);
     size_t most = redis_encoded_most(count, arguments);
-    /* With one connection there is nothing to choose, and after the call nothing that redis_close must wait for. */
-    if (redis->count == 1 && most <= REQUEST_INLINE)
+    if (goes_inline(redis, most))
         return call_inline(&redis->connections[0], count, arguments, reply, deadline);
     struct connection *connection = choose(redis);
     atomic_fetch_add_explicit(&connection->load, 1, memory_order_relaxed);
@@ -173,8 +184,7 @@ static bool changes_connection(size_t count, const struct redis_bytes *arguments
 int redis_command(struct redis *redis, size_t count, const struct redis_bytes *arguments, struct redis_reply *reply,
                   tr_time deadline)
 {
-    reply->block = NULL;
-    reply->value = (struct redis_value){ .type = REDIS_NIL };
+    clear_fresh(reply);
     if (count == 0 || count > INT32_MAX)
         return -EINVAL;
     if (changes_connection(count, arguments))
@@ -184,14 +194,32 @@ int redis_command(struct redis *redis, size_t count, const struct redis_bytes *a
 
 int redis_get(struct redis *redis, struct redis_bytes key, struct redis_reply *value, tr_time deadline)
 {
-    int rc = request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, value, deadline);
+    int rc;
+    if (goes_inline(redis, key.length + REDIS_GET_MOST)) {
+        struct request request; /* most of it need not be initialised */
+        request.kind = REQUEST_BYTES;
+        request.length = (uint32_t)(redis_encode_get(request.bytes, key) - request.bytes);
+        clear_fresh(value);
+        rc = call(&redis->connections[0], &request, value, deadline);
+    } else {
+        rc = request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, value, deadline);
+    }
     return rc == 0 && value->value.type == REDIS_ERROR ? REDIS_REFUSED : rc;
 }
 
 int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes value, tr_time deadline)
 {
     struct redis_reply reply;
-    int rc = request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, value }, &reply, deadline);
+    int rc;
+    if (goes_inline(redis, key.length + value.length + REDIS_SET_MOST)) {
+        struct request request;
+        request.kind = REQUEST_BYTES;
+        request.length = (uint32_t)(redis_encode_set(request.bytes, key, value) - request.bytes);
+        clear_fresh(&reply);
+        rc = call(&redis->connections[0], &request, &reply, deadline);
+    } else {
+        rc = request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, value }, &reply, deadline);
+    }
     if (rc == 0 && reply.value.type == REDIS_ERROR)
         rc = REDIS_REFUSED;
     redis_reply_clear(&reply);

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define REQUEST_INLINE 160
+#define REQUEST_INLINE 128
 
 struct request;
 struct pending;

@@ -11,6 +11,7 @@
  */
 #include "redis_wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -198,18 +199,50 @@ size_t redis_encoded_most(size_t count, const struct redis_bytes *arguments)
     return bytes;
 }
 
+/* Sixteen bytes at a time, the last of them overlapping: most of it is short, and a call costs more than that. */
+static inline void copy_short(char *to, const char *from, size_t bytes)
+{
+    if (bytes < 16 || bytes > 128) {
+        if (bytes > 0)
+            memcpy(to, from, bytes);
+        return;
+    }
+    for (size_t i = 0; i < bytes - 16; i += 16)
+        memcpy(to + i, from + i, 16);
+    memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
+
+static inline char *put_argument(char *at, const struct redis_bytes *argument)
+{
+    at = put_header(at, '$', argument->length);
+    copy_short(at, argument->data, argument->length);
+    at += argument->length;
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
 char *redis_encode(char *at, size_t count, const struct redis_bytes *arguments)
 {
     at = put_header(at, '*', count);
-    for (size_t i = 0; i < count; i++) {
-        at = put_header(at, '$', arguments[i].length);
-        if (arguments[i].length)
-            memcpy(at, arguments[i].data, arguments[i].length);
-        at += arguments[i].length;
-        *at++ = '\r';
-        *at++ = '\n';
-    }
+    for (size_t i = 0; i < count; i++)
+        at = put_argument(at, &arguments[i]);
     return at;
+}
+
+#define GET_HEAD "*2\r\n$3\r\nGET\r\n"
+#define SET_HEAD "*3\r\n$3\r\nSET\r\n"
+
+char *redis_encode_get(char *at, struct redis_bytes key)
+{
+    memcpy(at, GET_HEAD, sizeof GET_HEAD - 1);
+    return put_argument(at + sizeof GET_HEAD - 1, &key);
+}
+
+char *redis_encode_set(char *at, struct redis_bytes key, struct redis_bytes value)
+{
+    memcpy(at, SET_HEAD, sizeof SET_HEAD - 1);
+    return put_argument(put_argument(at + sizeof SET_HEAD - 1, &key), &value);
 }
 
 /* ---- the memory of replies -------------------------------------------------------------------------------------- */
@@ -221,7 +254,8 @@ static bool has_text(const struct redis_value *value)
 
 void redis_reply_clear(struct redis_reply *reply)
 {
-    free(reply->block);
+    if (reply->block)
+        free(reply->block);
     reply->block = NULL;
     reply->value = (struct redis_value){ .type = REDIS_NIL };
 }
@@ -426,9 +460,46 @@ static int build_array(struct redis_parser *parser, const char *bytes, struct re
     return 1;
 }
 
+#define PLAIN_BYTES 106 /* the longest that parse_plain takes, on the wire */
+static_assert(REDIS_REPLY_SMALL > 99, "two digits' worth of text fits into a reply");
+
+/* What goes into the reply itself; the text is already there. */
+static inline int finish_plain(struct redis_reply *reply, enum redis_type type, uint32_t length)
+{
+    reply->small[length] = '\0';
+    reply->block = NULL;
+    reply->value = (struct redis_value){ .type = type, .length = length, .text = reply->small };
+    return 1;
+}
+
+/*
+ * The replies that nearly all are: "+OK", and a string of ten bytes or more that fits into the reply. Returns 1, or 0:
+ * it is another one, or not complete, and nothing has happened.
+ */
+static inline int parse_plain(const char *bytes, size_t count, struct redis_reply *reply, size_t *used)
+{
+    if (count < 6)
+        return 0;
+    if (memcmp(bytes, "+OK\r\n", 5) == 0) {
+        memcpy(reply->small, "OK", 2);
+        *used = 5;
+        return finish_plain(reply, REDIS_STATUS, 2);
+    }
+    unsigned first = (unsigned char)bytes[1] - '0', second = (unsigned char)bytes[2] - '0';
+    size_t length = first * 10 + second;
+    if (bytes[0] != '$' || first == 0 || first > 9 || second > 9 || bytes[3] != '\r' || bytes[4] != '\n' ||
+        count < length + 7 || bytes[length + 5] != '\r' || bytes[length + 6] != '\n')
+        return 0;
+    copy_short(reply->small, bytes + 5, length);
+    *used = length + 7;
+    return finish_plain(reply, REDIS_STRING, (uint32_t)length);
+}
+
 int redis_parse(struct redis_parser *parser, const char *bytes, size_t count, struct redis_reply *reply, size_t *used)
 {
     struct element element;
+    if (parser->scanned == 0 && parser->most_bytes >= PLAIN_BYTES && parse_plain(bytes, count, reply, used))
+        return 1;
     do {
         element = (struct element){ 0 };
         int rc = parse_element(parser, bytes + parser->scanned, count - parser->scanned, &element);

@@ -44,6 +44,15 @@ size_t redis_encoded_most(size_t count, const struct redis_bytes *arguments);
 /* Writes the command's bytes to `at` and returns the end of them. */
 char *redis_encode(char *at, size_t count, const struct redis_bytes *arguments);
 
+/*
+ * The two commands that are used most, for keys and values of less than 1000 bytes; REDIS_GET_MOST and REDIS_SET_MOST are
+ * what they add to key and value, at most.
+ */
+#define REDIS_GET_MOST 24
+#define REDIS_SET_MOST 32
+char *redis_encode_get(char *at, struct redis_bytes key);
+char *redis_encode_set(char *at, struct redis_bytes key, struct redis_bytes value);
+
 /* ---- replies --------------------------------------------------------------------------------------------------- */
 
 enum redis_type {
@@ -69,7 +78,7 @@ struct redis_value {
  * A reply owns its memory: a short text lies inside it, anything longer in one block of the heap that redis_reply_clear
  * frees. Because `value` can point into the reply itself, do not copy one; use it where it is, or redis_reply_move.
  */
-#define REDIS_REPLY_SMALL 128
+#define REDIS_REPLY_SMALL 104 /* makes it 128 bytes: it is copied with each answer */
 struct redis_reply {
     struct redis_value value;
     void *block;

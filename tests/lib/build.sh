@@ -10,7 +10,7 @@
 #   backend_works NAME         whether this kernel lets us use uring (epoll always works)
 #   sanitizer_environment      what the sanitizers' run-time libraries are told
 #   test_suites PREFIX DIR     the check suites of DIR: on each backend, and those that need none
-#   test_models BOUND [core]   the models (all, or the four core ones) at that preemption bound
+#   test_models BOUND [core]   the models (all, or the core ones) at that preemption bound
 #   test_quick                 ./run test
 #   test_e2e PREFIX DIR        the end-to-end scripts on the programs of DIR, on each backend
 
@@ -102,7 +102,7 @@ test_e2e()
         for backend in uring epoll; do
             if backend_works "$backend"; then
                 tally "${prefix}e2e ${name%.sh} on $backend" env "BUILD=$ROOT/$dir" "TR_BACKEND=$backend" \
-                    timeout -k 20 900 bash "$script"
+                    timeout -k 20 "$((${FULL:-0} ? 2400 : 900))" bash "$script"
             else
                 tally_skip "${prefix}e2e ${name%.sh} on $backend" "this kernel or container denies io_uring"
             fi
@@ -116,7 +116,7 @@ test_models()
     local bound=$1 core=() name
     if [ "$bound" = mutants ]; then
         # Together: a weakened order is caught if any of the models notices it.
-        tally "models: every order weakened by one step is caught" build/asan/tests/model/explorer --mutants \
+        tally "models: every order weakened by one step is caught" build/asan/tests/model/explorer --mutants --bound 3 --max-seconds 60 \
             "${MODELS_WITH_MUTANTS[@]}"
         return
     fi
@@ -129,8 +129,8 @@ test_models()
         "--test-args=--bound $bound" "${core[@]+"${core[@]}"}"
 }
 # The protocols that everything else rests on.
-CORE_MODELS=(mailbox reply park queue)
-MODELS_WITH_MUTANTS=(mailbox room reply park queue sleep)
+CORE_MODELS=(mailbox reply park queue join)
+MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop)
 
 # One compiler, sanitizers, both backends.
 test_quick()

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* test_fair.c: everybody who is ready gets a turn, and the clock is fresh, whatever the others do on the same worker. */
+#include "tests/support.h"
+
+#include "actor/task.h"
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+static atomic_int over;
+
+static void compute(int64_t nanoseconds)
+{
+    tr_time until = tr_clock() + nanoseconds;
+    while (tr_clock() < until)
+        ;
+}
+
+/* ---- more tasks than the ring holds ----------------------------------------------------------------------------- */
+
+enum { YIELDERS = 400, TURNS = 200 };
+
+static int yield_often(void *argument)
+{
+    int *turns = argument;
+    while (*turns < TURNS) {
+        ++*turns;
+        expect_int(tr_yield(), 0);
+    }
+    return 0;
+}
+
+TASK_TEST_ON(1, yielding_tasks_have_equal_turns)
+{
+    static int turns[YIELDERS];
+    struct tr_task tasks[YIELDERS];
+    for (int i = 0; i < YIELDERS; i++)
+        tasks[i] = test_task(yield_often, &turns[i]);
+    for (int round = 0; round < TURNS / 2; round++)
+        expect_int(tr_yield(), 0);
+    for (int i = 0; i < YIELDERS; i++)
+        expect(turns[i] >= TURNS / 4 && turns[i] <= TURNS * 3 / 4);
+    for (int i = 0; i < YIELDERS; i++)
+        expect_int(test_join(tasks[i]), 0);
+}
+
+/* Two who wake each other through the slot that is looked at first, while others wait in the list beyond the ring. */
+static int wait_for_turn(void *argument)
+{
+    atomic_fetch_add((atomic_int *)argument, 1);
+    return 0;
+}
+
+/* Sends each number on to the other one, until it is too large. */
+struct player {
+    struct number_address other;
+    int most;
+};
+
+static int play(void *argument)
+{
+    struct player *player = argument;
+    struct number message;
+    do {
+        expect_int(tr_receive(&message, TR_FOREVER), 0);
+        message.value++;
+        int rc = tr_send(player->other, TR_FOREVER, &message);
+        expect(rc == 0 || (rc == -ESRCH && message.value > player->most));
+    } while (message.value < player->most);
+    return 0;
+}
+
+TASK_TEST_ON(1, players_let_those_beyond_the_ring_run)
+{
+    static atomic_int ran;
+    static struct player players[2];
+    struct tr_task tasks[2];
+    players[0].most = players[1].most = 200 * YIELDERS;
+    players[1].other = test_loop(play, &players[0], 4, &tasks[0]);
+    players[0].other = test_loop(play, &players[1], 4, &tasks[1]);
+    test_settle();
+    for (int i = 0; i < YIELDERS; i++)
+        expect_int(tr_task_spawn(NULL, wait_for_turn, &ran, NULL), 0);
+    expect_int(tr_send(players[0].other, TR_FOREVER, &(struct number){ .value = 0 }), 0);
+    expect_int(test_join(tasks[1]), 0);
+    expect_int(atomic_load(&ran), YIELDERS);
+    expect_int(test_join(tasks[0]), 0);
+}
+
+/* ---- held calls to an actor that computes ----------------------------------------------------------------------- */
+
+static int compute_and_answer(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    compute(90 * TR_MICROSECOND);
+    expect_int(tr_reply(number->reply, &number->value), 0);
+    return 0;
+}
+
+static int sleep_and_answer(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    expect_int(tr_sleep(100 * TR_MICROSECOND), 0);
+    tr_reply(number->reply, &number->value);
+    return 0;
+}
+
+static int count_sleeps(void *argument)
+{
+    int *sleeps = argument;
+    while (!atomic_load(&over)) {
+        expect_int(tr_sleep(TR_MILLISECOND), 0);
+        ++*sleeps;
+    }
+    return 0;
+}
+
+/* A call with time left must not be told that it is over, and a sleeper must wake, though a caller never waits. */
+TASK_TEST_ON(1, held_calls_leave_time_to_others)
+{
+    static int sleeps;
+    struct number_address busy = test_handler(compute_and_answer, NULL, 4, NULL);
+    struct number_address sleepy = test_handler(sleep_and_answer, NULL, 4, NULL);
+    struct tr_task sleeper = test_task(count_sleeps, &sleeps);
+    int early = 0;
+    for (int i = 0; i < 2000; i++) {
+        int64_t answer;
+        expect_int(test_ask(busy, 0, i), i);
+        if (i % 100 != 99)
+            continue;
+        tr_time before = tr_clock();
+        int rc = tr_call(sleepy, &answer, tr_after(5 * TR_MILLISECOND), &(struct number){ .value = i });
+        early += rc == -ETIMEDOUT && tr_clock() - before < 2 * TR_MILLISECOND;
+    }
+    atomic_store(&over, 1);
+    expect_int(test_join(sleeper), 0);
+    expect(sleeps >= 20);
+    expect(early <= 2); /* a machine that takes the processor away at the wrong moment can do that */
+    expect_int(tr_actor_stop(busy), 0);
+    expect_int(tr_actor_stop(sleepy), 0);
+}
+
+/* ---- a closer that is held up ----------------------------------------------------------------------------------- */
+
+static atomic_int stalled, go_on, gates[2], inside[2];
+static struct tr_runtime *runtime;
+
+static void stall(int signal)
+{
+    (void)signal;
+    atomic_store(&stalled, 1);
+    while (!atomic_load(&go_on))
+        usleep(100);
+}
+
+static int wait_at_gate(void *state, void *message)
+{
+    int gate = (int)(intptr_t)state;
+    (void)message;
+    atomic_store(&inside[gate], 1);
+    while (!atomic_load(&gates[gate]))
+        tr_sleep(TR_MILLISECOND);
+    return 0;
+}
+
+static struct number_address gated_actor(int gate)
+{
+    struct number_address address;
+    struct tr_actor_options options = { .capacity = 1, .runtime = runtime };
+    expect_int(tr_spawn_handler(&address, wait_at_gate, (void *)(intptr_t)gate, &options), 0);
+    return address;
+}
+
+static void *send_one_more(void *argument)
+{
+    struct number_address *address = argument;
+    return (void *)(intptr_t)tr_send(*address, TR_FOREVER, &(struct number){ .value = 3 });
+}
+
+static void *close_actor(void *argument)
+{
+    struct number_address *address = argument;
+    return (void *)(intptr_t)tr_actor_stop(*address);
+}
+
+/* One message is being handled, one is queued, and a thread waits for room. */
+static pthread_t fill(struct number_address *address, int gate)
+{
+    struct tri_task *record = address->tri_raw.tri_record;
+    pthread_t sender;
+    expect_int(tr_send(*address, TR_FOREVER, &(struct number){ .value = 1 }), 0);
+    while (!atomic_load(&inside[gate]))
+        usleep(100);
+    expect_int(tr_send(*address, TR_FOREVER, &(struct number){ .value = 2 }), 0);
+    expect_int(pthread_create(&sender, NULL, send_one_more, address), 0);
+    while (!(tri_load(&record->mailbox.tail, TRI_ACQUIRE) & TRI_TAIL_WAIT))
+        usleep(100);
+    return sender;
+}
+
+static intptr_t result_of(pthread_t thread)
+{
+    void *result;
+    expect_int(pthread_join(thread, &result), 0);
+    return (intptr_t)result;
+}
+
+/* It has closed the mailbox and is about to tell those who wait there, when actor and record have found their ends. */
+START_TEST(late_closer_harms_no_next_tenant)
+{
+    struct tr_options options = test_options(1);
+    options.no_caches = true;
+    signal(SIGUSR1, stall);
+    expect_int(tr_start(&runtime, &options), 0);
+    pthread_t closer;
+    struct number_address first = gated_actor(0), second;
+    struct tri_task *record = first.tri_raw.tri_record;
+    pthread_t sender = fill(&first, 0);
+    tri_lock(&record->mailbox.lock);
+    expect_int(pthread_create(&closer, NULL, close_actor, &first), 0);
+    while (!(tri_load(&record->mailbox.tail, TRI_ACQUIRE) & TRI_TAIL_CLOSED))
+        usleep(100);
+    usleep(2000); /* it comes to the lock */
+    pthread_kill(closer, SIGUSR1);
+    while (!atomic_load(&stalled))
+        usleep(100);
+    tri_unlock(&record->mailbox.lock);
+    atomic_store(&gates[0], 1);
+    expect_int(result_of(sender), -ESRCH);
+    while (tri_task_generation(record) == first.tri_raw.tri_generation)
+        usleep(100);
+    do
+        second = gated_actor(1);
+    while (second.tri_raw.tri_record != record);
+    sender = fill(&second, 1);
+    atomic_store(&go_on, 1);
+    expect_int(result_of(closer), 0);
+    atomic_store(&gates[1], 1);
+    expect_int(result_of(sender), 0);
+    expect_int(tr_stop(runtime, tr_clock() + LONG_TIME), 0);
+}
+END_TEST
+
+int main(void)
+{
+    return test_main("fair", TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
+                                   held_calls_leave_time_to_others, late_closer_harms_no_next_tenant));
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* test_gather.c: how patient a busy worker is, played through without a kernel. */
+#include "io/gather.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+/* A world: each wait ends when `count` have come, or when its time is over with those who have. */
+struct world {
+    struct tri_gather gather;
+    tr_time now;
+    int64_t apart_ns; /* between two arrivals */
+    unsigned active;  /* so many can come while nobody is served */
+    unsigned in_flight;
+    uint64_t waits, late; /* waits, and those that ended by the clock */
+};
+
+static void wait_once(struct world *world)
+{
+    struct tri_gather *gather = &world->gather;
+    tri_gather_begin(gather, world->now, world->in_flight);
+    unsigned possible = (unsigned)(gather->patience_us * TR_MICROSECOND / world->apart_ns);
+    if (possible > world->active)
+        possible = world->active;
+    world->waits++;
+    if (gather->count == 1 || possible >= gather->count) {
+        world->now += gather->count * world->apart_ns;
+        gather->arrivals += gather->count;
+        tri_gather_end(gather, gather->count);
+    } else {
+        world->late++;
+        world->now += gather->patience_us * TR_MICROSECOND;
+        gather->arrivals += possible;
+        tri_gather_end(gather, possible);
+    }
+}
+
+static struct world make_world(int64_t apart_ns, unsigned active)
+{
+    struct world world = { .apart_ns = apart_ns, .active = active, .in_flight = 1000 };
+    tri_gather_init(&world.gather, 0);
+    return world;
+}
+
+static void wait_often(struct world *world, unsigned times)
+{
+    while (times-- > 0)
+        wait_once(world);
+}
+
+START_TEST(many_quick_arrivals_are_gathered)
+{
+    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    wait_often(&world, 1000);
+    ck_assert_uint_eq(world.gather.wanted, 8);
+    ck_assert_uint_le(world.late, 1);
+}
+END_TEST
+
+START_TEST(slow_arrivals_are_taken_one_by_one)
+{
+    struct world world = make_world(200 * TR_MICROSECOND, 50);
+    wait_often(&world, 10000);
+    ck_assert_uint_eq(world.gather.wanted, 1);
+    ck_assert_uint_eq(world.late, 0);
+}
+END_TEST
+
+START_TEST(few_clients_among_many_connections_wait_for_nobody)
+{
+    for (unsigned active = 1; active <= 3; active++) {
+        struct world world = make_world(10 * TR_MICROSECOND, active);
+        wait_often(&world, 100000);
+        ck_assert_uint_eq(world.gather.wanted, 1);
+        ck_assert_uint_le(world.late, 110); /* probes, ever fewer */
+    }
+}
+END_TEST
+
+START_TEST(clients_are_never_all_waited_for)
+{
+    for (unsigned active = 4; active < 20; active++) {
+        struct world world = make_world(5 * TR_MICROSECOND, active);
+        wait_often(&world, 100000);
+        ck_assert_uint_le(world.gather.wanted, active / 2);
+        ck_assert_uint_ge(world.gather.wanted, 1);
+    }
+}
+END_TEST
+
+START_TEST(few_operations_in_flight_are_taken_one_by_one)
+{
+    struct world world = make_world(TR_MICROSECOND, 8);
+    world.in_flight = 8;
+    wait_often(&world, 10000);
+    ck_assert_uint_eq(world.gather.wanted, 1);
+    ck_assert_uint_eq(world.late, 0);
+}
+END_TEST
+
+START_TEST(load_that_ends_costs_one_late_wait)
+{
+    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    wait_often(&world, 1000);
+    world.late = 0;
+    world.active = 1;
+    world.apart_ns = TR_MILLISECOND / 20;
+    wait_often(&world, 10);
+    ck_assert_uint_eq(world.late, 1);
+    ck_assert_uint_eq(world.gather.wanted, 1);
+}
+END_TEST
+
+START_TEST(worker_that_others_wake_is_not_patient)
+{
+    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    wait_often(&world, 1000);
+    tri_gather_woken(&world.gather);
+    for (unsigned i = 0; i < 1000; i++) {
+        wait_once(&world);
+        ck_assert_uint_eq(world.gather.count, 1);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("gather");
+    TCase *tests = tcase_create("gather");
+    tcase_add_test(tests, many_quick_arrivals_are_gathered);
+    tcase_add_test(tests, slow_arrivals_are_taken_one_by_one);
+    tcase_add_test(tests, few_clients_among_many_connections_wait_for_nobody);
+    tcase_add_test(tests, clients_are_never_all_waited_for);
+    tcase_add_test(tests, few_operations_in_flight_are_taken_one_by_one);
+    tcase_add_test(tests, load_that_ends_costs_one_late_wait);
+    tcase_add_test(tests, worker_that_others_wake_is_not_patient);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
