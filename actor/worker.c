@@ -60,7 +60,7 @@ void *tri_worker_main(void *argument)
         tri_worker_loop(worker);
     flush_caches(worker);
     /* Others may still be in a wake of our reactor: the thread in tr_stop destroys it when all have left their loops. */
-    tri_fetch_add(&runtime->left, 1u, TRI_ACQ_REL);
+    tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);
     while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers || tri_load(&runtime->visitors, TRI_ACQUIRE) > 0)
         usleep(50);
     if (rc == 0)

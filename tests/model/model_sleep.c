@@ -81,6 +81,16 @@ const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 /* As in actor/scheduler.c. */
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
 {
+    if (tri_load(&worker->overflow.count, TRI_RELAXED) == 0) {
+        tri_ready_ring(worker, task);
+        return;
+    }
+    tri_overflow(worker, task);
+    tri_call_sentry(worker);
+}
+
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *task)
+{
     if (!tri_queue_push(&worker->queue, task))
         tri_overflow(worker, task);
     tri_call_sentry(worker);

@@ -86,6 +86,11 @@ void tri_ready(struct tri_task *ready)
 
 void tri_ready_last(struct tri_worker *worker, struct tri_task *ready)
 {
+    tri_ready_ring(worker, ready);
+}
+
+void tri_ready_ring(struct tri_worker *worker, struct tri_task *ready)
+{
     if (!tri_queue_push(&worker->queue, ready))
         tri_overflow(worker, ready);
 }
