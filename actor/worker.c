@@ -22,10 +22,10 @@ static void answer_start(struct tr_runtime *runtime, int error)
         return; /* the counter is full: it is readable anyway */
 }
 
+/* Those that could not be started are counted by the starter, after `failed`. */
 static void await_all(struct tr_runtime *runtime)
 {
-    while (tri_load(&runtime->started, TRI_ACQUIRE) < runtime->workers &&
-           tri_load(&runtime->phase, TRI_ACQUIRE) != TRI_PHASE_EXIT)
+    while (tri_load(&runtime->started, TRI_ACQUIRE) < runtime->workers)
         usleep(100);
 }
 
