@@ -14,7 +14,7 @@
  * When the submission queue is full even after a submission, operations wait in a backlog.
  *
  * Kept to what liburing 2.3 has. Entering the kernel is done here and not by liburing, whose waits of that age know neither
- * absolute times (no clock is read to sleep) nor the patience of gather.h.
+ * absolute times nor the patience of gather.h.
  */
 #include "io/backend.h"
 #include "io/gather.h"

@@ -96,29 +96,6 @@ void tri_ready_ring(struct tri_worker *worker, struct tri_task *task)
     tri_call_sentry(worker);
 }
 
-static void ready_next(struct tri_worker *worker, struct tri_task *task)
-{
-    tri_lifo_begin(worker);
-    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, task, TRI_RELAXED);
-    tri_lifo_end(worker);
-    if (before)
-        tri_ready_last(worker, before);
-    else
-        tri_call_sentry(worker);
-}
-
-static struct tri_task *take_lifo(struct tri_worker *worker)
-{
-    if (!tri_load(&worker->lifo, TRI_RELAXED))
-        return NULL;
-    tri_lifo_begin(worker);
-    struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
-    tri_store(&worker->lifo, NULL, TRI_RELAXED);
-    tri_lifo_end(worker);
-    return task;
-}
-
 /* ---- the parts ---- */
 
 static void start(unsigned count)
@@ -162,7 +139,7 @@ static unsigned run_all(struct tri_worker *worker)
 {
     unsigned count = 0;
     for (;;) {
-        struct tri_task *task = take_lifo(worker);
+        struct tri_task *task = tri_take_lifo(worker);
         if (!task)
             task = tri_queue_pop(&worker->queue, worker->alone);
         if (!task)
@@ -243,12 +220,12 @@ static void check_one(void)
 static void hog(void)
 {
     make(0);
-    ready_next(&workers[0], &tasks[0]);
-    struct tri_task *task = take_lifo(&workers[0]);
+    tri_ready_next(&workers[0], &tasks[0]);
+    struct tri_task *task = tri_take_lifo(&workers[0]);
     if (task)
         run(task);
     make(1);
-    ready_next(&workers[0], &tasks[1]);
+    tri_ready_next(&workers[0], &tasks[1]);
 }
 
 static void raider(void)
@@ -305,7 +282,7 @@ static void lifo_pusher(void)
 {
     tri_fetch_and(&runtime.idle, ~UINT64_C(2), TRI_SEQ_CST);
     make(0);
-    ready_next(&workers[1], &tasks[0]);
+    tri_ready_next(&workers[1], &tasks[0]);
     model_block(is_run, NULL);
 }
 
