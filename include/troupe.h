@@ -3,7 +3,7 @@
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
- *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
+ *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  */
 #ifndef TROUPE_H
