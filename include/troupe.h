@@ -4,7 +4,8 @@
  *
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
- *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   runtime.h  starting and stopping, logs        timer.h    messages sent later
+ *   net.h      TCP
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -15,5 +16,6 @@
 #include <troupe/runtime.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
+#include <troupe/timer.h>
 
 #endif
