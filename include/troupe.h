@@ -4,8 +4,9 @@
  *
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
- *   runtime.h  starting and stopping, logs        timer.h    messages sent later
- *   net.h      TCP
+ *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   select.h   the first of several               semaphore.h
+ *   timer.h    messages sent later
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -14,6 +15,8 @@
 #include <troupe/base.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
+#include <troupe/select.h>
+#include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
 #include <troupe/timer.h>
