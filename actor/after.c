@@ -98,10 +98,11 @@ static void free_ticket(struct tri_post *post)
 
 static void leave_with(struct tri_worker *worker, struct tri_post *post)
 {
-    post->next = tri_load(&worker->posts, TRI_RELAXED);
-    while (!tri_cas(&worker->posts, &post->next, post, TRI_RELEASE, TRI_RELAXED)) /* [A4] */
-        ;
-    if (!post->next)
+    struct tri_post *first = tri_load(&worker->posts, TRI_RELAXED);
+    do
+        post->next = first;
+    while (!tri_cas(&worker->posts, &first, post, TRI_RELEASE, TRI_RELAXED)); /* [A4] the owner's, from here on */
+    if (!first)
         tri_reactor_wake(
             worker->reactor); /* it may sleep past the new timer, or for an hour on memory that could be free */
 }
