@@ -47,6 +47,19 @@ void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *cont
     pthread_mutex_unlock(&table_lock);
 }
 
+/* tr_stop enters EXIT under the lock: a visit is over before, and its writes are seen by workers that end. */
+bool tri_runtime_visit(uint32_t index, void (*visit)(struct tr_runtime *runtime, void *context), void *context)
+{
+    pthread_mutex_lock(&table_lock);
+    bool runs = used[index] && table[index]->worker &&
+                tri_load(&table[index]->started, TRI_ACQUIRE) == table[index]->workers &&
+                tri_load(&table[index]->phase, TRI_RELAXED) != TRI_PHASE_EXIT;
+    if (runs)
+        visit(table[index], context);
+    pthread_mutex_unlock(&table_lock);
+    return runs;
+}
+
 /* Calls visit for every record of `runtime` whose life flags, masked, are `flags`. */
 static uint64_t each_record(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
                             void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
@@ -350,7 +363,9 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
+    pthread_mutex_lock(&table_lock);
     enter_phase(runtime, TRI_PHASE_EXIT);
+    pthread_mutex_unlock(&table_lock);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
     join_workers(runtime, runtime->workers);

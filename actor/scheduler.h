@@ -60,7 +60,7 @@ struct tri_worker {
     uint32_t stack_class;
     tr_time now, pass_start;
     tr_time next_alarm; /* when the wheel wants to be looked at */
-    struct tri_cache tasks, colds, slots, alarms;
+    struct tri_cache tasks, colds, slots, alarms, posts_free;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
@@ -85,6 +85,7 @@ struct tri_worker {
     struct tri_inbox overflow;                           /* of the ring, and for thieves as well */
     TRI_ATOMIC(uint32_t) appointed;                      /* somebody has made this sleeping worker the sentry */
     _Alignas(64) TRI_ATOMIC(struct tri_alarm *) orphans; /* alarms to be taken out of our wheel */
+    TRI_ATOMIC(struct tri_post *) posts;                 /* see after.h: to be put into our wheel, or taken out */
     pthread_t thread;
 };
 

@@ -216,7 +216,7 @@ int tr_sleep_until(tr_time when)
 
 int tr_sleep(int64_t nanoseconds)
 {
-    return tr_sleep_until(later(tr_clock(), nanoseconds < 0 ? 0 : nanoseconds));
+    return tr_sleep_until(nanoseconds <= 0 ? TR_NOW : later(tr_clock(), nanoseconds));
 }
 
 int tr_yield(void)
