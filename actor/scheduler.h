@@ -159,10 +159,15 @@ static inline struct tri_worker *tri_worker_here(void)
 struct tri_worker *tri_worker_here(void);
 #endif
 
+static inline bool tri_shielded(struct tri_worker *worker)
+{
+    return worker->stack->scope && worker->stack->scope->tri_shielded;
+}
+
 /* True once the running task may not go on: cancelled, and not shielded. */
 static inline bool tri_worker_cancelled(struct tri_worker *worker)
 {
-    return __builtin_expect(tri_task_cancelled(worker->current), 0) && !worker->stack->shield;
+    return __builtin_expect(tri_task_cancelled(worker->current), 0) && !tri_shielded(worker);
 }
 
 /* Goes to `to`, which tri_leave gave, and comes back on any worker. errno is the task's. */
@@ -189,8 +194,10 @@ void tri_give_way(struct tri_worker *worker);
 
 /* Notes what the task waits on and until when. False: no memory for an alarm. */
 bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on);
-/* The tightest of the task's shields bounds every deadline inside it. */
+/* The innermost scope of the task bounds every deadline inside it; it has the bounds of those around it in it. */
 tr_time tri_bounded(struct tri_worker *worker, tr_time deadline);
+/* The same on a thread that is in no task. */
+tr_time tri_foreign_bounded(tr_time deadline);
 
 /* tri_park for a task: see mailbox/waiter.h. */
 static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker *worker, tr_time deadline,
@@ -198,7 +205,7 @@ static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker
 {
     if (tri_worker_cancelled(worker))
         return -ECANCELED;
-    if (__builtin_expect(worker->stack->shield != NULL, 0))
+    if (__builtin_expect(worker->stack->scope != NULL, 0))
         deadline = tri_bounded(worker, deadline);
     if (deadline <= worker->now)
         return -ETIMEDOUT;

@@ -328,7 +328,7 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
 static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
     if (tri_task_is(task, TRI_TASK_ACTOR)) {
-        tri_worker_here()->stack->shield = NULL;
+        tri_worker_here()->stack->scope = NULL;
         resolve_debts(task);
         struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
         if (cold && cold->stopped)

@@ -81,19 +81,50 @@ TR_PUBLIC bool tr_cancel_pending(void);
 TR_PUBLIC bool tr_cancel_taken(void);
 
 /*
- * A bounded shield for clean-up: until tr_shield_close, suspending calls ignore a pending cancellation, and every one
- * of them has `deadline` as its latest deadline. Shields nest; the tighter deadline wins.
+ * A deadline scope: until tr_scope_close, every suspending call of this task (or thread) has `deadline` as its latest
+ * deadline, whatever its own says. Scopes nest; the tighter deadline wins.
+ *
+ *     struct tr_scope scope;
+ *     tr_scope_open(&scope, tr_after(2 * TR_SECOND));
+ *     rc = look_up(name, &user);                           two seconds for the whole of it,
+ *     for (int i = 0; rc == 0 && i < user.friends; i++)    however many calls that takes
+ *         rc = notify(user.friend[i]);
+ *     if (tr_scope_close(&scope))
+ *         ... the time was over ...
+ *
+ * A scope is closed in the function that opened it, before that returns, the inner before the outer; it costs no alarm of
+ * its own. A task that is spawned inside begins without scopes; a group (troupe/group.h) that is opened inside takes the bound on.
+ * tr_scope_close returns true if the scope's bound (its own deadline, or a tighter one around it) had passed by then: the
+ * task's clock decides, so that it is true whenever a call in the scope has returned -ETIMEDOUT because of it.
+ * Thread: any. Suspends: no.
+ */
+struct tr_scope {
+    tr_time tri_bound;        /* of the calls inside */
+    tr_time tri_shield_bound; /* of the shields around it alone */
+    struct tr_scope *tri_above;
+    bool tri_shielded;
+};
+TR_PUBLIC void tr_scope_open(struct tr_scope *scope, tr_time deadline);
+TR_PUBLIC bool tr_scope_close(struct tr_scope *scope);
+
+/* The deadline that scopes and shields give to every call at this point; TR_FOREVER: none. Thread: any. Suspends: no. */
+TR_PUBLIC tr_time tr_scope_deadline(void);
+
+/*
+ * A bounded shield for clean-up: until tr_shield_close, suspending calls ignore a pending cancellation and the deadline
+ * scopes that were opened outside the shield (a clean-up that a passed deadline has brought about must itself be able to
+ * work), and every one of them has `deadline` as its latest deadline. Shields nest; the tighter deadline wins. Inside a
+ * shield scopes can be opened as anywhere.
  *
  *     struct tr_shield shield;
  *     tr_shield_open(&shield, tr_after(TR_SECOND));
  *     ... say goodbye to the peer ...
  *     tr_shield_close(&shield);
  *
- * Thread: task. Suspends: no.
+ * Thread: any (a foreign thread is never cancelled: there it only bounds). Suspends: no.
  */
 struct tr_shield {
-    tr_time tri_outer;
-    struct tr_shield *tri_above;
+    struct tr_scope tri_scope;
 };
 TR_PUBLIC void tr_shield_open(struct tr_shield *shield, tr_time deadline);
 TR_PUBLIC void tr_shield_close(struct tr_shield *shield);
