@@ -60,7 +60,7 @@ struct tri_worker {
     uint32_t stack_class;
     tr_time now, pass_start;
     tr_time next_alarm; /* when the wheel wants to be looked at */
-    struct tri_cache tasks, colds, slots, alarms;
+    struct tri_cache tasks, colds, slots, alarms, nodes;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
@@ -289,6 +289,14 @@ static inline void tri_activate(struct tri_task *task, bool handler)
 static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->slots : NULL;
+}
+static inline struct tri_cache *tri_cold_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->colds : NULL;
+}
+static inline struct tri_cache *tri_node_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->nodes : NULL;
 }
 static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *worker)
 {

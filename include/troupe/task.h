@@ -31,6 +31,7 @@ struct tr_task_options {
     int pin;                    /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
+    bool inherit_locals;        /* take on the spawning task's values: see troupe/local.h */
 };
 
 /*
@@ -52,6 +53,31 @@ TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), vo
  * -EDEADLK (a task joining itself), -EINVAL (somebody else is joining it).
  */
 TR_PUBLIC int tr_task_join(struct tr_task task, int *result, tr_time deadline);
+
+/*
+ * How a task has ended: it returned 0 or more, it returned -ECANCELED, or it returned another negative code, its failure.
+ * The text is what tr_task_fail said of that code; empty if it said nothing.
+ */
+#define TR_REASON_BYTES 112
+enum tr_outcome_kind { TR_RETURNED, TR_CANCELLED, TR_FAILED };
+struct tr_outcome {
+    enum tr_outcome_kind kind;
+    int code; /* what the body returned */
+    char text[TR_REASON_BYTES];
+};
+
+/* As tr_task_join, with the whole outcome. */
+TR_PUBLIC int tr_task_join_outcome(struct tr_task task, struct tr_outcome *outcome, tr_time deadline);
+
+/*
+ * Says why the calling task is about to fail, and returns the code, for `return tr_task_fail(-EIO, "%s: no header", path)`.
+ * Of several the last counts, and only if it is this code that the body, or the handler actor, ends with. Whoever joins gets
+ * the text (tr_task_join_outcome, groups); if nobody joins, it is in the log line that says so. Up to TR_REASON_BYTES - 1
+ * characters are kept, with the task, and freed with it. The first call takes memory; without any, the text is lost, not the code.
+ * Thread: any (outside a task it returns the code alone). Suspends: no.
+ * Returns the code; -EINVAL for one that is not negative.
+ */
+TR_PUBLIC int tr_task_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Lets the task end on its own; its result goes to nobody. Returns 0 or -ESRCH. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_task_detach(struct tr_task task);

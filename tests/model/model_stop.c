@@ -18,6 +18,7 @@
 
 #define TRI_QUEUE_SLOTS 4u
 
+#include "fake_cold.h"
 #include "fake_worker.h"
 
 static int join_thread(pthread_t thread);
