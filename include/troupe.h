@@ -13,6 +13,7 @@
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/local.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fake_cold.h"
 #include "fake_worker.h"
 
 #include "actor/task.c"

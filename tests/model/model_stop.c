@@ -25,6 +25,7 @@
 
 #define TRI_QUEUE_SLOTS 4u
 
+#include "fake_cold.h"
 #include "fake_worker.h"
 
 static int create_thread(struct tri_worker *worker);
