@@ -85,8 +85,8 @@ impl Stopwatch {
 
 /// Nanoseconds per operation.
 pub struct Cost {
-    wall: f64,
-    cpu: f64,
+    pub wall: f64,
+    pub cpu: f64,
 }
 
 fn cpu_ns() -> f64 {
