@@ -113,6 +113,20 @@ static const char *wait_name(uint8_t wait)
         return "I/O";
     case TRI_WAIT_CHANNEL:
         return "a channel";
+    case TRI_WAIT_SELECT:
+        return "the first of several";
+    case TRI_WAIT_PERMIT:
+        return "a permit";
+    case TRI_WAIT_LOCK:
+        return "a lock";
+    case TRI_WAIT_SIGNAL:
+        return "a signal";
+    case TRI_WAIT_CHANGE:
+        return "a change";
+    case TRI_WAIT_GROUP:
+        return "the tasks of a group";
+    case TRI_WAIT_JOB:
+        return "a blocking job";
     }
     return "something unknown";
 }

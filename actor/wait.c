@@ -155,6 +155,24 @@ int tri_cancel_check(void)
     return tri_task_cancelled(worker->current) && !worker->stack->shield ? -ECANCELED : 0;
 }
 
+int tri_checkpoint(void)
+{
+    struct tri_worker *worker;
+    return tri_begin(&worker);
+}
+
+/* A generator per thread (xorshift, Marsaglia 2003): quick, and good enough to be fair. */
+uint32_t tri_choice(uint32_t count)
+{
+    static __thread uint32_t state;
+    uint32_t x = state ? state : (uint32_t)((uintptr_t)&state >> 4) * 2654435761u | 1;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    state = x;
+    return (uint32_t)((uint64_t)x * count >> 32);
+}
+
 /* ---- the public side: time, cancellation, shields ------------------------------------------------------------- */
 
 tr_time tr_clock(void)

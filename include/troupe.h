@@ -5,6 +5,7 @@
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   select.h   the first of several               semaphore.h
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -13,6 +14,8 @@
 #include <troupe/base.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
+#include <troupe/select.h>
+#include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
 

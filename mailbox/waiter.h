@@ -32,6 +32,13 @@ enum tri_wait {
     TRI_WAIT_SLEEP,
     TRI_WAIT_IO,
     TRI_WAIT_CHANNEL,
+    TRI_WAIT_SELECT,
+    TRI_WAIT_PERMIT,
+    TRI_WAIT_LOCK,
+    TRI_WAIT_SIGNAL,
+    TRI_WAIT_CHANGE,
+    TRI_WAIT_GROUP,
+    TRI_WAIT_JOB,
 };
 
 /* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
@@ -60,5 +67,11 @@ int tri_budget(void);
 
 /* A pending, unshielded cancellation: -ECANCELED, else 0. Called before an operation takes effect. */
 int tri_cancel_check(void);
+
+/* Both in one: how a suspending call begins. May suspend. Returns 0 or -ECANCELED. */
+int tri_checkpoint(void);
+
+/* A number below `count`: which of several that are equally good. Thread: any. */
+uint32_t tri_choice(uint32_t count);
 
 #endif

@@ -135,6 +135,16 @@ int tri_cancel_check(void)
     return tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0;
 }
 
+int tri_checkpoint(void)
+{
+    return tri_cancel_check();
+}
+
+uint32_t tri_choice(uint32_t count)
+{
+    return (uint32_t)rand() % count;
+}
+
 /* ---- What actor/ defines of the public interface ---- */
 
 tr_time tr_clock(void)

@@ -71,4 +71,21 @@ int tri_budget(void)
     return 0;
 }
 
+int tri_checkpoint(void)
+{
+    return 0;
+}
+
+/* Every choice is explored. */
+uint32_t tri_choice(uint32_t count)
+{
+    return model_choose(count);
+}
+
+/* No time passes: timers are due if they are at 0. */
+tr_time tr_after(int64_t nanoseconds)
+{
+    return nanoseconds;
+}
+
 #endif
