@@ -44,7 +44,8 @@ async fn fire(count: usize) -> Cost {
 /// CPU time to create a timer and let it fire. The wall time is mostly that of waiting.
 pub async fn cpu(options: Options) {
     let count = options.scaled(1_000_000);
-    fire(count / 10).await;
+    // Warm is memory that has once held as many.
+    fire(count).await;
     let cost = fire(count).await;
     options.print(cost.cpu, "ns");
 }
