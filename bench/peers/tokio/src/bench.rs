@@ -85,7 +85,7 @@ impl Stopwatch {
 
 /// Nanoseconds per operation.
 pub struct Cost {
-    pub wall: f64,
+    wall: f64,
     pub cpu: f64,
 }
 
