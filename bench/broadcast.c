@@ -21,20 +21,25 @@ struct audience {
     struct tr_notify none_behind;
 };
 
+struct member {
+    struct audience *audience;
+    struct feed_receiver receiver;
+    struct tr_task task;
+};
+
 static int receive(void *argument)
 {
-    struct audience *audience = argument;
-    struct feed_receiver receiver;
-    CHECK(tr_broadcast_subscribe(audience->feed, &receiver));
+    struct member *member = argument;
+    struct audience *audience = member->audience;
     for (uint64_t expected = 0; expected < audience->values; expected++) {
         uint64_t value;
-        CHECK(tr_broadcast_receive(&receiver, &value, tr_after(10 * TR_SECOND)));
+        CHECK(tr_broadcast_receive(&member->receiver, &value, tr_after(10 * TR_SECOND)));
         CHECK(value != expected);
         if (value % audience->burst == audience->burst - 1 &&
             atomic_fetch_sub_explicit(&audience->behind, 1, memory_order_acq_rel) == 1)
             tr_notify_one(&audience->none_behind);
     }
-    tr_broadcast_unsubscribe(&receiver);
+    tr_broadcast_unsubscribe(&member->receiver);
     return 0;
 }
 
@@ -56,14 +61,17 @@ static void send_bursts(struct audience *audience, uint64_t from, uint64_t to)
 static int measure(void *argument)
 {
     const struct bench_case *bench = argument;
-    static struct tr_task tasks[MOST_RECEIVERS];
+    static struct member members[MOST_RECEIVERS];
     struct audience audience = { .receivers = bench->parameter >> 16, .burst = bench->parameter & 0xffff };
     uint64_t bursts = bench_scaled(5000000, 1000) / audience.receivers / audience.burst;
     uint64_t warm = (bench_warm_up(bursts) + 1) * audience.burst;
     audience.values = warm + (bursts + 1) * audience.burst;
     CHECK(tr_broadcast_create(&audience.feed, 1024, NULL));
-    for (uint32_t i = 0; i < audience.receivers; i++)
-        CHECK(tr_task_spawn(&tasks[i], receive, &audience, NULL));
+    for (uint32_t i = 0; i < audience.receivers; i++) {
+        members[i].audience = &audience;
+        CHECK(tr_broadcast_subscribe(audience.feed, &members[i].receiver));
+        CHECK(tr_task_spawn(&members[i].task, receive, &members[i], NULL));
+    }
     /* All are to be asleep in their first receive. */
     CHECK(tr_yield());
     send_bursts(&audience, 0, warm);
@@ -71,7 +79,7 @@ static int measure(void *argument)
     send_bursts(&audience, warm, audience.values);
     bench_stop(started, (audience.values - warm) * audience.receivers);
     for (uint32_t i = 0; i < audience.receivers; i++)
-        CHECK(tr_task_join(tasks[i], NULL, TR_FOREVER));
+        CHECK(tr_task_join(members[i].task, NULL, TR_FOREVER));
     tr_broadcast_close(audience.feed);
     return 0;
 }

@@ -19,19 +19,24 @@ struct audience {
     struct tr_notify none_behind;
 };
 
+struct observer {
+    struct audience *audience;
+    struct setting_receiver receiver;
+    struct tr_task task;
+};
+
 static int observe(void *argument)
 {
-    struct audience *audience = argument;
-    struct setting_receiver receiver;
-    CHECK(tr_watch_subscribe(audience->setting, &receiver));
+    struct observer *observer = argument;
+    struct audience *audience = observer->audience;
     for (uint64_t expected = 1; expected <= audience->changes; expected++) {
         uint64_t value;
-        CHECK(tr_watch_next(&receiver, &value, tr_after(10 * TR_SECOND)));
+        CHECK(tr_watch_next(&observer->receiver, &value, tr_after(10 * TR_SECOND)));
         CHECK(value != expected);
         if (atomic_fetch_sub_explicit(&audience->behind, 1, memory_order_acq_rel) == 1)
             tr_notify_one(&audience->none_behind);
     }
-    tr_watch_unsubscribe(&receiver);
+    tr_watch_unsubscribe(&observer->receiver);
     return 0;
 }
 
@@ -49,13 +54,16 @@ static int measure(void *argument)
 {
     const struct bench_case *bench = argument;
     uint32_t receivers = bench->parameter;
-    struct tr_task tasks[MOST_RECEIVERS];
+    struct observer observers[MOST_RECEIVERS];
     struct audience audience = { .changes = 0 };
     uint64_t changes = bench_scaled(5000000, 1000) / receivers, warm = bench_warm_up(changes) + 1;
     audience.changes = warm + changes;
     CHECK(tr_watch_create(&audience.setting, NULL, &(uint64_t){ 0 }));
-    for (uint32_t i = 0; i < receivers; i++)
-        CHECK(tr_task_spawn(&tasks[i], observe, &audience, NULL));
+    for (uint32_t i = 0; i < receivers; i++) {
+        observers[i].audience = &audience;
+        CHECK(tr_watch_subscribe(audience.setting, &observers[i].receiver));
+        CHECK(tr_task_spawn(&observers[i].task, observe, &observers[i], NULL));
+    }
     /* All are to be asleep in their first wait. */
     CHECK(tr_yield());
     change(&audience, receivers, 0, warm);
@@ -63,7 +71,7 @@ static int measure(void *argument)
     change(&audience, receivers, warm, warm + changes);
     bench_stop(started, changes * receivers);
     for (uint32_t i = 0; i < receivers; i++)
-        CHECK(tr_task_join(tasks[i], NULL, TR_FOREVER));
+        CHECK(tr_task_join(observers[i].task, NULL, TR_FOREVER));
     tr_watch_close(audience.setting);
     return 0;
 }
