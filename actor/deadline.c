@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* deadline.c: see deadline.h. */
 #include "actor/deadline.h"
+#include "actor/after.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -18,9 +19,9 @@ static struct tri_cache *alarm_cache(struct tri_worker *worker)
     return worker->no_caches ? NULL : &worker->alarms;
 }
 
-static void set_timer(struct tri_worker *worker, struct tri_alarm *alarm, tr_time when)
+void tri_deadline_set(struct tri_worker *worker, struct tri_timer *timer, tr_time when)
 {
-    tri_wheel_insert(&worker->wheel, &alarm->timer, when);
+    tri_wheel_insert(&worker->wheel, timer, when);
     if (when < worker->next_alarm)
         worker->next_alarm = when;
 }
@@ -48,7 +49,7 @@ static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time dea
     alarm->timer = (struct tri_timer){ 0 };
     alarm->task = task;
     tri_store(&alarm->owner, worker, TRI_RELAXED);
-    set_timer(worker, alarm, deadline);
+    tri_deadline_set(worker, &alarm->timer, deadline);
     struct tri_alarm *old = tri_exchange(&task->alarm, alarm, TRI_ACQ_REL);
     if (old)
         send_home(old);
@@ -66,7 +67,7 @@ int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time d
         return arm_new(worker, task, deadline);
     if (alarm->timer.when > deadline) {
         tri_wheel_remove(&worker->wheel, &alarm->timer);
-        set_timer(worker, alarm, deadline);
+        tri_deadline_set(worker, &alarm->timer, deadline);
     }
     return 0;
 }
@@ -85,6 +86,10 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
 static void fire(struct tri_timer *timer, void *context)
 {
     struct tri_worker *worker = context;
+    if (timer->kind == TRI_TIMER_POST) {
+        tri_post_fire(worker, timer);
+        return;
+    }
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_task *task = alarm->task;
     tr_time deadline = tri_load(&task->deadline, TRI_RELAXED);
@@ -110,6 +115,8 @@ void tri_deadline_pass(struct tri_worker *worker)
             alarm = next;
         }
     }
+    if (tri_load(&worker->posts, TRI_RELAXED))
+        tri_post_collect(worker);
     if (worker->now < worker->next_alarm)
         return;
     tri_wheel_advance(&worker->wheel, worker->now, fire, worker);
@@ -119,6 +126,10 @@ void tri_deadline_pass(struct tri_worker *worker)
 static void flush_one(struct tri_timer *timer, void *context)
 {
     struct tri_worker *worker = context;
+    if (timer->kind == TRI_TIMER_POST) {
+        tri_post_flush(worker, timer);
+        return;
+    }
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_alarm *expected = alarm;
     tri_cas(&alarm->task->alarm, &expected, NULL, TRI_ACQ_REL, TRI_RELAXED);
