@@ -110,6 +110,11 @@ int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time 
     return 0;
 }
 
+struct tr_case tr_case_acceptable(struct tr_listener *listener)
+{
+    return tri_case_ready(&listener->gate, TRI_GATE_USER);
+}
+
 void tr_listener_abort(struct tr_listener *listener)
 {
     tri_gate_shut(&listener->gate);
