@@ -6,12 +6,15 @@
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   group.h    tasks that end together            token.h    cancellation in a tree
+ *   local.h    values of a task
  */
 #ifndef TROUPE_H
 #define TROUPE_H
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/group.h>
 #include <troupe/local.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
@@ -19,5 +22,6 @@
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
+#include <troupe/token.h>
 
 #endif
