@@ -7,12 +7,15 @@
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
  *   timer.h    messages sent later
+ *   group.h    tasks that end together            token.h    cancellation in a tree
+ *   local.h    values of a task
  */
 #ifndef TROUPE_H
 #define TROUPE_H
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/group.h>
 #include <troupe/local.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
@@ -21,5 +24,6 @@
 #include <troupe/task.h>
 #include <troupe/time.h>
 #include <troupe/timer.h>
+#include <troupe/token.h>
 
 #endif
