@@ -5,15 +5,26 @@
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
- *   select.h   the first of several               semaphore.h
+ *   select.h   the first of several
+ *
+ * and what tasks keep each other in order with:
+ *   mutex.h    condition.h    rwlock.h    semaphore.h    notify.h    latch.h    barrier.h    once.h    cell.h
  */
 #ifndef TROUPE_H
 #define TROUPE_H
 
 #include <troupe/actor.h>
+#include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/cell.h>
+#include <troupe/condition.h>
+#include <troupe/latch.h>
+#include <troupe/mutex.h>
 #include <troupe/net.h>
+#include <troupe/notify.h>
+#include <troupe/once.h>
 #include <troupe/runtime.h>
+#include <troupe/rwlock.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
