@@ -23,6 +23,7 @@ struct tr_cell {
     void *tri_value;
 };
 
+/* For static ones. */
 #define TR_CELL_INIT                                                                                                   \
     {                                                                                                                  \
         0, NULL, NULL                                                                                                  \

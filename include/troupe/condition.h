@@ -24,6 +24,7 @@ struct tr_condition {
     void *tri_line;
 };
 
+/* For static ones. */
 #define TR_CONDITION_INIT                                                                                              \
     {                                                                                                                  \
         0, NULL                                                                                                        \
@@ -41,7 +42,7 @@ TR_PUBLIC void tr_condition_init(struct tr_condition *condition);
  */
 TR_PUBLIC int tr_condition_wait(struct tr_condition *condition, struct tr_mutex *mutex, tr_time deadline);
 
-/* Wakes the one that has waited longest, or all. Thread: any. Suspends: no. */
+/* Wakes the one that has waited longest, or all, who get the mutex in no order of ours. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_condition_signal(struct tr_condition *condition);
 TR_PUBLIC void tr_condition_signal_all(struct tr_condition *condition);
 

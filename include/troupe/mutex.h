@@ -31,6 +31,7 @@ struct tr_mutex {
     void *tri_line;
 };
 
+/* For static ones. */
 #define TR_MUTEX_INIT                                                                                                  \
     {                                                                                                                  \
         0, NULL                                                                                                        \

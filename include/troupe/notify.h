@@ -35,6 +35,7 @@ struct tr_notify {
     void *tri_line;
 };
 
+/* For static ones. */
 #define TR_NOTIFY_INIT                                                                                                 \
     {                                                                                                                  \
         0, NULL                                                                                                        \

@@ -26,6 +26,7 @@ struct tr_once {
     void *tri_line;
 };
 
+/* For static ones. */
 #define TR_ONCE_INIT                                                                                                   \
     {                                                                                                                  \
         0, NULL                                                                                                        \

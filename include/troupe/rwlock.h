@@ -27,6 +27,7 @@ struct tr_rwlock {
     void *tri_writer;
 };
 
+/* For static ones. */
 #define TR_RWLOCK_INIT                                                                                                 \
     {                                                                                                                  \
         0, NULL, NULL                                                                                                  \
