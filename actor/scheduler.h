@@ -51,7 +51,8 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    bool alone;     /* the only worker: no thieves */
+    struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    bool alone;            /* the only worker: no thieves */
     bool migrate;   /* for tests: every wake goes to the next worker */
     bool no_caches; /* for tests */
     bool on_watch;  /* this worker is the sentry */

@@ -81,6 +81,8 @@ void model_block(bool (*ready)(const void *argument), const void *argument);
  * it, follows at once and reads that.
  */
 void model_await_zero(const volatile void *word);
+/* The same for the lowest bit of an atomic of any size. */
+void model_await_even(const volatile void *word);
 
 /*
  * Time passes: others may run first, and what they have stored until the return is seen from then on. For waits that end by
