@@ -29,7 +29,6 @@
 
 #include "fake_cold.h"
 #include "fake_posts.h"
-#include "mailbox/bias.h"
 
 static int create_thread(struct tri_worker *worker);
 static int join_thread(pthread_t thread);
@@ -59,14 +58,7 @@ static ssize_t read_fd(void *to, size_t bytes);
 #define claim claim_slot
 #include "mailbox/reply.c"
 
-/* No lock is biased here. */
-void tri_seat_enter(void)
-{
-}
-
-void tri_seat_leave(void)
-{
-}
+#include "fake_seats.h"
 
 struct tri_reactor {
     TRI_ATOMIC(uint32_t) token;
