@@ -10,6 +10,9 @@
  *   end      after the deadline it ends, and the record is another loop actor's: that gets nothing
  *   give up  as `again`, and the caller has a deadline, too
  *
+ *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
+ *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
+ *
  * The caller gets the answer, or is told that the actor has gone, or gives up; it never hangs.
  */
 #include <stdatomic.h>
@@ -304,6 +307,16 @@ static int brief_actor(void *argument)
     return 0;
 }
 
+/* Takes one message, and comes back no more. */
+static int busy_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0 && request.value == 30);
+    for (;;)
+        tri_park_tail(TRI_WAIT_CHANNEL);
+}
+
 static bool is_idle(const void *of)
 {
     const struct tri_task *task = of;
@@ -323,7 +336,15 @@ static int caller(void *argument)
     __builtin_longjmp(end, 1);
 }
 
-static void setup(int (*body)(void *argument))
+static int sender(void *argument)
+{
+    struct request request = { .value = 40 };
+    (void)argument;
+    call_rc = tr_send_raw(actor, &type, &request, TR_FOREVER);
+    __builtin_longjmp(end, 1);
+}
+
+static void start(int (*body)(void *argument), int (*other)(void *argument))
 {
     struct tri_storage *made[2];
     tri_task_pool.slab_objects = 2;
@@ -350,8 +371,21 @@ static void setup(int (*body)(void *argument))
     call_deadline = TR_FOREVER;
     struct tr_actor_options options = { .capacity = 1, .runtime = &runtime };
     model_assert(tr_spawn_raw(&actor, &type, body, NULL, &options) == 0);
-    struct tri_spawn spawn = { .body = caller, .runtime = &runtime };
+    struct tri_spawn spawn = { .body = other, .runtime = &runtime };
     model_assert(tri_spawn(&spawn) == 0);
+}
+
+static void setup(int (*body)(void *argument))
+{
+    start(body, caller);
+}
+
+/* Full from the start. */
+static void room_setup(void)
+{
+    struct request request = { .value = 30 };
+    start(busy_actor, sender);
+    model_assert(tr_try_send_raw(actor, &type, &request) == 0);
 }
 
 static void park_setup(void)
@@ -408,6 +442,12 @@ static void answer_check(void)
     model_assert(call_rc == 0 && answered == 1);
 }
 
+static void room_check(void)
+{
+    struct tri_task *task = actor.tri_record;
+    model_assert(call_rc == 0 && tri_mailbox_length(&task->mailbox, &task->consumer) == 1);
+}
+
 static void give_up_check(void)
 {
     model_assert((call_rc == 0 && answered == 1) || (call_rc == -ETIMEDOUT && answered <= 1));
@@ -430,6 +470,7 @@ static const struct model_case cases[] = {
     { .name = "again", .setup = again_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "sleep", .setup = sleep_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "end", .setup = end_setup, .check = end_check, .threads = ON_STACKS },
+    { .name = "room", .stale = 2, .setup = room_setup, .check = room_check, .threads = ON_STACKS },
     { .name = "give up", .setup = give_up_setup, .check = give_up_check, .threads = ON_STACKS },
     { 0 },
 };
