@@ -6,13 +6,14 @@
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
- *   timer.h    messages sent later
+ *   timer.h    messages sent later                blocking.h work for threads that may block
  */
 #ifndef TROUPE_H
 #define TROUPE_H
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/blocking.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>
