@@ -236,9 +236,8 @@ static int start_threads(struct tr_runtime *runtime)
     }
     if (rc < 0) { /* those that are up wait for the rest: tell them that this is all */
         tri_store(&runtime->failed, (uint32_t)EAGAIN, TRI_RELAXED);
-        tri_store(&runtime->phase, (uint32_t)TRI_PHASE_EXIT, TRI_RELEASE);
-        tri_fetch_add(&runtime->left, wanted - made, TRI_RELEASE);
-        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE);
+        tri_fetch_add(&runtime->left, wanted - made, TRI_RELAXED);    /* nobody has been in a wake */
+        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE); /* passes `failed`: they do not run */
     }
     while (tri_load(&runtime->started, TRI_ACQUIRE) < wanted)
         await_event(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
@@ -413,15 +412,16 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
-    TRI_ATOMIC(uint32_t) over;
+    TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
 static int run_main(void *argument)
 {
     struct program *program = argument;
+    struct tr_runtime *runtime = program->runtime;
     int result = program->main(program->argument);
-    tri_store(&program->over, 1u, TRI_RELEASE);
-    signal_event(program->runtime);
+    tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
+    signal_event(runtime);
     return result;
 }
 
@@ -429,7 +429,7 @@ static int run_main(void *argument)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_ACQUIRE)) {
+    while (!tri_load(&program->over, TRI_RELAXED)) { /* the join passes what main did */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
@@ -457,7 +457,7 @@ static int run_program(struct program *program, int signal_fd)
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE))
+    if (rc == 0 && tri_load(&program->over, TRI_RELAXED))
         tr_task_join(task, &result, TR_FOREVER);
     else if (rc == 0)
         result = -ETIMEDOUT;
@@ -484,8 +484,8 @@ int tr_run(const struct tr_options *options, int (*main)(void *argument), void *
     int result = tr_start(&program->runtime, options);
     if (result == 0)
         result = run_program(program, signal_fd);
-    if (!program->runtime || tri_load(&program->over, TRI_RELAXED))
-        free(program); /* else a main that would not end still uses it */
+    if (!program->runtime || tri_load(&program->over, TRI_ACQUIRE)) /* after run_main's last look at it */
+        free(program);                                              /* else a main that would not end still uses it */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (signal_fd >= 0)
         close(signal_fd);

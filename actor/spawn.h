@@ -20,6 +20,7 @@ struct tri_spawn {
     uint32_t capacity, message_bytes;
     int pin;
     uint16_t flags;
+    bool inherit_locals;
     /* Written before the task can run, which may be on another worker before the spawn returns; NULL: not wanted. */
     struct tr_task *handle; /* with one, the task is joinable */
     struct tr_address *address;

@@ -94,12 +94,6 @@ static int park_foreign(tr_time deadline)
     return 0;
 }
 
-tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
-{
-    struct tr_shield *shield = worker->stack->shield;
-    return shield && shield->tri_outer < deadline ? shield->tri_outer : deadline;
-}
-
 bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
 {
     struct tri_task *task = worker->current;
@@ -112,7 +106,7 @@ int tri_park(tr_time deadline, enum tri_wait on)
 {
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
-        return park_foreign(deadline);
+        return park_foreign(tri_foreign_bounded(deadline));
     return tri_park_task(worker, deadline, on);
 }
 
@@ -152,7 +146,7 @@ int tri_cancel_check(void)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return 0;
-    return tri_task_cancelled(worker->current) && !worker->stack->shield ? -ECANCELED : 0;
+    return tri_worker_cancelled(worker) ? -ECANCELED : 0;
 }
 
 int tri_checkpoint(void)
@@ -173,7 +167,7 @@ uint32_t tri_choice(uint32_t count)
     return (uint32_t)((uint64_t)x * count >> 32);
 }
 
-/* ---- the public side: time, cancellation, shields ------------------------------------------------------------- */
+/* ---- the public side: time, cancellation ---------------------------------------------------------------------- */
 
 tr_time tr_clock(void)
 {
@@ -210,7 +204,7 @@ int tr_sleep_until(tr_time when)
     while ((rc = tri_park(when, TRI_WAIT_SLEEP)) == 0)
         ;
     struct tri_worker *worker = tri_worker_here();
-    bool slept = rc == -ETIMEDOUT && when <= (worker ? worker->now : tr_clock()); /* else a shield was tighter */
+    bool slept = rc == -ETIMEDOUT && when <= (worker ? worker->now : tr_clock()); /* else a scope was tighter */
     return slept ? 0 : rc;
 }
 
@@ -228,23 +222,6 @@ int tr_yield(void)
         return -ECANCELED;
     tri_suspend(worker, TRI_HOOK_REQUEUE);
     return 0;
-}
-
-void tr_shield_open(struct tr_shield *shield, tr_time deadline)
-{
-    struct tri_worker *worker = tri_worker_here();
-    if (!worker || !worker->current)
-        return;
-    shield->tri_above = worker->stack->shield;
-    shield->tri_outer = tri_bounded(worker, deadline);
-    worker->stack->shield = shield;
-}
-
-void tr_shield_close(struct tr_shield *shield)
-{
-    struct tri_worker *worker = tri_worker_here();
-    if (worker && worker->current && worker->stack->shield == shield)
-        worker->stack->shield = shield->tri_above;
 }
 
 bool tr_cancel_pending(void)

@@ -14,6 +14,7 @@
 #include <troupe/actor.h>
 #include <troupe/base.h>
 #include <troupe/blocking.h>
+#include <troupe/local.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>

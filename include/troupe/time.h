@@ -39,7 +39,7 @@ TR_PUBLIC tr_time tr_clock(void);
 /*
  * Suspends the task for at least `nanoseconds`, measured on the fresh clock.
  * Thread: any (a foreign thread blocks). Suspends: yes.
- * Returns 0, -ECANCELED, or -ETIMEDOUT when the deadline of a shield around it comes first.
+ * Returns 0, -ECANCELED, or -ETIMEDOUT when the deadline of a scope or shield around it comes first.
  */
 TR_PUBLIC int tr_sleep(int64_t nanoseconds);
 
