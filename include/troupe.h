@@ -7,6 +7,7 @@
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
  *   timer.h    messages sent later                blocking.h work for threads that may block
+ *   delay.h    values that come out when due
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -14,6 +15,7 @@
 #include <troupe/actor.h>
 #include <troupe/base.h>
 #include <troupe/blocking.h>
+#include <troupe/delay.h>
 #include <troupe/local.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
