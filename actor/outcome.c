@@ -5,8 +5,11 @@
  * The reason of a failure is written by the task itself, into memory that hangs on its cold part; the join word (or the lock of its
  * group) passes it on with the result. It says the words of one code, and is worth nothing when the task ends with another.
  */
+#include "actor/group.h"
 #include "actor/local.h"
 #include "actor/scheduler.h"
+#include "actor/spawn.h"
+#include "actor/token.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -45,15 +48,29 @@ void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold)
     tri_pool_give(&tri_cold_pool, tri_cold_cache(worker), cold);
 }
 
+int tri_cold_start(struct tri_task *task, uint64_t generation, struct tri_cold *cold, const struct tri_spawn *spawn)
+{
+    int rc = spawn->token ? tri_link_make(&cold->link, spawn->token, task, generation, false) : 0;
+    if (rc == 0 && spawn->member)
+        tri_member_start(spawn->member, (struct tr_task){ task, generation }, spawn->member_out);
+    return rc;
+}
+
 void tri_cold_end_owned(struct tri_cold *cold)
 {
     cold->ending = true;
+    if (cold->owned)
+        tri_groups_end(cold);
 }
 
 void tri_cold_end(struct tri_cold *cold)
 {
+    cold->ending = true;
     if (cold->locals)
         tri_locals_destroy(cold);
+    if (cold->link)
+        tri_link_drop(cold->link);
+    cold->link = NULL;
 }
 
 /* ---- reasons -------------------------------------------------------------------------------------------------- */

@@ -51,7 +51,8 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    bool alone;     /* the only worker: no thieves */
+    struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    bool alone;            /* the only worker: no thieves */
     bool migrate;   /* for tests: every wake goes to the next worker */
     bool no_caches; /* for tests */
     bool on_watch;  /* this worker is the sentry */
@@ -200,6 +201,8 @@ bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on
 tr_time tri_bounded(struct tri_worker *worker, tr_time deadline);
 /* The same on a thread that is in no task. */
 tr_time tri_foreign_bounded(tr_time deadline);
+/* Until the scope is closed nothing bounds or cancels the caller's waits: for tails that must end. tr_scope_close ends it. */
+void tri_scope_deafen(struct tr_scope *scope);
 
 /* tri_park for a task: see mailbox/waiter.h. */
 static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker *worker, tr_time deadline,

@@ -77,6 +77,13 @@ void tr_shield_open(struct tr_shield *shield, tr_time deadline)
     scope->tri_shielded = true;
 }
 
+void tri_scope_deafen(struct tr_scope *scope)
+{
+    tr_scope_open(scope, TR_FOREVER);
+    scope->tri_bound = scope->tri_shield_bound = TR_FOREVER;
+    scope->tri_shielded = true;
+}
+
 void tr_shield_close(struct tr_shield *shield)
 {
     tr_scope_close(&shield->tri_scope);

@@ -79,7 +79,7 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
     made->copy = NULL;
     made->locals = NULL;
     made->reason = NULL;
-    made->member = NULL;
+    made->member = spawn->member;
     made->link = NULL;
     made->owned = NULL;
     made->ending = false;
@@ -161,6 +161,23 @@ static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
         tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
 }
 
+static void free_task(struct tri_worker *worker, struct tri_task *task);
+
+/* A task with a token or a group. Not started after all, it is as if it had never been. */
+static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struct tr_runtime *runtime,
+                                                struct tri_task *task, const struct tri_spawn *spawn)
+{
+    struct tri_spawn copy = *spawn;
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    int rc = tri_cold_start(task, tri_task_generation(task), cold, &copy);
+    if (rc < 0) {
+        tri_cold_end(cold);
+        free_task(worker, task);
+        uncount_spawn(worker, runtime);
+    }
+    return rc;
+}
+
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -177,7 +194,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         uncount_spawn(worker, runtime);
         return -ENOMEM;
     }
-    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0 || spawn->inherit_locals) {
+    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0 || spawn->inherit_locals ||
+        spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
         rc = cold ? 0 : -ENOMEM;
@@ -205,6 +223,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->address = (struct tr_address){ task, generation };
     if (spawn->flags & TRI_TASK_HANDLER)
         return 0; /* runs when its first message comes */
+    if ((spawn->token || spawn->member) && (rc = start_cold(worker, runtime, task, spawn)) < 0)
+        return rc;
     if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
         tri_ready_next(worker, task);
     else
@@ -366,13 +386,19 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     if (cold)
         tri_cold_end(cold);
     struct tri_worker *worker = tri_worker_here();
+    struct tri_member *member = cold ? cold->member : NULL;
     if (tri_load(&task->alarm, TRI_RELAXED))
         tri_deadline_forget(worker, task);
     task->result = result;
-    if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
+    bool taken = member && tri_member_end(member, cold, result);
+    if (taken)
+        free_task(worker, task);
+    else if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
         end_detached(worker, task);
     else
         end_joinable(worker, task);
+    if (member) /* the task has gone */
+        tri_member_leave(member);
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
         tri_runtime_task_ended(worker->runtime);
@@ -583,18 +609,9 @@ const char *tr_task_name(void)
 static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
                                                         void *argument, const struct tr_task_options *options)
 {
-    struct tri_spawn spawn = {
-        .body = body,
-        .argument = argument,
-        .argument_bytes = options->argument_bytes,
-        .name = options->name,
-        .stack_bytes = options->stack_bytes,
-        .pin = options->pin,
-        .runtime = options->runtime,
-        .inherit_locals = options->inherit_locals,
-        .handle = out,
-    };
-    return tri_spawn(&spawn);
+    struct tri_spawn spawn = tri_task_spawn_of(body, argument, options);
+    spawn.handle = out;
+    return options->owned ? tri_group_spawn_owned(&spawn) : tri_spawn(&spawn);
 }
 
 int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,

@@ -69,6 +69,7 @@ struct tri_reason {
 };
 
 struct tri_alarm;
+struct tri_spawn;
 struct tri_worker;
 struct tri_local;
 struct tri_member;
@@ -169,6 +170,9 @@ static inline __attribute__((always_inline)) const char *tri_task_label(struct t
 /* The label of a task that may be running, or ending: at worst torn, always terminated. buffer: TRI_NAME_BYTES. */
 const char *tri_task_copy_label(struct tri_task *task, char *buffer);
 
+/* Logs what a task that is expected to end does instead. Defined by census.c. */
+void tri_report_task(const char *why, struct tri_task *task);
+
 /* Sets the cancel bit of the living task with this generation and wakes it. Returns 0 or -ESRCH. Thread: any. */
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
 
@@ -196,6 +200,13 @@ int tri_cold_inherit(struct tri_cold *cold);
 void tri_cold_end_owned(struct tri_cold *cold);
 void tri_cold_end(struct tri_cold *cold);
 void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold);
+
+/* The same for its group, defined by member.c: notes the result; true if the outcome is the group's. Then, the task gone, leaves. */
+bool tri_member_end(struct tri_member *member, struct tri_cold *cold, int result);
+void tri_member_leave(struct tri_member *member);
+
+/* A spawn with `owned`, by the running task. Defined by group.c. */
+int tri_group_spawn_owned(struct tri_spawn *spawn);
 
 /* The outcome of a task that has ended with `result`. */
 void tri_outcome_fill(struct tr_outcome *out, int result, const struct tri_reason *reason);

@@ -25,6 +25,8 @@ struct tr_task {
 #define TR_PIN_HERE (-1)            /* stay on the worker that spawns it */
 #define TR_PIN(index) ((index) + 1) /* stay on worker `index`, counted from 0 */
 
+struct tr_cancel_token;
+
 struct tr_task_options {
     const char *name;           /* copied, up to 47 bytes of it; shown in logs and reports. Default: "task" */
     size_t stack_bytes;         /* at least this much stack; default: the runtime's (64 KiB) */
@@ -32,6 +34,9 @@ struct tr_task_options {
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
     bool inherit_locals;        /* take on the spawning task's values: see troupe/local.h */
+    bool
+        owned; /* ends with the spawning task: cancelled and awaited, as the last thing before that one's end is seen by anybody */
+    struct tr_cancel_token *token; /* cancelled with it: see troupe/token.h */
 };
 
 /*
@@ -40,7 +45,8 @@ struct tr_task_options {
  * body begins.
  * Thread: any (a foreign thread must name options->runtime). Suspends: no.
  * Owns: the argument stays the caller's, or is copied (argument_bytes).
- * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option), -ECANCELED (the runtime is shutting down).
+ * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option; owned outside a task), -ECANCELED (the runtime is shutting down, or the
+ * token is cancelled), -EPIPE (owned, by a task that is ending).
  */
 TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
                             const struct tr_task_options *options);

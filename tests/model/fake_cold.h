@@ -1,12 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fake_cold.h: in the place of actor/outcome.c, for models whose tasks have no cold part. To be included once by a model of
- * actor/task.c.
+ * actor/task.c, after the task.h or fake_worker.h that it uses.
  */
 #ifndef FAKE_COLD_H
 #define FAKE_COLD_H
 
-#include "fake_worker.h"
+#include "actor/spawn.h"
+
+int tri_cold_start(struct tri_task *task, uint64_t generation, struct tri_cold *cold, const struct tri_spawn *spawn)
+{
+    (void)task, (void)generation, (void)cold, (void)spawn;
+    model_assert(false);
+    return 0;
+}
+
+bool tri_member_end(struct tri_member *member, struct tri_cold *cold, int result)
+{
+    (void)member, (void)cold, (void)result;
+    model_assert(false);
+    return false;
+}
+
+void tri_member_leave(struct tri_member *member)
+{
+    model_assert(!member);
+}
+
+int tri_group_spawn_owned(struct tri_spawn *spawn)
+{
+    model_assert(!spawn);
+    return 0;
+}
 
 int tri_cold_inherit(struct tri_cold *cold)
 {

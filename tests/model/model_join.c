@@ -19,8 +19,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "fake_cold.h"
 #include "fake_worker.h"
+
+#include "fake_cold.h"
 
 #include "actor/task.c"
 #include "mailbox/mailbox.c"

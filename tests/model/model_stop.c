@@ -25,8 +25,11 @@
 
 #define TRI_QUEUE_SLOTS 4u
 
-#include "fake_cold.h"
 #include "fake_worker.h"
+
+#include "fake_cold.h"
+#include "fake_jobs.h"
+#include "fake_posts.h"
 
 static int create_thread(struct tri_worker *worker);
 static int join_thread(pthread_t thread);
@@ -55,6 +58,8 @@ static ssize_t read_fd(void *to, size_t bytes);
 #include "mailbox/storage.c"
 #define claim claim_slot
 #include "mailbox/reply.c"
+
+#include "fake_seats.h"
 
 struct tri_reactor {
     TRI_ATOMIC(uint32_t) token;
@@ -314,6 +319,17 @@ static void worker_thread(void)
     tri_fetch_add(&gone, 1u, TRI_RELEASE);
 }
 
+static bool is_created(const void *worker)
+{
+    return model_peek((const TRI_ATOMIC(struct tri_worker *) *)worker) != 0;
+}
+
+static bool has_begun(const void *unused)
+{
+    (void)unused;
+    return model_peek(&begun) != 0;
+}
+
 static void await_begin(void)
 {
     while (tri_load(&begun, TRI_ACQUIRE) == 0)
@@ -541,36 +557,42 @@ static const struct model_case cases[] = {
     { .name = "count",
       .setup = count_setup,
       .check = count_check,
-      .threads = { { "worker", worker_thread, 0 }, { "stopper", stopper, 0 } } },
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] }, { "stopper", stopper, 0 } } },
     { .name = "count, held",
       .setup = held_setup,
       .threads = { { "worker", held_parent, 0 }, { "counter", counter, 0 } } },
     { .name = "start, no thread",
       .setup = no_thread_setup,
       .check = start_check,
-      .threads = { { "worker", worker_thread, 0 }, { "starter", starter, 0 } } },
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] }, { "starter", starter, 0 } } },
     { .name = "start, no reactor",
       .setup = no_reactor_setup,
-      .threads = { { "worker 0", worker_thread, 0 }, { "worker 1", worker_thread, 0 } } },
+      .threads = { { "worker 0", worker_thread, 0, is_created, &created[0] },
+                   { "worker 1", worker_thread, 0, is_created, &created[1] } } },
     { .name = "run",
       .setup = run_setup,
       .check = run_check,
-      .threads = { { "worker", worker_thread, 0 }, { "main", runner, 0 } } },
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] }, { "main", runner, 0 } } },
     { .name = "run, late",
       .setup = late_setup,
       .check = run_check,
-      .threads = { { "worker", worker_thread, true }, { "main", runner, 0 } } },
+      .threads = { { "worker", worker_thread, true, is_created, &created[0] }, { "main", runner, 0 } } },
     { .name = "workers",
       .setup = workers_setup,
-      .threads = { { "worker 0", worker_thread, 0 }, { "worker 1", worker_thread, 0 } } },
+      .threads = { { "worker 0", worker_thread, 0, is_created, &created[0] },
+                   { "worker 1", worker_thread, 0, is_created, &created[1] } } },
     { .name = "stop",
       .setup = stop_setup,
       .check = stop_check,
-      .threads = { { "worker", worker_thread, 0 }, { "waker", waker, 0 }, { "stopper", stopper, 0 } } },
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] },
+                   { "waker", waker, 0, has_begun, NULL },
+                   { "stopper", stopper, 0 } } },
     { .name = "spawn",
       .setup = setup,
       .check = spawn_check,
-      .threads = { { "worker", worker_thread, 0 }, { "spawner", spawner, 0 }, { "stopper", stopper, 0 } } },
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] },
+                   { "spawner", spawner, 0, has_begun, NULL },
+                   { "stopper", stopper, 0 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);
