@@ -28,6 +28,7 @@
 #include "fake_worker.h"
 
 #include "fake_cold.h"
+#include "fake_jobs.h"
 #include "fake_posts.h"
 
 static int create_thread(struct tri_worker *worker);
