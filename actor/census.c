@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* census.c: what lives and what has happened: counts for leak checks, reports and the curious. */
+#include "actor/after.h"
 #include "actor/deadline.h"
 #include "actor/runtime.h"
 #include "actor/sanitizer.h"
@@ -17,7 +18,7 @@ const char *tr_version(void)
 }
 
 struct cached {
-    uint64_t tasks, slots, alarms, stacks, storages;
+    uint64_t tasks, slots, alarms, posts, stacks, storages;
 };
 
 static void count_worker(struct tri_worker *worker, void *context)
@@ -26,6 +27,7 @@ static void count_worker(struct tri_worker *worker, void *context)
     cached->tasks += tri_load(&worker->tasks.count, TRI_RELAXED);
     cached->slots += tri_load(&worker->slots.count, TRI_RELAXED);
     cached->alarms += tri_load(&worker->alarms.count, TRI_RELAXED);
+    cached->posts += tri_load(&worker->posts_free.count, TRI_RELAXED);
     cached->stacks += tri_load(&worker->stacks.count, TRI_RELAXED);
     for (int i = 0; i < TRI_STORAGE_CLASSES; i++)
         cached->storages += tri_load(&worker->storages.count[i], TRI_RELAXED);
@@ -50,7 +52,7 @@ void tr_census(struct tr_census *out)
     tri_runtime_each_worker(count_worker, &cached);
     out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
     out->slots = in_use(&tri_slot_pool, cached.slots);
-    out->timers = in_use(&tri_alarm_pool, cached.alarms);
+    out->timers = in_use(&tri_alarm_pool, cached.alarms) + in_use(&tri_post_pool, cached.posts);
     out->stacks = less(tri_stack_live(), cached.stacks);
     out->storages = less(tri_storage_live(), cached.storages);
     out->streams = tri_stream_count();

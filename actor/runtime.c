@@ -13,6 +13,7 @@
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/spawn.h"
+#include "mailbox/monitor.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -45,6 +46,19 @@ void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *cont
         for (uint32_t j = 0; used[i] && table[i]->worker && j < table[i]->workers; j++)
             visit(&table[i]->worker[j], context);
     pthread_mutex_unlock(&table_lock);
+}
+
+/* tr_stop enters EXIT under the lock: a visit is over before, and its writes are seen by workers that end. */
+bool tri_runtime_visit(uint32_t index, void (*visit)(struct tr_runtime *runtime, void *context), void *context)
+{
+    pthread_mutex_lock(&table_lock);
+    bool runs = used[index] && table[index]->worker &&
+                tri_load(&table[index]->started, TRI_ACQUIRE) == table[index]->workers &&
+                tri_load(&table[index]->phase, TRI_RELAXED) != TRI_PHASE_EXIT;
+    if (runs)
+        visit(table[index], context);
+    pthread_mutex_unlock(&table_lock);
+    return runs;
 }
 
 /* Calls visit for every record of `runtime` whose life flags, masked, are `flags`. */
@@ -168,6 +182,7 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].runtime = runtime;
         workers[i].index = i;
         workers[i].alone = runtime->workers == 1;
+        workers[i].home = workers[i].alone && runtime->can_raid ? tri_home_at(runtime->index) : NULL;
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;
@@ -209,9 +224,8 @@ static int start_threads(struct tr_runtime *runtime)
     }
     if (rc < 0) { /* those that are up wait for the rest: tell them that this is all */
         tri_store(&runtime->failed, (uint32_t)EAGAIN, TRI_RELAXED);
-        tri_store(&runtime->phase, (uint32_t)TRI_PHASE_EXIT, TRI_RELEASE);
-        tri_fetch_add(&runtime->left, wanted - made, TRI_RELEASE);
-        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE);
+        tri_fetch_add(&runtime->left, wanted - made, TRI_RELAXED);    /* nobody has been in a wake */
+        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE); /* passes `failed`: they do not run */
     }
     while (tri_load(&runtime->started, TRI_ACQUIRE) < wanted)
         await_event(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
@@ -351,7 +365,9 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
+    pthread_mutex_lock(&table_lock);
     enter_phase(runtime, TRI_PHASE_EXIT);
+    pthread_mutex_unlock(&table_lock);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
     join_workers(runtime, runtime->workers);
@@ -379,15 +395,16 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
-    TRI_ATOMIC(uint32_t) over;
+    TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
 static int run_main(void *argument)
 {
     struct program *program = argument;
+    struct tr_runtime *runtime = program->runtime;
     int result = program->main(program->argument);
-    tri_store(&program->over, 1u, TRI_RELEASE);
-    signal_event(program->runtime);
+    tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
+    signal_event(runtime);
     return result;
 }
 
@@ -395,7 +412,7 @@ static int run_main(void *argument)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_ACQUIRE)) {
+    while (!tri_load(&program->over, TRI_RELAXED)) { /* the join passes what main did */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
@@ -423,7 +440,7 @@ static int run_program(struct program *program, int signal_fd)
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE))
+    if (rc == 0 && tri_load(&program->over, TRI_RELAXED))
         tr_task_join(task, &result, TR_FOREVER);
     else if (rc == 0)
         result = -ETIMEDOUT;
@@ -450,8 +467,8 @@ int tr_run(const struct tr_options *options, int (*main)(void *argument), void *
     int result = tr_start(&program->runtime, options);
     if (result == 0)
         result = run_program(program, signal_fd);
-    if (!program->runtime || tri_load(&program->over, TRI_RELAXED))
-        free(program); /* else a main that would not end still uses it */
+    if (!program->runtime || tri_load(&program->over, TRI_ACQUIRE)) /* after run_main's last look at it */
+        free(program);                                              /* else a main that would not end still uses it */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (signal_fd >= 0)
         close(signal_fd);

@@ -51,7 +51,8 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    bool alone;     /* the only worker: no thieves */
+    struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    bool alone;            /* the only worker: no thieves */
     bool migrate;   /* for tests: every wake goes to the next worker */
     bool no_caches; /* for tests */
     bool on_watch;  /* this worker is the sentry */
@@ -60,7 +61,7 @@ struct tri_worker {
     uint32_t stack_class;
     tr_time now, pass_start;
     tr_time next_alarm; /* when the wheel wants to be looked at */
-    struct tri_cache tasks, colds, slots, alarms, nodes;
+    struct tri_cache tasks, colds, slots, alarms, posts_free, nodes;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
@@ -85,6 +86,7 @@ struct tri_worker {
     struct tri_inbox overflow;                           /* of the ring, and for thieves as well */
     TRI_ATOMIC(uint32_t) appointed;                      /* somebody has made this sleeping worker the sentry */
     _Alignas(64) TRI_ATOMIC(struct tri_alarm *) orphans; /* alarms to be taken out of our wheel */
+    TRI_ATOMIC(struct tri_post *) posts;                 /* see after.h: to be put into our wheel, or taken out */
     pthread_t thread;
 };
 

@@ -329,11 +329,14 @@ static inline void mark_ended(struct tri_task *task)
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
 }
 
-/* The joiner is held: it cannot leave the word, and goes on when we return to the loop. */
+/*
+ * The joiner is held: it cannot leave the word, and goes on when we return to the loop. On this very thread, so that the
+ * store releases nothing; to others TAKEN only says no.
+ */
 static inline void end_for_held(struct tri_task *task)
 {
     mark_ended(task);
-    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE); /* [T1] */
+    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELAXED); /* [T1] */
 }
 
 /* Lets the joiner have the result; the record is the joiner's from then on. */

@@ -65,6 +65,12 @@ bool tri_in_task(void)
     return worker && worker->current;
 }
 
+struct tri_home *tri_home(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker ? worker->home : NULL;
+}
+
 static int futex_wait(struct tri_park_word *word, tr_time deadline)
 {
     struct timespec when = { .tv_sec = deadline / TR_SECOND, .tv_nsec = deadline % TR_SECOND };
@@ -210,7 +216,7 @@ int tr_sleep_until(tr_time when)
 
 int tr_sleep(int64_t nanoseconds)
 {
-    return tr_sleep_until(later(tr_clock(), nanoseconds < 0 ? 0 : nanoseconds));
+    return tr_sleep_until(nanoseconds <= 0 ? TR_NOW : later(tr_clock(), nanoseconds));
 }
 
 int tr_yield(void)

@@ -81,6 +81,11 @@ struct tri_task *tri_self(void)
     return self;
 }
 
+struct tri_home *tri_home(void)
+{
+    return NULL;
+}
+
 bool tri_in_task(void)
 {
     return self != NULL;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fake_cold.h: in the place of actor/outcome.c, for models whose tasks have no cold part. To be included once by a model of
- * actor/task.c.
+ * actor/task.c, after the task.h or fake_worker.h that it uses.
  */
 #ifndef FAKE_COLD_H
 #define FAKE_COLD_H
-
-#include "fake_worker.h"
 
 #include "actor/spawn.h"
 
