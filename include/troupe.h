@@ -8,7 +8,7 @@
  *   select.h   the first of several               semaphore.h
  *   timer.h    messages sent later
  *   group.h    tasks that end together            token.h    cancellation in a tree
- *   local.h    values of a task
+ *   local.h    values of a task                   gather.h   many calls, many joins
  *   select.h   the first of several
  *
  * and what tasks keep each other in order with:
@@ -20,6 +20,7 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/gather.h>
 #include <troupe/group.h>
 #include <troupe/local.h>
 #include <troupe/cell.h>

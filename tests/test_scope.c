@@ -425,7 +425,7 @@ static void *wait_on_thread(void *argument)
     return NULL;
 }
 
-TASK_TEST(scope_on_a_foreign_thread_bounds)
+TASK_TEST_ON(2, scope_on_a_foreign_thread_bounds)
 {
     pthread_t thread;
     atomic_store(&let_go, 0);

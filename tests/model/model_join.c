@@ -23,6 +23,7 @@
 
 #include "fake_cold.h"
 
+#include "actor/join.c"
 #include "actor/task.c"
 #include "mailbox/mailbox.c"
 #include "mailbox/pool.c"

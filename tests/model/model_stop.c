@@ -51,6 +51,7 @@ static ssize_t read_fd(void *to, size_t bytes);
 
 #include "actor/idle.c"
 #include "actor/runtime.c"
+#include "actor/join.c"
 #include "actor/task.c"
 #include "actor/worker.c"
 #include "mailbox/mailbox.c"
