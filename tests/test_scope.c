@@ -422,16 +422,18 @@ static void *wait_on_thread(void *argument)
     expect_int(tr_sleep(LONG_TIME), -ETIMEDOUT);
     expect(tr_scope_close(&scope));
     expect_int(tr_sleep(0), 0);
+    atomic_store(&let_go, 2);
     return NULL;
 }
 
-TASK_TEST_ON(2, scope_on_a_foreign_thread_bounds)
+TASK_TEST(scope_on_a_foreign_thread_bounds)
 {
     pthread_t thread;
     atomic_store(&let_go, 0);
     struct number_address full = test_loop(receive_nothing, NULL, 1, NULL);
     expect_int(tr_try_send(full, &(struct number){ .value = 0 }), 0);
     expect_int(pthread_create(&thread, NULL, wait_on_thread, &full), 0);
+    wait_until(atomic_load(&let_go) == 2);
     expect_int(pthread_join(thread, NULL), 0);
     atomic_store(&let_go, 1);
     tr_actor_stop(full);

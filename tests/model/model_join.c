@@ -45,6 +45,11 @@ struct tri_worker *tri_worker_here(void)
     return &workers[model_self() + 1];
 }
 
+int tri_checkpoint(void)
+{
+    return 0;
+}
+
 struct tri_task *tri_self(void)
 {
     return &waiters[model_self() + 1];
