@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* census.c: what lives and what has happened: counts for leak checks, reports and the curious. */
 #include "actor/after.h"
+#include "actor/blocking.h"
 #include "actor/deadline.h"
 #include "actor/runtime.h"
 #include "actor/sanitizer.h"
@@ -56,6 +57,7 @@ void tr_census(struct tr_census *out)
     out->stacks = less(tri_stack_live(), cached.stacks);
     out->storages = less(tri_storage_live(), cached.storages);
     out->streams = tri_stream_count();
+    out->jobs = tri_blocking_jobs();
 }
 
 int tr_counters(struct tr_counters *out)
@@ -158,6 +160,7 @@ static void report_task(struct tri_task *task, uint64_t generation, void *contex
 void tri_runtime_report(struct tr_runtime *runtime)
 {
     tri_runtime_each_task(runtime, report_task, NULL);
+    tri_blocking_report(runtime->blocking);
 }
 
 /* ---- processors ----------------------------------------------------------------------------------------------- */

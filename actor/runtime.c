@@ -10,6 +10,7 @@
  * 16 bits; their memory is used again, never freed, for the sake of those who come late.
  */
 #include "actor/runtime.h"
+#include "actor/blocking.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/spawn.h"
@@ -129,6 +130,8 @@ static void give_entry(struct tr_runtime *runtime)
 {
     if (runtime->wake_fd >= 0)
         close(runtime->wake_fd);
+    if (runtime->blocking)
+        tri_blocking_destroy(runtime->blocking);
     pthread_mutex_lock(&table_lock);
     used[runtime->index] = false;
     free(runtime->worker);
@@ -151,13 +154,21 @@ static unsigned wanted_workers(const struct tr_options *options)
     return count ? (unsigned)count : tri_cpu_count();
 }
 
+static void signal_event(void *context)
+{
+    struct tr_runtime *runtime = context;
+    uint64_t one = 1;
+    if (write(runtime->wake_fd, &one, sizeof one) < 0)
+        return; /* full: it is readable anyway */
+}
+
 static int configure(struct tr_runtime *runtime, const struct tr_options *options)
 {
     runtime->workers = wanted_workers(options);
     runtime->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
     int size_class = tri_stack_class(runtime->stack_bytes);
     if (runtime->workers > TRI_WORKER_LIMIT || size_class < 0 || options->backend > TR_BACKEND_EPOLL ||
-        options->stop_ns < 0 || options->shutdown_ns < 0)
+        options->stop_ns < 0 || options->shutdown_ns < 0 || !tri_blocking_check(options))
         return -EINVAL;
     runtime->stack_class = (uint32_t)size_class;
     runtime->backend = options->backend;
@@ -168,7 +179,10 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return runtime->wake_fd < 0 ? -errno : 0;
+    if (runtime->wake_fd < 0)
+        return -errno;
+    runtime->blocking = tri_blocking_create(options, signal_event, runtime);
+    return runtime->blocking ? 0 : -ENOMEM;
 }
 
 static int make_workers(struct tr_runtime *runtime)
@@ -283,13 +297,6 @@ static uint64_t count_live(struct tr_runtime *runtime)
     return spawned + tri_load(&runtime->foreign_spawned, TRI_RELAXED) - ended;
 }
 
-static void signal_event(struct tr_runtime *runtime)
-{
-    uint64_t one = 1;
-    if (write(runtime->wake_fd, &one, sizeof one) < 0)
-        return; /* full: it is readable anyway */
-}
-
 void tri_runtime_task_ended(struct tr_runtime *runtime)
 {
     if (count_live(runtime) == 0)
@@ -350,6 +357,18 @@ static void enter_phase(struct tr_runtime *runtime, enum tri_phase phase)
         tri_store(&runtime->phase, (uint32_t)phase, TRI_RELEASE);
 }
 
+/* No task is left: jobs that have not started are dropped, those that run are waited for. False: the time is over. */
+static bool end_blocking(struct tr_runtime *runtime, tr_time deadline)
+{
+    tri_blocking_close(runtime->blocking);
+    while (!tri_blocking_is_over(runtime->blocking)) {
+        if (tr_clock() >= deadline)
+            return false;
+        await_event(runtime, -1, deadline);
+    }
+    return true;
+}
+
 int tr_stop(struct tr_runtime *runtime, tr_time deadline)
 {
     if (tri_in_task())
@@ -358,7 +377,7 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     tr_time stop = tr_after(runtime->stop_ns);
     wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
     enter_phase(runtime, TRI_PHASE_CANCEL);
-    if (!wait_phase(runtime, deadline, cancel_task)) {
+    if (!wait_phase(runtime, deadline, cancel_task) || !end_blocking(runtime, deadline)) {
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }

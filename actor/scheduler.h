@@ -109,6 +109,7 @@ struct tr_runtime {
     TRI_ATOMIC(uint64_t) foreign_spawned;
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
+    struct tri_blocking *blocking;              /* the pool of threads for work that blocks */
     int wake_fd;                                /* tells the thread in tr_run or tr_stop that something happened */
 };
 

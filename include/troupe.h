@@ -6,6 +6,8 @@
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   timer.h    messages sent later                blocking.h work for threads that may block
+ *   delay.h    values that come out when due
  *   timer.h    messages sent later
  *   group.h    tasks that end together            token.h    cancellation in a tree
  *   local.h    values of a task                   gather.h   many calls, many joins
@@ -21,6 +23,8 @@
 #include <troupe/barrier.h>
 #include <troupe/base.h>
 #include <troupe/gather.h>
+#include <troupe/blocking.h>
+#include <troupe/delay.h>
 #include <troupe/group.h>
 #include <troupe/local.h>
 #include <troupe/cell.h>

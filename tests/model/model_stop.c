@@ -28,8 +28,8 @@
 #include "fake_worker.h"
 
 #include "fake_cold.h"
+#include "fake_jobs.h"
 #include "fake_posts.h"
-#include "mailbox/bias.h"
 
 static int create_thread(struct tri_worker *worker);
 static int join_thread(pthread_t thread);
@@ -60,14 +60,7 @@ static ssize_t read_fd(void *to, size_t bytes);
 #define claim claim_slot
 #include "mailbox/reply.c"
 
-/* No lock is biased here. */
-void tri_seat_enter(void)
-{
-}
-
-void tri_seat_leave(void)
-{
-}
+#include "fake_seats.h"
 
 struct tri_reactor {
     TRI_ATOMIC(uint32_t) token;
@@ -83,6 +76,7 @@ static void (*loop)(struct tri_worker *worker);
 static int spawned_rc, run_rc, payload;
 static unsigned ran, thread_count, thread_limit; /* of the kernel's; 0: none */
 static struct tri_task foreign;                  /* stands for the thread that is no worker */
+static struct tri_stack stack;                   /* of every worker */
 static bool no_reactor;                          /* for the second worker */
 static bool no_time;                             /* a deadline is over when it is set, and a signal is there */
 
@@ -328,6 +322,7 @@ static void worker_thread(void)
     while (!(worker = tri_load(&created[model_self()], TRI_ACQUIRE)))
         tri_spin();
     worker_of[model_self() + 1] = worker;
+    worker->stack = &stack;
     tri_worker_main(worker);
     tri_fetch_add(&gone, 1u, TRI_RELEASE);
 }
