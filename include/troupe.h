@@ -10,7 +10,7 @@
  *   delay.h    values that come out when due
  *   timer.h    messages sent later
  *   group.h    tasks that end together            token.h    cancellation in a tree
- *   local.h    values of a task
+ *   local.h    values of a task                   gather.h   many calls, many joins
  *   select.h   the first of several
  *
  * and what tasks keep each other in order with:
@@ -22,6 +22,7 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/gather.h>
 #include <troupe/blocking.h>
 #include <troupe/delay.h>
 #include <troupe/group.h>
