@@ -82,6 +82,12 @@ static void grant_room(struct tri_blocking *pool, struct tri_wakes *wakes, uint3
     }
 }
 
+/* Handles of the job are worth nothing from here on. */
+static void spend(struct tri_record *record)
+{
+    tri_store(&record->generation, tri_load(&record->generation, TRI_RELAXED) + 1, TRI_RELAXED); /* [B2] */
+}
+
 /* Nothing is left that could touch the pool; those who wait in its lines have been told when it closed. */
 static bool is_over(struct tri_blocking *pool)
 {
@@ -149,15 +155,14 @@ static void take_done(struct tri_blocking *pool, struct tri_record *record)
 {
     take_out(&pool->done, record);
     record->state = TRI_JOB_TAKEN;
+    spend(record);
     if (pool->closing && is_over(pool))
         pool->ended(pool->context);
 }
 
-/* Whether a handle with this generation is still worth something. */
 static bool is_joinable(struct tri_record *record, uint64_t generation)
 {
-    return tri_load(&record->generation, TRI_RELAXED) == generation && record->state != TRI_JOB_TAKEN && /* [B2] */
-           record->state != TRI_JOB_REFUSED && !record->detached;
+    return tri_load(&record->generation, TRI_RELAXED) == generation; /* [B2] */
 }
 
 static int enter_join(struct tr_case *c)
@@ -221,11 +226,13 @@ static bool end_job(struct tri_blocking *pool, struct tri_record *record, struct
     struct tr_case *c = tri_line_claim(&record->joiner);
     if (!c && (record->detached || (pool->closing && !record->owned))) { /* closing: a joiner would come too late */
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         return true;
     }
     leave_run(pool, record);
     if (c) {
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         tri_wakes_add(wakes, tri_finish(c, 0));
     } else {
         record->state = TRI_JOB_DONE;
@@ -296,6 +303,7 @@ static void refuse(struct tri_blocking *pool, struct tri_record *record, struct 
 {
     leave_queue(pool, record);
     record->state = TRI_JOB_REFUSED;
+    spend(record);
     grant_room(pool, wakes, rings);
 }
 
@@ -349,6 +357,7 @@ int tri_blocking_detach(struct tri_blocking *pool, struct tri_record *record, ui
         drop = true;
     } else {
         record->detached = true;
+        spend(record);
     }
     tri_unlock(&pool->lock);
     if (drop)
@@ -391,6 +400,7 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
     if (record) {
         leave_queue(pool, record);
         record->state = TRI_JOB_REFUSED;
+        spend(record);
         struct tr_case *c = tri_line_claim(&record->joiner);
         if (c)
             tri_wakes_add(wakes, tri_finish(c, -ESRCH));
@@ -402,6 +412,7 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
     if (record) {
         take_out(&pool->done, record);
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         *ran = true;
     }
     return record;

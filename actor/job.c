@@ -73,7 +73,6 @@ static struct tri_record *make_record(struct tri_blocking *pool, const struct tr
 void tri_record_free(struct tri_record *record)
 {
     free(record->block);
-    tri_store(&record->generation, tri_load(&record->generation, TRI_RELAXED) + 1, TRI_RELEASE); /* [B2] */
     tri_pool_give_shared(&record_pool, record);
 }
 
@@ -204,10 +203,11 @@ int tr_blocking_raw(const struct tr_work *work, void *result, bool *started, tr_
         tri_record_free(record);
         return -ETIMEDOUT;
     }
+    uint64_t generation = tri_load(&record->generation, TRI_RELAXED); /* which moves if it is refused */
     rc = queue(pool, record, deadline);
     if (rc < 0)
         return rc;
-    rc = await_end(pool, record, tri_load(&record->generation, TRI_RELAXED), deadline);
+    rc = await_end(pool, record, generation, deadline);
     if (rc < 0)
         return give_up(pool, record, result, started, rc);
     *started = true;
