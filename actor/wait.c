@@ -81,8 +81,8 @@ static int futex_wait(struct tri_park_word *word, tr_time deadline)
 /* Takes PARKED back; false if a waker has been quicker. */
 static bool unpark(struct tri_park_word *word)
 {
-    uint32_t state = TRI_PARKED;
-    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_ACQUIRE); /* [P1] */
+    uint32_t state = TRI_PARKED; /* our own store: it passes nothing; and a wake is acquired by the next look */
+    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_RELAXED, TRI_RELAXED);
 }
 
 static int park_foreign(tr_time deadline)
@@ -241,5 +241,6 @@ bool tr_cancel_taken(void)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return false;
-    return tri_fetch_and(&worker->current->life, ~TRI_LIFE_CANCEL, TRI_ACQ_REL) & TRI_LIFE_CANCEL;
+    /* The bit passes nothing, nor did it when it was set. */
+    return tri_fetch_and(&worker->current->life, ~TRI_LIFE_CANCEL, TRI_RELAXED) & TRI_LIFE_CANCEL;
 }

@@ -68,7 +68,7 @@ void tri_mutex_lock_tail(struct tr_mutex *mutex)
     c.tri_waiter = &waiter;
     if (enter(&c) != -EAGAIN)
         return;
-    while (tri_load(&waiter.state, TRI_ACQUIRE) != TRI_WAIT_DONE) /* [W1] */
+    while (tri_load(&waiter.state, TRI_RELAXED) != TRI_WAIT_DONE) /* ordered by the turn below */
         tri_park_tail(TRI_WAIT_LOCK);
     tri_monitor_leave(&c); /* [W3] */
 }

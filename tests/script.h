@@ -28,8 +28,8 @@ enum {
     AT_ONCE = 256 /* or TR_NOW */
 };
 
-/* Expected: the operation has not returned. */
-enum { WAITS = 1 << 20 };
+/* Expected: the operation has not returned; or it may have, if somebody's deadline has passed already. */
+enum { WAITS = 1 << 20, MAYBE };
 
 enum { SCRIPT_STEPS = 28 };
 

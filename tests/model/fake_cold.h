@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_cold.h: in the place of actor/outcome.c, for models whose tasks have no cold part. To be included once by a model of
- * actor/task.c, after the task.h or fake_worker.h that it uses.
+ * fake_cold.h: in the place of actor/outcome.c, for models whose tasks have no cold part, or only a name in it. To be
+ * included once by a model of actor/task.c, after the task.h or fake_worker.h that it uses.
  */
 #ifndef FAKE_COLD_H
 #define FAKE_COLD_H
@@ -10,8 +10,8 @@
 
 int tri_cold_start(struct tri_task *task, uint64_t generation, struct tri_cold *cold, const struct tri_spawn *spawn)
 {
-    (void)task, (void)generation, (void)cold, (void)spawn;
-    model_assert(false);
+    (void)task, (void)generation, (void)cold;
+    model_assert(!spawn->token && !spawn->member);
     return 0;
 }
 
@@ -35,24 +35,23 @@ int tri_group_spawn_owned(struct tri_spawn *spawn)
 
 int tri_cold_inherit(struct tri_cold *cold)
 {
-    model_assert(!cold);
+    model_assert(!cold->owned && !cold->locals && !cold->link);
     return 0;
 }
 
 void tri_cold_end_owned(struct tri_cold *cold)
 {
-    model_assert(!cold);
+    model_assert(!cold->owned && !cold->locals && !cold->link);
 }
 
 void tri_cold_end(struct tri_cold *cold)
 {
-    model_assert(!cold);
+    model_assert(!cold->owned && !cold->locals && !cold->link);
 }
 
 void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold)
 {
-    (void)worker;
-    model_assert(!cold);
+    tri_pool_give(&tri_cold_pool, tri_cold_cache(worker), cold);
 }
 
 void tri_outcome_fill(struct tr_outcome *out, int result, const struct tri_reason *reason)

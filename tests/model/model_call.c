@@ -10,251 +10,21 @@
  *   end      after the deadline it ends, and the record is another loop actor's: that gets nothing
  *   give up  as `again`, and the caller has a deadline, too
  *
+ *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
+ *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
+ *
+ *   foreign  the caller is a thread that is no worker
+ *   senders  two such threads close the last counted senders: what both did before is seen by the actor that is told
+ *   cancel   such a thread cancels the actor, which takes note of it
+ *
  * The caller gets the answer, or is told that the actor has gone, or gives up; it never hangs.
  */
-#include <stdatomic.h>
-#include <string.h>
+#include "fake_stacks.h"
 
-#include "fake_lock.h"
-
-#define TRI_STORAGE_BITS 4
-
-#include "actor/queue.h"
-#include "actor/sanitizer.h"
-#include "actor/stack.h"
-#include "actor/switch.h"
-#include "actor/task.h"
-#include "io/reactor.h"
-#include "io/timer.h"
-#include <errno.h>
-#include <pthread.h>
-#include <troupe/runtime.h>
-
-static void pass_turn(struct tri_context *from, struct tri_context *to);
-#define tri_switch(from, to) pass_turn(from, to)
-
-#pragma push_macro("__x86_64__")
-#undef __x86_64__
-#include "actor/scheduler.h"
-#define __x86_64__ 1 /* tri_worker_here is ours */
-#include "actor/scheduler.c"
-#pragma pop_macro("__x86_64__")
-
-#include "actor/actor.c"
-#include "actor/call.c"
-#include "actor/scope.c"
-#include "actor/task.c"
-#include "fake_cold.h"
-#include "actor/wait.c"
-#include "mailbox/mailbox.c"
-#include "mailbox/pool.c"
-#include "mailbox/storage.c"
-#define claim claim_slot
-#include "mailbox/reply.c"
-
-enum {
-    CALLERS,
-    ACTORS,
-    STACKS = 5
-}; /* the workers; stack 0 is the first's loop, 1 the second's, the others are spare */
-
-struct request {
-    struct tr_token reply;
-    int value;
-};
-
-static const struct tr_type type = { .name = "request", .size = sizeof(struct request), .align = 8 };
-static struct tr_runtime runtime;
-static struct tri_worker workers[2], *worker_on[STACKS];
-static struct tri_stack stacks[STACKS];
-static TRI_ATOMIC(uint32_t) away[STACKS]; /* away: it is another stack's turn */
-static struct tr_address actor, stranger;
-static int errnos[2], answer_value, call_rc;
+static int answer_value, call_rc, receive_rc, told[2];
 static unsigned answered; /* requests, by the actor */
 static tr_time call_deadline;
-static struct {
-    struct tri_task *task;
-    tr_time when;
-} alarms[2][2];      /* of each worker: the caller's, the actor's */
 static void *end[5]; /* where the first thread ends, with the caller */
-
-/* ---- stacks are threads ---- */
-
-static void await_turn(size_t stack)
-{
-    model_await_zero(&away[stack]);
-    model_assert(tri_exchange(&away[stack], 1u, TRI_ACQUIRE) == 0);
-}
-
-static void pass_turn(struct tri_context *from, struct tri_context *to)
-{
-    size_t here = (size_t)((struct tri_stack *)(void *)from - stacks);
-    size_t there = (size_t)((struct tri_stack *)(void *)to - stacks);
-    model_assert(here == (size_t)model_self() && there < STACKS);
-    worker_on[there] = worker_on[here];
-    tri_store(&away[there], 0u, TRI_RELEASE);
-    await_turn(here);
-}
-
-struct tri_worker *tri_worker_here(void)
-{
-    return model_self() < 0 ? NULL : worker_on[model_self()];
-}
-
-/* ---- what those leave to others ---- */
-
-static bool never(const void *unused)
-{
-    (void)unused;
-    return false;
-}
-
-static int stranger_body(void *argument)
-{
-    struct request request;
-    (void)argument;
-    tr_receive_raw(sizeof request, &request, TR_FOREVER);
-    model_fail("the stranger has got something");
-}
-
-static void spawn_stranger(void)
-{
-    struct tr_actor_options options = { .capacity = 1 };
-    model_assert(tr_spawn_raw(&stranger, &type, stranger_body, NULL, &options) == 0);
-    model_assert(stranger.tri_record == actor.tri_record);
-}
-
-/* Nothing is ready. The next deadline passes, as in fire() of actor/deadline.c. */
-enum tri_idle_result tri_idle(struct tri_worker *worker)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        struct tri_task *task = alarms[worker->index][i].task;
-        if (!task)
-            continue;
-        worker->now = alarms[worker->index][i].when;
-        alarms[worker->index][i].task = NULL;
-        tri_wake(task);
-        return TRI_IDLE_LOOK;
-    }
-    if (worker->tasks.head == actor.tri_record) { /* it has ended here */
-        spawn_stranger();
-        return TRI_IDLE_LOOK;
-    }
-    model_block(never, NULL);
-    return TRI_IDLE_EXIT;
-}
-
-int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
-{
-    unsigned which = tri_task_is(task, TRI_TASK_ACTOR) ? ACTORS : CALLERS;
-    alarms[worker->index][which].task = deadline == TR_FOREVER ? NULL : task;
-    alarms[worker->index][which].when = deadline;
-    return 0;
-}
-
-void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
-{
-    (void)worker;
-    model_fail("task %p has no alarm", (void *)task);
-}
-
-void tri_pass(struct tri_worker *worker)
-{
-    worker->quota = worker->quota_start = TRI_PASS_SWITCHES;
-    tri_spin(); /* nothing is ready */
-}
-
-struct tri_task *tri_take_shared_work(struct tri_worker *worker)
-{
-    (void)worker;
-    return NULL;
-}
-
-void tri_overflow(struct tri_worker *worker, struct tri_task *task)
-{
-    model_fail("worker %u, task %p: no room in the ring", worker->index, (void *)task);
-}
-
-void tri_leave_watch(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-void tri_ready_at(struct tri_worker *worker, struct tri_task *task)
-{
-    model_fail("task %p is bound to worker %u", (void *)task, worker->index);
-}
-
-void tri_ready_foreign(struct tr_runtime *of, struct tri_task *task)
-{
-    (void)of;
-    model_assert(model_self() < 0);
-    tri_store(&workers[tri_task_is(task, TRI_TASK_ACTOR) ? ACTORS : CALLERS].lifo, task, TRI_RELAXED);
-}
-
-struct tr_runtime *tri_runtime_at(uint32_t index)
-{
-    (void)index;
-    return &runtime;
-}
-
-void tri_runtime_task_ended(struct tr_runtime *of)
-{
-    (void)of;
-}
-
-void tri_call_sentry_slow(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-void tri_lifo_wait(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-void tri_worker_own_stack(struct tri_stack *stack)
-{
-    (void)stack;
-}
-
-int tri_stack_class(size_t bytes)
-{
-    (void)bytes;
-    return 0;
-}
-
-struct tri_stack *tri_stack_take_slow(uint32_t size_class)
-{
-    model_fail("no stack of class %u", size_class);
-}
-
-void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack)
-{
-    (void)cache;
-    model_fail("stack %p: the cache is full", (void *)stack);
-}
-
-void tri_stack_flush(struct tri_stack_cache *cache)
-{
-    (void)cache;
-}
-
-unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until)
-{
-    (void)reactor, (void)until;
-    return 0;
-}
-
-void tri_handler_run(struct tri_task *task)
-{
-    model_fail("task %p is no handler actor", (void *)task);
-}
-
-void tr_log(enum tr_log_level level, const char *format, ...)
-{
-    (void)level, (void)format;
-}
 
 /* ---- the parts ---- */
 
@@ -306,6 +76,28 @@ static int brief_actor(void *argument)
     return 0;
 }
 
+/* Takes one message, and comes back no more. */
+static int busy_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0 && request.value == 30);
+    for (;;)
+        tri_park_tail(TRI_WAIT_CHANNEL);
+}
+
+static int told_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    receive_rc = tr_receive_raw(sizeof request, &request, TR_FOREVER);
+    if (receive_rc == -EPIPE)
+        model_assert(told[0] == 1 && told[1] == 1);
+    else
+        model_assert(tr_cancel_taken() && !tr_cancel_taken());
+    return 0;
+}
+
 static bool is_idle(const void *of)
 {
     const struct tri_task *task = of;
@@ -325,7 +117,15 @@ static int caller(void *argument)
     __builtin_longjmp(end, 1);
 }
 
-static void setup(int (*body)(void *argument))
+static int sender(void *argument)
+{
+    struct request request = { .value = 40 };
+    (void)argument;
+    call_rc = tr_send_raw(actor, &type, &request, TR_FOREVER);
+    __builtin_longjmp(end, 1);
+}
+
+static void start(int (*body)(void *argument), int (*other)(void *argument))
 {
     struct tri_storage *made[2];
     tri_task_pool.slab_objects = 2;
@@ -352,8 +152,21 @@ static void setup(int (*body)(void *argument))
     call_deadline = TR_FOREVER;
     struct tr_actor_options options = { .capacity = 1, .runtime = &runtime };
     model_assert(tr_spawn_raw(&actor, &type, body, NULL, &options) == 0);
-    struct tri_spawn spawn = { .body = caller, .runtime = &runtime };
+    struct tri_spawn spawn = { .body = other, .runtime = &runtime };
     model_assert(tri_spawn(&spawn) == 0);
+}
+
+static void setup(int (*body)(void *argument))
+{
+    start(body, caller);
+}
+
+/* Full from the start. */
+static void room_setup(void)
+{
+    struct request request = { .value = 30 };
+    start(busy_actor, sender);
+    model_assert(tr_try_send_raw(actor, &type, &request) == 0);
 }
 
 static void park_setup(void)
@@ -364,6 +177,35 @@ static void park_setup(void)
 static void again_setup(void)
 {
     setup(actor_again);
+}
+
+/* No caller among the tasks; the first thread is no worker. */
+static void foreign_start(int (*body)(void *argument))
+{
+    start(body, caller);
+    worker_on[CALLERS] = NULL;
+}
+
+static void foreign_setup(void)
+{
+    foreign_start(patient_actor);
+}
+
+static void foreign_give_up_setup(void)
+{
+    foreign_start(patient_actor);
+    call_deadline = 1;
+}
+
+static void senders_setup(void)
+{
+    foreign_start(told_actor);
+    model_assert(tr_sender_open_raw(actor) == 0 && tr_sender_open_raw(actor) == 0);
+}
+
+static void cancel_setup(void)
+{
+    foreign_start(told_actor);
 }
 
 static void give_up_setup(void)
@@ -388,6 +230,37 @@ static void caller_loop(void)
         tri_loop_entry(&stacks[0]);
 }
 
+static void foreign_caller(void)
+{
+    if (__builtin_setjmp(end) == 0)
+        caller(NULL);
+}
+
+static void nobody(void)
+{
+}
+
+static void close_sender(unsigned which)
+{
+    told[which] = 1;
+    model_assert(tr_sender_close_raw(actor) == 0);
+}
+
+static void closer_0(void)
+{
+    close_sender(0);
+}
+
+static void closer_1(void)
+{
+    close_sender(1);
+}
+
+static void canceller(void)
+{
+    model_assert(tr_actor_cancel_raw(actor) == 0);
+}
+
 static void actor_loop(void)
 {
     tri_loop_entry(&stacks[1]);
@@ -410,9 +283,25 @@ static void answer_check(void)
     model_assert(call_rc == 0 && answered == 1);
 }
 
+static void room_check(void)
+{
+    struct tri_task *task = actor.tri_record;
+    model_assert(call_rc == 0 && tri_mailbox_length(&task->mailbox, &task->consumer) == 1);
+}
+
 static void give_up_check(void)
 {
     model_assert((call_rc == 0 && answered == 1) || (call_rc == -ETIMEDOUT && answered <= 1));
+}
+
+static void senders_check(void)
+{
+    model_assert(receive_rc == -EPIPE);
+}
+
+static void cancel_check(void)
+{
+    model_assert(receive_rc == -ECANCELED);
 }
 
 static void end_check(void)
@@ -422,6 +311,9 @@ static void end_check(void)
 }
 
 /* clang-format off */
+/* The other thread stands where one of the first worker's stacks would be. */
+#define WITH_ACTORS(one, other) { { #one, one, 0, 0, 0 }, { "actor", actor_loop, true, 0, 0 }, { #other, other, 0, 0, 0 }, \
+                                  { "stack 3", spare_loop, true, is_turn, &away[3] } }
 #define ON_STACKS { { "caller", caller_loop, 0, 0, 0 }, { "actor", actor_loop, true, 0, 0 },                           \
                     { "stack 2", spare_loop, true, is_turn, &away[2] }, { "stack 3", spare_loop, true, is_turn, &away[3] }, \
                     { "stack 4", spare_loop, true, is_turn, &away[4] } }
@@ -432,6 +324,17 @@ static const struct model_case cases[] = {
     { .name = "again", .setup = again_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "sleep", .setup = sleep_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "end", .setup = end_setup, .check = end_check, .threads = ON_STACKS },
+    { .name = "room", .stale = 2, .setup = room_setup, .check = room_check, .threads = ON_STACKS },
+    { .name = "foreign",
+      .setup = foreign_setup,
+      .check = answer_check,
+      .threads = WITH_ACTORS(foreign_caller, nobody) },
+    { .name = "foreign, give up",
+      .setup = foreign_give_up_setup,
+      .check = give_up_check,
+      .threads = WITH_ACTORS(foreign_caller, nobody) },
+    { .name = "senders", .setup = senders_setup, .check = senders_check, .threads = WITH_ACTORS(closer_0, closer_1) },
+    { .name = "cancel", .setup = cancel_setup, .check = cancel_check, .threads = WITH_ACTORS(canceller, nobody) },
     { .name = "give up", .setup = give_up_setup, .check = give_up_check, .threads = ON_STACKS },
     { 0 },
 };

@@ -75,6 +75,7 @@ static void (*loop)(struct tri_worker *worker);
 static int spawned_rc, run_rc, payload;
 static unsigned ran, thread_count, thread_limit; /* of the kernel's; 0: none */
 static struct tri_task foreign;                  /* stands for the thread that is no worker */
+static struct tri_stack stack;                   /* of every worker */
 static bool no_reactor;                          /* for the second worker */
 static bool no_time;                             /* a deadline is over when it is set, and a signal is there */
 
@@ -315,6 +316,7 @@ static void worker_thread(void)
     while (!(worker = tri_load(&created[model_self()], TRI_ACQUIRE)))
         tri_spin();
     worker_of[model_self() + 1] = worker;
+    worker->stack = &stack;
     tri_worker_main(worker);
     tri_fetch_add(&gone, 1u, TRI_RELEASE);
 }
