@@ -66,7 +66,7 @@ static struct tri_record *make_record(struct tri_blocking *pool, const struct tr
     record->result_bytes = work->result_bytes;
     record->block = block;
     snprintf(record->name, sizeof record->name, "%s", work->name ? work->name : "job");
-    tri_store(&record->pool, pool, TRI_RELEASE); /* [B2] */
+    tri_store(&record->pool, pool, TRI_RELEASE); /* [J2] */
     return record;
 }
 
@@ -151,7 +151,7 @@ int tr_job_join(struct tr_job job, void *result, tr_time deadline)
     if (!record)
         return -ESRCH;
     if (rc == 0)
-        rc = await_end(tri_load(&record->pool, TRI_ACQUIRE), record, job.tri_generation, deadline); /* [B2] */
+        rc = await_end(tri_load(&record->pool, TRI_ACQUIRE), record, job.tri_generation, deadline); /* [J2] */
     return rc < 0 ? rc : take_result(record, result);
 }
 
