@@ -12,6 +12,7 @@
  *   cancel      a joiner x a canceller x a thread
  *   cancel two  two cancellers x a thread
  *   stale       two cancellers, of whom one goes on to start a job, in the same record, in another pool
+ *   stale join, stale detach   the same with a late joiner or detacher
  *   detach      a detacher x a thread
  *   detach, cancel
  *   join twice  two joiners x a thread
@@ -222,6 +223,11 @@ static void cancel_and_start(void)
     model_assert(tr_job_cancel(next) == 0);
 }
 
+static void join_bounded(void)
+{
+    codes[model_self()] = tr_job_join(handle, NULL, 1);
+}
+
 static void detach(void)
 {
     codes[model_self()] = tr_job_detach(handle);
@@ -404,6 +410,21 @@ static void check_stale(void)
     check_pool_empty(tenant);
 }
 
+static void check_stale_join(void)
+{
+    model_assert(codes[0] == 0 && (codes[1] == -ESRCH || codes[1] == -ETIMEDOUT));
+    codes[1] = -ESRCH;
+    check_stale();
+}
+
+/* If the detacher was not late, the job waits in its queue. */
+static void check_stale_detach(void)
+{
+    model_assert((codes[0] == 0) + (codes[1] == 0) == 1);
+    model_assert(pool->queued == (codes[1] == 0) && tenant->queued == 0);
+    model_assert(runs[0] + runs[1] + drops_unstarted[0] + drops_unstarted[1] == 0);
+}
+
 static void check_detach(void)
 {
     model_assert(codes[0] == 0 && runs[0] == 1 && drops[0] == 1);
@@ -496,6 +517,14 @@ static const struct model_case cases[] = {
       .setup = setup_elsewhere,
       .check = check_stale,
       .threads = { { "goes on", cancel_and_start, 0 }, { "late", cancel, 0 } } },
+    { .name = "stale join",
+      .setup = setup_elsewhere,
+      .check = check_stale_join,
+      .threads = { { "goes on", cancel_and_start, 0 }, { "late", join_bounded, 0 } } },
+    { .name = "stale detach",
+      .setup = setup_elsewhere,
+      .check = check_stale_detach,
+      .threads = { { "goes on", cancel_and_start, 0 }, { "late", detach, 0 } } },
     { .name = "detach",
       .setup = setup_queued,
       .check = check_detach,
