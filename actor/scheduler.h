@@ -53,10 +53,10 @@ struct tri_worker {
     uint32_t lifo_run;
     struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
     bool alone;            /* the only worker: no thieves */
-    bool migrate;   /* for tests: every wake goes to the next worker */
-    bool no_caches; /* for tests */
-    bool on_watch;  /* this worker is the sentry */
-    uint32_t quiet; /* looks in a row at which everybody else slept */
+    bool migrate;          /* for tests: every wake goes to the next worker */
+    bool no_caches;        /* for tests */
+    bool on_watch;         /* this worker is the sentry */
+    uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     tr_time now, pass_start;
