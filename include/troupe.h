@@ -3,8 +3,14 @@
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
- *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
+ *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   select.h   the first of several               semaphore.h
+ *   timer.h    messages sent later                blocking.h work for threads that may block
+ *   delay.h    values that come out when due
+ *   timer.h    messages sent later
+ *   group.h    tasks that end together            token.h    cancellation in a tree
+ *   local.h    values of a task
  *   select.h   the first of several
  *
  * and what tasks keep each other in order with:
@@ -16,6 +22,10 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/blocking.h>
+#include <troupe/delay.h>
+#include <troupe/group.h>
+#include <troupe/local.h>
 #include <troupe/cell.h>
 #include <troupe/condition.h>
 #include <troupe/latch.h>
@@ -29,5 +39,7 @@
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
+#include <troupe/timer.h>
+#include <troupe/token.h>
 
 #endif

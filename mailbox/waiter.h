@@ -53,7 +53,7 @@ bool tri_in_task(void);
 
 /*
  * Suspends the caller until a wake. Returns 0 (woken, or without cause), -ECANCELED (a cancellation is pending and not
- * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or the shield's, has passed).
+ * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or a scope's, has passed).
  */
 int tri_park(tr_time deadline, enum tri_wait on);
 

@@ -32,7 +32,9 @@ enum { MODEL_THREADS = 7 };
 struct model_thread {
     const char *name;
     void (*body)(void);
-    bool daemon; /* may be left blocked at the end */
+    bool daemon;                         /* may be left blocked at the end */
+    bool (*ready)(const void *argument); /* begins as if it called model_block with these; NULL: at once */
+    const void *argument;
 };
 
 struct model_case {
