@@ -35,14 +35,14 @@ struct tri_task {
 
 static struct tri_task tasks[CLIENTS];
 static int self;
-static struct tri_home *home;
+static struct tri_seat *home;
 
 struct tri_task *tri_self(void)
 {
     return &tasks[self];
 }
 
-struct tri_home *tri_home(void)
+struct tri_seat *tri_home(void)
 {
     return home;
 }

@@ -477,11 +477,12 @@ START_TEST(sync_random_operations_match_the_model)
     const struct primitive *primitive = &primitives[_i];
     struct tri_monitor *monitor = NULL;
     long count = operations();
+    tri_seats[1].claim = TRI_BIASED | 1;
     for (operation = 0; operation < count; operation++) {
         if (operation % GENERATION == 0) {
             memset(clients, 0, sizeof clients);
             queued = 0;
-            home = operation / GENERATION % 2 ? tri_home_at(0) : NULL;
+            home = operation / GENERATION % 2 ? &tri_seats[1] : NULL;
             monitor = primitive->reset();
         }
         int k = (int)draw(CLIENTS);
