@@ -6,17 +6,20 @@
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   broadcast.h  every receiver sees every value    watch.h    the latest value
  */
 #ifndef TROUPE_H
 #define TROUPE_H
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/broadcast.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
+#include <troupe/watch.h>
 
 #endif
