@@ -37,22 +37,23 @@ struct tri_pool tri_task_pool = {
     .construct = construct,
 };
 
+struct tri_pool tri_node_pool = {
+    .name = "node",
+    .object_bytes = 64,
+    .slab_objects = 512,
+};
+
 struct tri_pool tri_cold_pool = {
     .name = "cold",
     .object_bytes = 128,
     .link_offset = offsetof(struct tri_cold, next),
     .slab_objects = 512,
 };
-_Static_assert(sizeof(struct tri_cold) <= 128, "tri_cold_pool");
+_Static_assert(sizeof(struct tri_cold) <= 128 && sizeof(struct tri_reason) <= 128, "tri_cold_pool");
 
 static struct tri_cache *task_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->tasks : NULL;
-}
-
-static struct tri_cache *cold_cache(struct tri_worker *worker)
-{
-    return worker && !worker->no_caches ? &worker->colds : NULL;
 }
 
 TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
@@ -70,17 +71,28 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 /* The part that most tasks do without. NULL: no memory. */
 static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
-    struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
+    struct tri_cold *made = tri_pool_take(&tri_cold_pool, tri_cold_cache(worker));
     if (!made)
         return NULL;
     made->drop = spawn->drop;
     made->stopped = spawn->stopped;
     made->copy = NULL;
+    made->locals = NULL;
+    made->reason = NULL;
+    made->member = spawn->member;
+    made->link = NULL;
+    made->owned = NULL;
+    made->ending = false;
+    if (spawn->inherit_locals && tri_cold_inherit(made) < 0) {
+        tri_cold_free(worker, made);
+        return NULL;
+    }
     snprintf(made->name, sizeof made->name, "%s", spawn->name ? spawn->name : "");
     if (spawn->argument_bytes > 0) {
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
-            tri_pool_give(&tri_cold_pool, cold_cache(worker), made);
+            tri_cold_end(made);
+            tri_cold_free(worker, made);
             return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
@@ -149,6 +161,23 @@ static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
         tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
 }
 
+static void free_task(struct tri_worker *worker, struct tri_task *task);
+
+/* A task with a token or a group. Not started after all, it is as if it had never been. */
+static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struct tr_runtime *runtime,
+                                                struct tri_task *task, const struct tri_spawn *spawn)
+{
+    struct tri_spawn copy = *spawn;
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    int rc = tri_cold_start(task, tri_task_generation(task), cold, &copy);
+    if (rc < 0) {
+        tri_cold_end(cold);
+        free_task(worker, task);
+        uncount_spawn(worker, runtime);
+    }
+    return rc;
+}
+
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -165,7 +194,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         uncount_spawn(worker, runtime);
         return -ENOMEM;
     }
-    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0) {
+    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0 || spawn->inherit_locals ||
+        spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
         rc = cold ? 0 : -ENOMEM;
@@ -193,6 +223,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->address = (struct tr_address){ task, generation };
     if (spawn->flags & TRI_TASK_HANDLER)
         return 0; /* runs when its first message comes */
+    if ((spawn->token || spawn->member) && (rc = start_cold(worker, runtime, task, spawn)) < 0)
+        return rc;
     if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
         tri_ready_next(worker, task);
     else
@@ -211,8 +243,7 @@ static __attribute__((noinline)) void free_cold(struct tri_worker *worker, struc
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     tri_store(&task->cold, NULL, TRI_RELAXED);
-    free(cold->copy);
-    tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
+    tri_cold_free(worker, cold);
 }
 
 static inline void give_record(struct tri_worker *worker, struct tri_task *task)
@@ -265,10 +296,12 @@ static void drain(struct tri_task *task)
     tri_mailbox_finish(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
 }
 
-static void report_failure(struct tri_task *task, int result)
+/* A failure that nobody will ask for. */
+static void report_failure(struct tri_task *task)
 {
-    tr_log(TR_LOG_WARNING, "%s '%s' failed with %d (%s), and nobody joins it",
-           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_label(task), result, strerror(-result));
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (task->result < 0 && task->result != -ECANCELED)
+        tri_outcome_report(task, task->result, cold ? cold->reason : NULL);
 }
 
 /* Every reply that the task still owes. */
@@ -286,8 +319,7 @@ static void resolve_debts(struct tri_task *task)
 /* Nobody will ask for the result. */
 static void end_detached(struct tri_worker *worker, struct tri_task *task)
 {
-    if (task->result < 0 && task->result != -ECANCELED)
-        report_failure(task, task->result);
+    report_failure(task);
     free_task(worker, task);
 }
 
@@ -297,11 +329,14 @@ static inline void mark_ended(struct tri_task *task)
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
 }
 
-/* The joiner is held: it cannot leave the word, and goes on when we return to the loop. */
+/*
+ * The joiner is held: it cannot leave the word, and goes on when we return to the loop. On this very thread, so that the
+ * store releases nothing; to others TAKEN only says no.
+ */
 static inline void end_for_held(struct tri_task *task)
 {
     mark_ended(task);
-    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE); /* [T1] */
+    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELAXED); /* [T1] */
 }
 
 /* Lets the joiner have the result; the record is the joiner's from then on. */
@@ -325,37 +360,58 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
         tri_wake((struct tri_task *)joiner);
 }
 
+/* The part of an actor's end that it may suspend in. */
+static void end_actor(struct tri_task *task, int result)
+{
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold && cold->stopped)
+        cold->stopped(task->argument, result);
+    resolve_debts(task); /* of requests that the last callback took on */
+    drain(task);
+}
+
 static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
-    if (tri_task_is(task, TRI_TASK_ACTOR)) {
-        tri_worker_here()->stack->shield = NULL;
+    bool actor = tri_task_is(task, TRI_TASK_ACTOR);
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (actor || cold)
+        tri_worker_here()->stack->scope = NULL; /* what the body left open lay in its frame */
+    if (actor)
         resolve_debts(task);
-        struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-        if (cold && cold->stopped)
-            cold->stopped(task->argument, result);
-        resolve_debts(task); /* of requests that the last callback took on */
-        drain(task);
-    }
+    if (cold)
+        tri_cold_end_owned(cold);
+    if (actor)
+        end_actor(task, result);
+    cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold)
+        tri_cold_end(cold);
     struct tri_worker *worker = tri_worker_here();
+    struct tri_member *member = cold ? cold->member : NULL;
     if (tri_load(&task->alarm, TRI_RELAXED))
         tri_deadline_forget(worker, task);
     task->result = result;
-    if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
+    bool taken = member && tri_member_end(member, cold, result);
+    if (taken)
+        free_task(worker, task);
+    else if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
         end_detached(worker, task);
     else
         end_joinable(worker, task);
+    if (member) /* the task has gone */
+        tri_member_leave(member);
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
         tri_runtime_task_ended(worker->runtime);
 }
 
-/* The plain case in a leaf: a task, no actor, whose joiner is held. */
+/* The plain case in a leaf: a task without any extras, whose joiner is held. */
 void tri_task_end(struct tri_task *task, int result)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *held = worker->held;
     if (!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held || tri_task_is(task, TRI_TASK_ACTOR) ||
-        tri_load(&task->alarm, TRI_RELAXED) || tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
+        ((uintptr_t)tri_load(&task->cold, TRI_RELAXED) | (uintptr_t)tri_load(&task->alarm, TRI_RELAXED)) ||
+        tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
         end_slow(task, result);
         return;
     }
@@ -366,21 +422,42 @@ void tri_task_end(struct tri_task *task, int result)
 
 /* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
 
+/* What a joiner wants to know; NULL: that not. */
+struct wanted {
+    int *result;
+    struct tr_outcome *outcome;
+};
+
+static __attribute__((noinline)) void fill_outcome(struct tr_outcome *out, struct tri_task *task)
+{
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    tri_outcome_fill(out, task->result, cold ? cold->reason : NULL);
+}
+
 /*
- * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
- * generation decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
+ * The task has ended: the record is ours, unless somebody else with the same handle has been quicker. The generation
+ * decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
  */
-static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation, int *result,
-                                                             bool alone)
+static inline __attribute__((always_inline)) bool take_record(struct tri_task *task, uint64_t generation, bool alone)
 {
     uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
     uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
-    if (alone)
-        tri_store(&task->life, next, TRI_RELAXED);
-    else if (!tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED))
+    if (!alone)
+        return tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED);
+    tri_store(&task->life, next, TRI_RELAXED);
+    return true;
+}
+
+/* Takes the result and frees the record. */
+static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation,
+                                                             struct wanted wanted, bool alone)
+{
+    if (!take_record(task, generation, alone))
         return -ESRCH;
-    if (result) /* ours only now */
-        *result = task->result;
+    if (wanted.result) /* ours only now */
+        *wanted.result = task->result;
+    if (wanted.outcome)
+        fill_outcome(wanted.outcome, task);
     give_record(tri_worker_here(), task);
     return 0;
 }
@@ -388,11 +465,11 @@ static inline __attribute__((always_inline)) int take_result(struct tri_task *ta
 /* As a joiner who does not want the result. */
 static int reap(struct tri_task *task, uint64_t generation)
 {
-    int result = 0;
-    int rc = take_result(task, generation, &result, false);
-    if (rc == 0 && result < 0 && result != -ECANCELED)
-        tr_log(TR_LOG_WARNING, "a task failed with %d (%s), and nobody joined it", result, strerror(-result));
-    return rc;
+    if (!take_record(task, generation, false))
+        return -ESRCH;
+    report_failure(task);
+    give_record(tri_worker_here(), task);
+    return 0;
 }
 
 void tri_task_reap(struct tri_task *task, uint64_t generation)
@@ -418,7 +495,7 @@ static int refusal(struct tr_task handle, uintptr_t join)
 
 /* We are in the join word. Waits for TAKEN; on an error leaves the word, unless the task has ended after all. */
 static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation, uintptr_t self,
-                                                           int *result, tr_time deadline)
+                                                           struct wanted wanted, tr_time deadline)
 {
     while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
         int rc = tri_park(deadline, TRI_WAIT_JOIN);
@@ -426,7 +503,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
         if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELAXED, TRI_RELAXED))
             return rc;
     }
-    return take_result(task, generation, result, true);
+    return take_result(task, generation, wanted, true);
 }
 
 /*
@@ -444,7 +521,8 @@ static inline __attribute__((always_inline)) void run_waiting(struct tri_worker 
         tri_ready_last(worker, task);
 }
 
-int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
+static inline __attribute__((always_inline)) int join_task(struct tr_task handle, struct wanted wanted,
+                                                           tr_time deadline)
 {
     struct tri_worker *worker;
     struct tri_task *task = handle.tri_record;
@@ -462,12 +540,22 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
     if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
         if (expected == TRI_JOIN_DONE)
-            return take_result(task, handle.tri_generation, result, false);
+            return take_result(task, handle.tri_generation, wanted, false);
         return refusal(handle, expected);
     }
     if (in_task && deadline != TR_NOW)
         run_waiting(worker, task);
-    return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
+    return await_end(task, handle.tri_generation, (uintptr_t)self, wanted, deadline);
+}
+
+int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
+{
+    return join_task(handle, (struct wanted){ .result = result }, deadline);
+}
+
+int tr_task_join_outcome(struct tr_task handle, struct tr_outcome *outcome, tr_time deadline)
+{
+    return join_task(handle, (struct wanted){ .outcome = outcome }, deadline);
 }
 
 int tr_task_detach(struct tr_task handle)
@@ -521,17 +609,9 @@ const char *tr_task_name(void)
 static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
                                                         void *argument, const struct tr_task_options *options)
 {
-    struct tri_spawn spawn = {
-        .body = body,
-        .argument = argument,
-        .argument_bytes = options->argument_bytes,
-        .name = options->name,
-        .stack_bytes = options->stack_bytes,
-        .pin = options->pin,
-        .runtime = options->runtime,
-        .handle = out,
-    };
-    return tri_spawn(&spawn);
+    struct tri_spawn spawn = tri_task_spawn_of(body, argument, options);
+    spawn.handle = out;
+    return options->owned ? tri_group_spawn_owned(&spawn) : tri_spawn(&spawn);
 }
 
 int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c: the thread of a worker: its reactor, its caches, and how it takes them down again. */
+#include "actor/after.h"
 #include "actor/deadline.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
@@ -35,8 +36,10 @@ static void flush_caches(struct tri_worker *worker)
     tri_deadline_flush(worker);
     tri_pool_spill(&tri_task_pool, &worker->tasks, 0);
     tri_pool_spill(&tri_cold_pool, &worker->colds, 0);
+    tri_pool_spill(&tri_node_pool, &worker->nodes, 0);
     tri_pool_spill(&tri_slot_pool, &worker->slots, 0);
     tri_pool_spill(&tri_alarm_pool, &worker->alarms, 0);
+    tri_pool_spill(&tri_post_pool, &worker->posts_free, 0);
     tri_storage_flush(&worker->storages);
 }
 

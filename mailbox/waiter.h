@@ -44,12 +44,16 @@ enum tri_wait {
 /* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
 struct tri_task *tri_self(void);
 
+/* Where the caller's thread is the only one that objects are used by (mailbox/monitor.h), or NULL: not in a runtime of one worker. */
+struct tri_home;
+struct tri_home *tri_home(void);
+
 /* True if the caller is a task of a runtime, not a foreign thread. */
 bool tri_in_task(void);
 
 /*
  * Suspends the caller until a wake. Returns 0 (woken, or without cause), -ECANCELED (a cancellation is pending and not
- * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or the shield's, has passed).
+ * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or a scope's, has passed).
  */
 int tri_park(tr_time deadline, enum tri_wait on);
 

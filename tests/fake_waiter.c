@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <troupe/task.h>
 #include <unistd.h>
 
 #define RECORDS 4096
@@ -78,6 +79,11 @@ struct tri_reactor *tri_reactor_here(void)
 struct tri_task *tri_self(void)
 {
     return self;
+}
+
+struct tri_home *tri_home(void)
+{
+    return NULL;
 }
 
 bool tri_in_task(void)
@@ -166,6 +172,11 @@ tr_time tr_after(int64_t nanoseconds)
         return TR_NOW;
     tr_time now = tr_clock();
     return nanoseconds > TR_FOREVER - now ? TR_FOREVER : now + nanoseconds;
+}
+
+tr_time tr_scope_deadline(void)
+{
+    return TR_FOREVER;
 }
 
 int tr_sleep(int64_t nanoseconds)
