@@ -161,6 +161,13 @@ int tri_checkpoint(void)
     return tri_begin(&worker);
 }
 
+/* The record of a worker is another's only when its thread has ended. */
+uintptr_t tri_bias_mark(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->runtime->can_raid ? (uintptr_t)worker : 0;
+}
+
 /* A generator per thread (xorshift, Marsaglia 2003): quick, and good enough to be fair. */
 uint32_t tri_choice(uint32_t count)
 {

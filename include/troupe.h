@@ -12,6 +12,7 @@
 
 #include <troupe/actor.h>
 #include <troupe/base.h>
+#include <troupe/channel.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>

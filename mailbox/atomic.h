@@ -47,6 +47,9 @@
 #define tri_fence_after_rmw() atomic_thread_fence(memory_order_seq_cst)
 #endif
 
+/* Orders what the compiler makes of it only: the cheap half of a pair whose other half is membarrier(2). */
+#define tri_compiler_fence() atomic_signal_fence(memory_order_seq_cst)
+
 /* One turn of a short spin. */
 static inline void tri_spin(void)
 {

@@ -74,4 +74,10 @@ int tri_checkpoint(void);
 /* A number below `count`: which of several that are equally good. Thread: any. */
 uint32_t tri_choice(uint32_t count);
 
+/*
+ * What tells the calling worker from all other living threads, as long as the caller does not suspend; more than 1. 0: a foreign
+ * thread, or membarrier is not to be had. See bias.h.
+ */
+uintptr_t tri_bias_mark(void);
+
 #endif

@@ -145,6 +145,11 @@ uint32_t tri_choice(uint32_t count)
     return (uint32_t)rand() % count;
 }
 
+uintptr_t tri_bias_mark(void)
+{
+    return 0;
+}
+
 /* ---- What actor/ defines of the public interface ---- */
 
 tr_time tr_clock(void)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.c: the ways into and out of a channel that are gone for every message: the short way in a leaf, the rest by
+ * tail calls. What a channel is stands in mailbox/channel.h.
+ */
+#include "actor/scheduler.h"
+#include "mailbox/channel.h"
+
+#include <errno.h>
+
+/* ---- sending -------------------------------------------------------------------------------------------------- */
+
+static int check_send(const struct tr_channel *channel, const struct tr_type *type, uint64_t weight)
+{
+    if (!channel || channel->bytes != type->size)
+        return -EINVAL;
+    return channel->weighs && weight > channel->options.byte_limit ? -EINVAL : 0;
+}
+
+static __attribute__((noinline)) int send_slow(struct tr_channel_sender sender, const struct tr_type *type,
+                                               const void *message, tr_time deadline)
+{
+    struct tr_channel *channel = sender.tri_channel;
+    uint64_t weight = channel ? tri_channel_weigh(channel, message) : 0;
+    struct tri_worker *worker;
+    int rc = check_send(channel, type, weight);
+    if (rc < 0 || (rc = tri_begin(&worker)) < 0)
+        return rc;
+    rc = tri_channel_send_now(channel, message, weight);
+    return rc == -EAGAIN ? tri_channel_send_waiting(channel, message, weight, deadline) : rc;
+}
+
+/* See tri_had_better_yield. */
+static __attribute__((noinline)) int send_after_yield(struct tr_channel_sender sender, const struct tr_type *type,
+                                                      const void *message, tr_time deadline)
+{
+    tri_suspend(tri_worker_here(), TRI_HOOK_REQUEUE);
+    return send_slow(sender, type, message, deadline);
+}
+
+/* The edge is reached: perhaps there is more room by now, or somebody waits, or the lock is shared. The type is right. */
+static __attribute__((noinline)) int send_further(struct tr_channel_sender sender, const struct tr_type *type,
+                                                  const void *message, tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    int rc = tri_channel_send_now(sender.tri_channel, message, 0);
+    if (rc != -EAGAIN)
+        return rc;
+    return deadline > worker->now && tri_had_better_yield(worker)
+               ? send_after_yield(sender, type, message, deadline)
+               : tri_channel_send_waiting(sender.tri_channel, message, 0, deadline);
+}
+
+int tr_channel_send_raw(struct tr_channel_sender sender, const struct tr_type *type, const void *message,
+                        tr_time deadline)
+{
+    struct tr_channel *channel = sender.tri_channel;
+    struct tri_worker *worker = tri_worker_here();
+    if (!channel || !tri_may_go_on(worker) || channel->send_bytes != type->size)
+        return send_slow(sender, type, message, deadline);
+    worker->budget--;
+    return tri_channel_send_fast(channel, (uintptr_t)worker, message, type->size)
+               ? 0
+               : send_further(sender, type, message, deadline);
+}
+
+int tr_channel_try_send_raw(struct tr_channel_sender sender, const struct tr_type *type, const void *message)
+{
+    struct tr_channel *channel = sender.tri_channel;
+    struct tri_worker *worker = tri_worker_here();
+    if (channel && worker && tri_channel_send_fast(channel, (uintptr_t)worker, message, type->size))
+        return 0;
+    uint64_t weight = channel ? tri_channel_weigh(channel, message) : 0;
+    int rc = check_send(channel, type, weight);
+    return rc < 0 ? rc : tri_channel_send_now(channel, message, weight);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------ */
+
+static __attribute__((noinline)) int receive_slow(struct tr_channel_receiver receiver, uint32_t bytes, void *message,
+                                                  tr_time deadline)
+{
+    struct tr_channel *channel = receiver.tri_channel;
+    struct tri_worker *worker;
+    if (!channel || channel->bytes != bytes)
+        return -EINVAL;
+    int rc = tri_begin(&worker);
+    if (rc < 0)
+        return rc;
+    rc = tri_channel_receive_now(channel, message);
+    return rc == -EAGAIN ? tri_channel_receive_waiting(channel, message, deadline) : rc;
+}
+
+int tr_channel_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message, tr_time deadline)
+{
+    struct tr_channel *channel = receiver.tri_channel;
+    struct tri_worker *worker = tri_worker_here();
+    if (!channel || !tri_may_go_on(worker) || channel->receive_bytes != bytes)
+        return receive_slow(receiver, bytes, message, deadline);
+    worker->budget--;
+    if (!tri_channel_take_fast(channel, message, bytes, true))
+        return tri_channel_receive_waiting(channel, message, deadline);
+    return tri_channel_looks(channel, (uintptr_t)worker) ? tri_channel_serve_now(channel) : 0;
+}
+
+int tr_channel_try_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message)
+{
+    struct tr_channel *channel = receiver.tri_channel;
+    if (!channel || channel->bytes != bytes)
+        return -EINVAL;
+    return tri_channel_receive_now(channel, message);
+}
+
+int tr_channel_receive_many_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *messages, uint32_t count,
+                                tr_time deadline)
+{
+    char *next = messages;
+    if (count == 0 || count > INT32_MAX)
+        return -EINVAL;
+    int rc = tr_channel_receive_raw(receiver, bytes, next, deadline);
+    int taken = 0;
+    while (rc == 0 && ++taken < (int)count) {
+        next += bytes;
+        rc = tri_channel_receive_now(receiver.tri_channel, next);
+    }
+    return taken > 0 ? taken : rc;
+}
