@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SPINS 100
+#define OWNER_SPINS 100
 
 /* Registered for by the runtime whose worker owns it (see tri_bias_mark): so it is there, and does not fail. */
 static void barrier_everywhere(void)
@@ -20,7 +20,7 @@ static void barrier_everywhere(void)
 static void await_owner(struct tri_gate *gate)
 {
     for (int i = 0; tri_load(&gate->inside, TRI_ACQUIRE) != 0; i++) { /* [B2] */
-        if (i < SPINS)
+        if (i < OWNER_SPINS)
             tri_spin();
         else
             sched_yield();

@@ -54,11 +54,6 @@ static inline bool has_room(struct tr_channel *channel, uint32_t count, uint64_t
            (weight == 0 || channel->weight + weight <= channel->options.byte_limit);
 }
 
-static inline bool is_closed(struct tr_channel *channel)
-{
-    return tri_load(&channel->state, TRI_RELAXED) & TRI_CHANNEL_CLOSED;
-}
-
 /* Nobody may send any more, and no permit is left. */
 static inline bool is_at_end(struct tr_channel *channel)
 {
@@ -75,7 +70,7 @@ void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn)
 void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn)
 {
     uint32_t room = 0;
-    if (tri_line_is_empty(&channel->senders) && tri_line_is_empty(&channel->receivers) && !is_closed(channel))
+    if (tri_line_is_empty(&channel->senders) && tri_line_is_empty(&channel->receivers) && !tri_channel_is_closed(channel))
         room = room_of(channel);
     channel->edge = tri_load(&channel->tail, TRI_RELAXED) + room;
     tri_bias_unlock(&channel->gate, turn->hold);
@@ -163,7 +158,7 @@ void tri_channel_collect(struct tr_channel *channel, void *message)
 
 int tri_channel_put(struct tr_channel *channel, const void *message, uint64_t weight, struct tri_channel_turn *turn)
 {
-    if (is_closed(channel))
+    if (tri_channel_is_closed(channel))
         return -EPIPE;
     if (!tri_line_is_empty(&channel->senders) || !has_room(channel, 1, weight))
         return -EAGAIN;
@@ -187,7 +182,7 @@ static void grant(struct tr_channel *channel, uint32_t count, struct tr_channel_
 
 int tri_channel_claim_room(struct tr_channel *channel, uint32_t count, struct tr_channel_permit *permit)
 {
-    if (is_closed(channel))
+    if (tri_channel_is_closed(channel))
         return -EPIPE;
     if (!tri_line_is_empty(&channel->senders) || !has_room(channel, count, 0))
         return -EAGAIN;

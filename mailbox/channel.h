@@ -94,6 +94,11 @@ struct tri_channel_turn {
     struct tri_wakes wakes;
 };
 
+static inline bool tri_channel_is_closed(struct tr_channel *channel)
+{
+    return tri_load(&channel->state, TRI_RELAXED) & TRI_CHANNEL_CLOSED;
+}
+
 static inline char *tri_channel_place(const struct tr_channel *channel, uint64_t position)
 {
     return channel->ring + (size_t)((uint32_t)position & channel->mask) * channel->stride;

@@ -27,11 +27,6 @@ static inline bool is_served(struct tr_case *c)
     return !c->tri_waiter->several && tri_load(&c->tri_waiter->state, TRI_ACQUIRE) == TRI_WAIT_DONE; /* [W1] */
 }
 
-static inline bool is_closed(struct tr_channel *channel)
-{
-    return tri_load(&channel->state, TRI_RELAXED) & TRI_CHANNEL_CLOSED;
-}
-
 /* ---- to send, to reserve -------------------------------------------------------------------------------------- */
 
 static int attempt_send(struct tr_case *c)
@@ -54,7 +49,7 @@ static int enter_sender(struct tr_case *c)
     struct tri_channel_turn turn;
     int rc = -EAGAIN;
     tri_channel_lock(channel, &turn);
-    if (is_closed(channel)) {
+    if (tri_channel_is_closed(channel)) {
         rc = tri_claim(c) ? -EPIPE : -EAGAIN;
     } else {
         tri_channel_announce(channel);
@@ -180,7 +175,7 @@ int tri_channel_receive_waiting(struct tr_channel *channel, void *message, tr_ti
 
 static int attempt_watch(struct tr_case *c)
 {
-    return is_closed(channel_of(c)) ? 0 : -EAGAIN;
+    return tri_channel_is_closed(channel_of(c)) ? 0 : -EAGAIN;
 }
 
 static int enter_watcher(struct tr_case *c)
@@ -189,7 +184,7 @@ static int enter_watcher(struct tr_case *c)
     struct tri_channel_turn turn;
     int rc = -EAGAIN;
     tri_channel_lock(channel, &turn);
-    if (!is_closed(channel))
+    if (!tri_channel_is_closed(channel))
         tri_line_push(&channel->watchers, c);
     else if (tri_claim(c))
         rc = 0;

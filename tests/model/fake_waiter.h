@@ -76,6 +76,19 @@ int tri_checkpoint(void)
     return 0;
 }
 
+/* What each thread is to the locks of bias.h: 0, a foreign thread, unless a model says otherwise. */
+static uintptr_t fake_marks[MODEL_THREADS + 1];
+
+static void fake_set_mark(int thread, uintptr_t mark)
+{
+    fake_marks[thread + 1] = mark;
+}
+
+uintptr_t tri_bias_mark(void)
+{
+    return fake_marks[model_self() + 1];
+}
+
 /* Every choice is explored. */
 uint32_t tri_choice(uint32_t count)
 {
