@@ -5,6 +5,7 @@
  */
 #include "actor/scheduler.h"
 #include "mailbox/channel.h"
+#include <troupe/queue.h>
 
 #include <errno.h>
 
@@ -124,4 +125,38 @@ int tr_channel_receive_many_raw(struct tr_channel_receiver receiver, uint32_t by
         rc = tri_channel_receive_now(receiver.tri_channel, next);
     }
     return taken > 0 ? taken : rc;
+}
+
+/* ---- queues: channels whose receivers lock -------------------------------------------------------------------- */
+
+int tr_queue_send_raw(struct tr_queue queue, const struct tr_type *type, const void *message, tr_time deadline)
+{
+    return tr_channel_send_raw((struct tr_channel_sender){ queue.tri_channel }, type, message, deadline);
+}
+
+int tr_queue_try_send_raw(struct tr_queue queue, const struct tr_type *type, const void *message)
+{
+    return tr_channel_try_send_raw((struct tr_channel_sender){ queue.tri_channel }, type, message);
+}
+
+int tr_queue_receive_raw(struct tr_queue queue, uint32_t bytes, void *message, tr_time deadline)
+{
+    struct tr_channel *channel = queue.tri_channel;
+    struct tri_worker *worker = tri_worker_here();
+    struct tr_channel_receiver receiver = { channel };
+    if (!channel || !tri_may_go_on(worker) || !tri_channel_receive_fast(channel, (uintptr_t)worker, message, bytes))
+        return receive_slow(receiver, bytes, message, deadline);
+    worker->budget--;
+    return 0;
+}
+
+int tr_queue_try_receive_raw(struct tr_queue queue, uint32_t bytes, void *message)
+{
+    return tr_channel_try_receive_raw((struct tr_channel_receiver){ queue.tri_channel }, bytes, message);
+}
+
+int tr_queue_receive_many_raw(struct tr_queue queue, uint32_t bytes, void *messages, uint32_t count, tr_time deadline)
+{
+    return tr_channel_receive_many_raw((struct tr_channel_receiver){ queue.tri_channel }, bytes, messages, count,
+                                       deadline);
 }

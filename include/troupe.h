@@ -6,6 +6,8 @@
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   channel.h  many senders, one receiver         queue.h    many senders, many receivers
+ *   oneshot.h  one value, once
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -14,6 +16,8 @@
 #include <troupe/base.h>
 #include <troupe/channel.h>
 #include <troupe/net.h>
+#include <troupe/oneshot.h>
+#include <troupe/queue.h>
 #include <troupe/runtime.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>
