@@ -256,6 +256,13 @@ TRI_END_DECLS
 #define TRI_CHANNEL_MESSAGE(end, message)                                                                              \
     TRI_SAME(*(message), *(end).tri_message, "the message is not of the channel's type")
 
+/* The same in an expression that is no block, so that a compound literal in it lives on: a case refers to its message. */
+#define TRI_CHECK_MESSAGE(a, b)                                                                                        \
+    ((void)sizeof(struct {                                                                                             \
+        TRI_SAME(a, b, "the message is not of the channel's type");                                                    \
+        int tri_unused;                                                                                                \
+    }))
+
 /* tr_channel_create(&sender, &receiver, capacity, options) */
 #define tr_channel_create(out_sender, out_receiver, capacity, ...)                                                     \
     __extension__({                                                                                                    \
@@ -378,13 +385,8 @@ TRI_END_DECLS
         tr_case_receive_raw(tri_r.tri_raw, sizeof *tri_m, tri_m);                                                      \
     })
 #define tr_case_send(sender, ...)                                                                                      \
-    __extension__({                                                                                                    \
-        __auto_type tri_s = (sender);                                                                                  \
-        __auto_type tri_m = (__VA_ARGS__);                                                                             \
-        TRI_CHANNEL_MESSAGE(tri_s, tri_m);                                                                             \
-        static const struct tr_type tri_t = TRI_TYPE_OF(tri_s.tri_message);                                            \
-        tr_case_send_raw(tri_s.tri_raw, &tri_t, tri_m);                                                                \
-    })
+    (TRI_CHECK_MESSAGE(*(__VA_ARGS__), *(sender).tri_message),                                                         \
+     tr_case_send_raw((sender).tri_raw, &(const struct tr_type)TRI_TYPE_OF((sender).tri_message), (__VA_ARGS__)))
 #define tr_case_reserve(sender, count, permit)                                                                         \
     __extension__({                                                                                                    \
         __auto_type tri_s = (sender);                                                                                  \

@@ -134,13 +134,8 @@ TRI_END_DECLS
         tr_case_queue_receive_raw(tri_q.tri_raw, sizeof *tri_m, tri_m);                                                \
     })
 #define tr_case_queue_send(queue, ...)                                                                                 \
-    __extension__({                                                                                                    \
-        __auto_type tri_q = (queue);                                                                                   \
-        __auto_type tri_m = (__VA_ARGS__);                                                                             \
-        TRI_QUEUE_MESSAGE(tri_q, tri_m);                                                                               \
-        static const struct tr_type tri_t = TRI_TYPE_OF(tri_q.tri_message);                                            \
-        tr_case_queue_send_raw(tri_q.tri_raw, &tri_t, tri_m);                                                          \
-    })
+    (TRI_CHECK_MESSAGE(*(__VA_ARGS__), *(queue).tri_message),                                                          \
+     tr_case_queue_send_raw((queue).tri_raw, &(const struct tr_type)TRI_TYPE_OF((queue).tri_message), (__VA_ARGS__)))
 
 #endif /* __cplusplus */
 #endif
