@@ -9,6 +9,30 @@
 
 #include <errno.h>
 
+/*
+ * As tri_wait, for a task and a case of a channel: one frame between the switch and the user, where tri_wait and tri_park would
+ * make four (see tri_leave), and no second lock (see channel_wait.c).
+ */
+static __attribute__((noinline)) int wait_in_task(struct tr_channel *channel, const struct tri_kind *kind, void *value,
+                                                  tr_time deadline)
+{
+    struct tri_waiter waiter = { .task = tri_worker_here()->current };
+    struct tr_case c = {
+        .tri_kind = kind, .tri_object = channel, .tri_value = value, .tri_number = 1, .tri_waiter = &waiter
+    };
+    int rc = kind->enter(&c);
+    if (rc != -EAGAIN)
+        return rc;
+    while (tri_load(&waiter.state, TRI_ACQUIRE) != TRI_WAIT_DONE) { /* [W1] */
+        rc = tri_park_task(tri_worker_here(), deadline, kind->on);
+        if (rc < 0 && kind->leave(&c))
+            return rc;
+        if (rc < 0)
+            break; /* served after all */
+    }
+    return c.result;
+}
+
 /* ---- sending -------------------------------------------------------------------------------------------------- */
 
 static int check_send(const struct tr_channel *channel, const struct tr_type *type, uint64_t weight)
@@ -100,7 +124,8 @@ int tr_channel_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, 
         return receive_slow(receiver, bytes, message, deadline);
     worker->budget--;
     if (!tri_channel_take_fast(channel, message, bytes, true))
-        return tri_channel_receive_waiting(channel, message, deadline);
+        return deadline > worker->now ? wait_in_task(channel, &tri_channel_receive_kind, message, deadline)
+                                      : tri_channel_receive_waiting(channel, message, TR_NOW);
     return tri_channel_looks(channel, (uintptr_t)worker) ? tri_channel_serve_now(channel) : 0;
 }
 

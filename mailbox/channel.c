@@ -70,7 +70,8 @@ void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn)
 void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn)
 {
     uint32_t room = 0;
-    if (tri_line_is_empty(&channel->senders) && tri_line_is_empty(&channel->receivers) && !tri_channel_is_closed(channel))
+    if (tri_line_is_empty(&channel->senders) && tri_line_is_empty(&channel->receivers) &&
+        !tri_channel_is_closed(channel))
         room = room_of(channel);
     channel->edge = tri_load(&channel->tail, TRI_RELAXED) + room;
     tri_bias_unlock(&channel->gate, turn->hold);
@@ -188,6 +189,18 @@ int tri_channel_claim_room(struct tr_channel *channel, uint32_t count, struct tr
         return -EAGAIN;
     grant(channel, count, permit);
     return 0;
+}
+
+bool tri_channel_admits(struct tr_channel *channel, struct tr_case *c)
+{
+    return tri_channel_is_closed(channel) ||
+           (tri_line_is_empty(&channel->senders) && has_room(channel, c->tri_number, c->tri_amount));
+}
+
+int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct tri_channel_turn *turn)
+{
+    return c->tri_kind == &tri_channel_reserve_kind ? tri_channel_claim_room(channel, c->tri_number, c->tri_value)
+                                                    : tri_channel_put(channel, c->tri_value, c->tri_amount, turn);
 }
 
 void tri_channel_announce(struct tr_channel *channel)

@@ -180,6 +180,10 @@ int tri_channel_take(struct tr_channel *channel, void *message, struct tri_chann
 void tri_channel_collect(struct tr_channel *channel, void *message);
 /* Reserves if there is room and nobody waits for it. Returns 0, -EAGAIN, -EPIPE. */
 int tri_channel_claim_room(struct tr_channel *channel, uint32_t count, struct tr_channel_permit *permit);
+/* A case that sends or reserves: true if carry_out will not return -EAGAIN. */
+bool tri_channel_admits(struct tr_channel *channel, struct tr_case *c);
+/* Puts or claims, for a case. */
+int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct tri_channel_turn *turn);
 /* Announces a sender that is about to be queued: from now on a receiver that makes room locks. */
 void tri_channel_announce(struct tr_channel *channel);
 /* Serves those who wait for room as far as there is some. */
@@ -204,7 +208,7 @@ int tri_channel_serve_now(struct tr_channel *channel);
 
 /* ---- channel_wait.c -------------------------------------------------------------------------------------------- */
 
-extern const struct tri_kind tri_channel_reserve_kind;
+extern const struct tri_kind tri_channel_send_kind, tri_channel_receive_kind, tri_channel_reserve_kind;
 
 /* As the public calls, after their checks and a try that was in vain. */
 int tri_channel_send_waiting(struct tr_channel *channel, const void *message, uint64_t weight, tr_time deadline);

@@ -42,19 +42,20 @@ static int attempt_reserve(struct tr_case *c)
     return tri_channel_reserve_now(channel_of(c), c->tri_number, c->tri_value);
 }
 
-/* It is queued first and served then, if it can be: so there is one way to be served. */
+/* What can be done at once is: so that a task may enter without having tried. */
 static int enter_sender(struct tr_case *c)
 {
     struct tr_channel *channel = channel_of(c);
     struct tri_channel_turn turn;
     int rc = -EAGAIN;
     tri_channel_lock(channel, &turn);
-    if (tri_channel_is_closed(channel)) {
-        rc = tri_claim(c) ? -EPIPE : -EAGAIN;
+    if (tri_channel_admits(channel, c)) {
+        if (tri_claim(c))
+            rc = tri_channel_carry_out(channel, c, &turn);
     } else {
         tri_channel_announce(channel);
         tri_line_push(&channel->senders, c);
-        tri_channel_serve(channel, &turn);
+        tri_channel_serve(channel, &turn); /* the receiver may have made room before it could see us */
     }
     tri_channel_unlock(channel, &turn);
     return rc;
@@ -75,12 +76,12 @@ static bool leave_sender(struct tr_case *c)
     return waited;
 }
 
-static const struct tri_kind send_kind = { attempt_send, enter_sender, leave_sender, NULL, TRI_WAIT_ROOM };
+const struct tri_kind tri_channel_send_kind = { attempt_send, enter_sender, leave_sender, NULL, TRI_WAIT_ROOM };
 const struct tri_kind tri_channel_reserve_kind = { attempt_reserve, enter_sender, leave_sender, NULL, TRI_WAIT_PERMIT };
 
 static struct tr_case make_send(struct tr_channel *channel, const void *message, uint64_t weight)
 {
-    return (struct tr_case){ .tri_kind = &send_kind,
+    return (struct tr_case){ .tri_kind = &tri_channel_send_kind,
                              .tri_object = channel,
                              .tri_value = (void *)(uintptr_t)message,
                              .tri_number = 1,
@@ -149,13 +150,14 @@ static bool leave_receiver(struct tr_case *c)
     return waited;
 }
 
-static const struct tri_kind receive_kind = { attempt_receive, enter_receiver, leave_receiver, NULL, TRI_WAIT_CHANNEL };
+const struct tri_kind tri_channel_receive_kind = { attempt_receive, enter_receiver, leave_receiver, NULL,
+                                                   TRI_WAIT_CHANNEL };
 
 struct tr_case tri_case_receive(struct tr_channel *channel, uint32_t bytes, void *message)
 {
     if (!channel || channel->bytes != bytes)
         return (struct tr_case){ 0 };
-    return (struct tr_case){ .tri_kind = &receive_kind, .tri_object = channel, .tri_value = message };
+    return (struct tr_case){ .tri_kind = &tri_channel_receive_kind, .tri_object = channel, .tri_value = message };
 }
 
 struct tr_case tr_case_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message)
@@ -169,7 +171,7 @@ int tri_channel_receive_waiting(struct tr_channel *channel, void *message, tr_ti
         int rc = tri_channel_receive_now(channel, message);
         return rc == -EAGAIN ? -ETIMEDOUT : rc;
     }
-    struct tr_case c = { .tri_kind = &receive_kind, .tri_object = channel, .tri_value = message };
+    struct tr_case c = { .tri_kind = &tri_channel_receive_kind, .tri_object = channel, .tri_value = message };
     return tri_wait(&c, deadline);
 }
 
