@@ -67,13 +67,15 @@ static __attribute__((noinline)) int send_after_yield(struct tr_channel_sender s
 static __attribute__((noinline)) int send_further(struct tr_channel_sender sender, const struct tr_type *type,
                                                   const void *message, tr_time deadline)
 {
+    struct tr_channel *channel = sender.tri_channel;
     struct tri_worker *worker = tri_worker_here();
-    int rc = tri_channel_send_now(sender.tri_channel, message, 0);
+    bool waits = deadline > worker->now && channel->options.overflow == TR_OVERFLOW_WAIT;
+    if (waits && !tri_had_better_yield(worker))
+        return wait_in_task(channel, &tri_channel_send_kind, (void *)(uintptr_t)message, deadline);
+    int rc = tri_channel_send_now(channel, message, 0);
     if (rc != -EAGAIN)
         return rc;
-    return deadline > worker->now && tri_had_better_yield(worker)
-               ? send_after_yield(sender, type, message, deadline)
-               : tri_channel_send_waiting(sender.tri_channel, message, 0, deadline);
+    return waits ? send_after_yield(sender, type, message, deadline) : -ETIMEDOUT;
 }
 
 int tr_channel_send_raw(struct tr_channel_sender sender, const struct tr_type *type, const void *message,

@@ -203,12 +203,13 @@ int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct 
                                                     : tri_channel_put(channel, c->tri_value, c->tri_amount, turn);
 }
 
-void tri_channel_announce(struct tr_channel *channel)
+void tri_channel_announce(struct tr_channel *channel, const struct tri_channel_turn *turn)
 {
     if (tri_load(&channel->waiting, TRI_RELAXED) != 0)
-        return;                                    /* the lock passes on the fence of who set it */
+        return;                                    /* the lock passes on what who set it has done */
     tri_store(&channel->waiting, 1u, TRI_RELAXED); /* [C3] */
-    tri_fence(TRI_SEQ_CST);                        /* [C3] */
+    if (turn->hold == TRI_HOLD_LOCK)
+        tri_fence(TRI_SEQ_CST); /* [C3] */
 }
 
 void tri_channel_serve(struct tr_channel *channel, struct tri_channel_turn *turn)
@@ -259,6 +260,7 @@ int tri_channel_serve_now(struct tr_channel *channel)
 {
     struct tri_channel_turn turn;
     tri_channel_lock(channel, &turn);
+    channel->knows_shared = tri_load(&channel->bias.owner, TRI_RELAXED) == TRI_BIAS_SHARED;
     tri_channel_serve(channel, &turn);
     tri_channel_unlock(channel, &turn);
     return 0;

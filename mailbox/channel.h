@@ -24,10 +24,13 @@
  *
  *   [C1] tail release -> acquire by the solo receiver: the message.
  *   [C2] head release (solo) -> acquire by who looks for room: the receiver has read the place.
- *   [C3] head := h + 1; fence unless the receiver's worker owns the lock; waiting?   against   waiting := 1; fence; head?
- *        either the receiver sees that somebody waits for room, or he sees the room. A receiver on the worker that owns the
- *        lock needs no fence: as long as it reads that owner behind its head, who registers does so on its own thread, or will
- *        pass the membarrier of bias.h between.
+ *   [C3] head := h + 1; owner?; waiting?   against   waiting := 1; head?   either the receiver sees that somebody waits for
+ *        room, or he sees the room. Four ways:
+ *        the receiver is on the owner's worker, and he is: one thread.
+ *        the receiver is, he is not: between his becoming none and his registering there is the membarrier of bias.h. As long
+ *        as the receiver sees itself own the lock, its head is seen behind that.
+ *        neither is, for good ("shared"): both have a full fence between.
+ *        he is, the receiver is not, or does not know yet that nobody is: the receiver takes the lock after its head.
  *   [C4] references: the last to let go sees what the others did.
  *   [C5] under the lock: everything else.
  */
@@ -77,6 +80,7 @@ struct tr_channel {
     /* the receiver */
     _Alignas(64) TRI_ATOMIC(uint64_t) head;
     uint64_t known;               /* solo: the tail, as it was */
+    bool knows_shared;            /* solo: has had the lock since that became shared */
     TRI_ATOMIC(uint32_t) waiting; /* `senders` is not empty: set and cleared under the lock */
 
     /* seldom */
@@ -154,13 +158,17 @@ static inline __attribute__((always_inline)) bool tri_channel_receive_fast(struc
     return taken;
 }
 
-/* Solo, after a take: true if senders wait, and are to be served. */
+/* Solo, after a take: true if senders may wait, and are to be served. */
 static inline __attribute__((always_inline)) bool tri_channel_looks(struct tr_channel *channel, uintptr_t self)
 {
     tri_compiler_fence();
-    if (__builtin_expect(self == 0 || tri_load(&channel->bias.owner, TRI_RELAXED) != self, 0)) /* [C3] */
-        tri_fence(TRI_SEQ_CST);                                                                /* [C3] */
-    return __builtin_expect(tri_load(&channel->waiting, TRI_RELAXED) != 0, 0);                 /* [C3] */
+    uintptr_t owner = tri_load(&channel->bias.owner, TRI_RELAXED); /* [C3] */
+    if (__builtin_expect(owner != self || self == 0, 0)) {
+        if (owner != TRI_BIAS_SHARED || !channel->knows_shared)
+            return true;
+        tri_fence(TRI_SEQ_CST); /* [C3] */
+    }
+    return __builtin_expect(tri_load(&channel->waiting, TRI_RELAXED) != 0, 0); /* [C3] */
 }
 
 /* ---- channel.c: under the lock --------------------------------------------------------------------------------- */
@@ -185,7 +193,7 @@ bool tri_channel_admits(struct tr_channel *channel, struct tr_case *c);
 /* Puts or claims, for a case. */
 int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct tri_channel_turn *turn);
 /* Announces a sender that is about to be queued: from now on a receiver that makes room locks. */
-void tri_channel_announce(struct tr_channel *channel);
+void tri_channel_announce(struct tr_channel *channel, const struct tri_channel_turn *turn);
 /* Serves those who wait for room as far as there is some. */
 void tri_channel_serve(struct tr_channel *channel, struct tri_channel_turn *turn);
 /* If nothing will ever be received any more, tells those who wait to receive. */

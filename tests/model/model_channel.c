@@ -5,6 +5,7 @@
  *
  *   wake          a send x a receive that waits; the worker of the receiver owns the lock, or that of the sender
  *   room          [C3] capacity 1: two sends, the second waits x two receives; owner as above, and none
+ *   revoked       the same while a third thread makes the lock an ordinary one
  *   big           a wait for two places behind which a small one waits x the receiver makes room
  *   cancel        a send that gives up x the receiver makes room x another that waits behind it
  *   close         the receiver closes x a send that waits x a permit that is used
@@ -339,6 +340,14 @@ static void look(void)
         model_assert(tr_channel_length_raw(sender.tri_channel) <= 1);
 }
 
+/* A third thread: from now on nobody owns the lock. */
+static void look_inside(void)
+{
+    struct tr_channel_info info;
+    tr_channel_info_raw(sender.tri_channel, &info);
+    model_assert(info.length <= 1 && info.reserved == 0);
+}
+
 static void select_either(void)
 {
     uint64_t a = 77, b = 77;
@@ -487,6 +496,14 @@ static const struct model_case cases[] = {
       .setup = make_1_shared,
       .check = check,
       .threads = { RECEIVES(receive_two), SENDS(send_0_1_2) } },
+    { .name = "room, the sender's, revoked",
+      .setup = make_1_sender,
+      .check = check_all_out,
+      .threads = { RECEIVES(receive_two), SENDS(send_0_1), { "looks", look_inside, 0 } } },
+    { .name = "room, the receiver's, revoked",
+      .setup = make_1_receiver,
+      .check = check_all_out,
+      .threads = { RECEIVES(receive_two), SENDS(send_0_1), { "looks", look_inside, 0 } } },
     { .name = "two senders",
       .setup = make_1_receiver,
       .check = check_received,
