@@ -86,7 +86,7 @@ int tr_channel_send_raw(struct tr_channel_sender sender, const struct tr_type *t
     if (!channel || !tri_may_go_on(worker) || channel->send_bytes != type->size)
         return send_slow(sender, type, message, deadline);
     worker->budget--;
-    return tri_channel_send_fast(channel, (uintptr_t)worker, message, type->size)
+    return tri_channel_send_fast(channel, tri_seat_here(), message, type->size)
                ? 0
                : send_further(sender, type, message, deadline);
 }
@@ -95,7 +95,7 @@ int tr_channel_try_send_raw(struct tr_channel_sender sender, const struct tr_typ
 {
     struct tr_channel *channel = sender.tri_channel;
     struct tri_worker *worker = tri_worker_here();
-    if (channel && worker && tri_channel_send_fast(channel, (uintptr_t)worker, message, type->size))
+    if (channel && worker && tri_channel_send_fast(channel, tri_seat_here(), message, type->size))
         return 0;
     uint64_t weight = channel ? tri_channel_weigh(channel, message) : 0;
     int rc = check_send(channel, type, weight);
@@ -128,7 +128,7 @@ int tr_channel_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, 
     if (!tri_channel_take_fast(channel, message, bytes, true))
         return deadline > worker->now ? wait_in_task(channel, &tri_channel_receive_kind, message, deadline)
                                       : tri_channel_receive_waiting(channel, message, TR_NOW);
-    return tri_channel_looks(channel, (uintptr_t)worker) ? tri_channel_serve_now(channel) : 0;
+    return tri_channel_looks(channel, tri_seat_here()) ? tri_channel_serve_now(channel) : 0;
 }
 
 int tr_channel_try_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message)
@@ -171,7 +171,7 @@ int tr_queue_receive_raw(struct tr_queue queue, uint32_t bytes, void *message, t
     struct tr_channel *channel = queue.tri_channel;
     struct tri_worker *worker = tri_worker_here();
     struct tr_channel_receiver receiver = { channel };
-    if (!channel || !tri_may_go_on(worker) || !tri_channel_receive_fast(channel, (uintptr_t)worker, message, bytes))
+    if (!channel || !tri_may_go_on(worker) || !tri_channel_receive_fast(channel, tri_seat_here(), message, bytes))
         return receive_slow(receiver, bytes, message, deadline);
     worker->budget--;
     return 0;

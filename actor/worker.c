@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c: the thread of a worker: its reactor, its caches, and how it takes them down again. */
+#include "actor/after.h"
 #include "actor/deadline.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/runtime.h"
+#include "mailbox/bias.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,8 +36,10 @@ static void flush_caches(struct tri_worker *worker)
     tri_deadline_flush(worker);
     tri_pool_spill(&tri_task_pool, &worker->tasks, 0);
     tri_pool_spill(&tri_cold_pool, &worker->colds, 0);
+    tri_pool_spill(&tri_node_pool, &worker->nodes, 0);
     tri_pool_spill(&tri_slot_pool, &worker->slots, 0);
     tri_pool_spill(&tri_alarm_pool, &worker->alarms, 0);
+    tri_pool_spill(&tri_post_pool, &worker->posts_free, 0);
     tri_storage_flush(&worker->storages);
 }
 
@@ -50,6 +54,8 @@ void *tri_worker_main(void *argument)
     worker->next_alarm = TR_FOREVER;
     tri_wheel_init(&worker->wheel, worker->now);
     void *alternate = tri_fault_enter();
+    struct tri_seat *seat = tri_seat_enter();
+    worker->home = worker->alone ? seat : NULL;
     enum tr_backend backend = runtime->backend;
     int rc = tri_reactor_create(&worker->reactor, &backend);
     if (rc == 0 && worker->index == 0)
@@ -59,6 +65,8 @@ void *tri_worker_main(void *argument)
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
         tri_worker_loop(worker);
     flush_caches(worker);
+    worker->home = NULL;
+    tri_seat_leave();
     /* Others may still be in a wake of our reactor: the thread in tr_stop destroys it when all have left their loops. */
     tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);
     while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers || tri_load(&runtime->visitors, TRI_ACQUIRE) > 0)

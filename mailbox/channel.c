@@ -64,7 +64,7 @@ static inline bool is_at_end(struct tr_channel *channel)
 void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn)
 {
     turn->wakes.count = 0;
-    turn->hold = tri_bias_lock(&channel->bias, &channel->gate);
+    tri_bias_lock(&channel->lock);
 }
 
 void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn)
@@ -74,7 +74,7 @@ void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *tur
         !tri_channel_is_closed(channel))
         room = room_of(channel);
     channel->edge = tri_load(&channel->tail, TRI_RELAXED) + room;
-    tri_bias_unlock(&channel->gate, turn->hold);
+    tri_bias_unlock(&channel->lock);
     tri_wakes_make(&turn->wakes);
 }
 
@@ -203,12 +203,12 @@ int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct 
                                                     : tri_channel_put(channel, c->tri_value, c->tri_amount, turn);
 }
 
-void tri_channel_announce(struct tr_channel *channel, const struct tri_channel_turn *turn)
+void tri_channel_announce(struct tr_channel *channel)
 {
     if (tri_load(&channel->waiting, TRI_RELAXED) != 0)
         return;                                    /* the lock passes on what who set it has done */
     tri_store(&channel->waiting, 1u, TRI_RELAXED); /* [C3] */
-    if (turn->hold == TRI_HOLD_LOCK)
+    if (!tri_bias_is_marked(&channel->lock, tri_seat_here()))
         tri_fence(TRI_SEQ_CST); /* [C3] */
 }
 
@@ -260,7 +260,7 @@ int tri_channel_serve_now(struct tr_channel *channel)
 {
     struct tri_channel_turn turn;
     tri_channel_lock(channel, &turn);
-    channel->knows_shared = tri_load(&channel->bias.owner, TRI_RELAXED) == TRI_BIAS_SHARED;
+    channel->knows_shared = tri_load(&channel->lock.owner, TRI_RELAXED) == TRI_BIAS_REVOKED;
     tri_channel_serve(channel, &turn);
     tri_channel_unlock(channel, &turn);
     return 0;
@@ -270,7 +270,7 @@ int tri_channel_receive_now(struct tr_channel *channel, void *message)
 {
     struct tri_channel_turn turn;
     if (channel->solo && tri_channel_take_fast(channel, message, channel->bytes, false))
-        return tri_channel_looks(channel, tri_bias_mark()) ? tri_channel_serve_now(channel) : 0;
+        return tri_channel_looks(channel, tri_seat_here()) ? tri_channel_serve_now(channel) : 0;
     tri_channel_lock(channel, &turn);
     int rc = tri_channel_take(channel, message, &turn);
     tri_channel_unlock(channel, &turn);

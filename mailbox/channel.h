@@ -57,9 +57,8 @@ struct tri_channel_block {
 };
 
 struct tr_channel {
-    /* read by all, and not written once it is in use, but for the owner */
-    _Alignas(64) struct tri_bias bias;
-    char *ring;
+    /* read by all, and not written once it is in use */
+    _Alignas(64) char *ring;
     uint32_t mask, stride; /* places less one; from one place to the next */
     uint32_t bytes;        /* of a message */
     uint32_t send_bytes;   /* the same where there is a short way to send and receive, and messages are short */
@@ -70,7 +69,7 @@ struct tr_channel {
     bool unbounded; /* blocks instead of the ring */
 
     /* senders */
-    _Alignas(64) struct tri_gate gate;
+    _Alignas(64) struct tri_bias lock;
     TRI_ATOMIC(uint64_t) tail;
     uint64_t edge;
     struct tri_line senders, receivers, watchers;
@@ -94,7 +93,6 @@ struct tr_channel {
 
 /* One time under the lock: whom to wake afterwards. */
 struct tri_channel_turn {
-    enum tri_hold hold;
     struct tri_wakes wakes;
 };
 
@@ -108,11 +106,12 @@ static inline char *tri_channel_place(const struct tr_channel *channel, uint64_t
     return channel->ring + (size_t)((uint32_t)position & channel->mask) * channel->stride;
 }
 
-/* Sends, if the caller owns the lock and need not look further. `self`: its mark. False: nothing has happened. */
-static inline __attribute__((always_inline)) bool tri_channel_send_fast(struct tr_channel *channel, uintptr_t self,
-                                                                        const void *message, uint32_t bytes)
+/* Sends, if the caller owns the lock and need not look further. `seat`: its own. False: nothing has happened. */
+static inline __attribute__((always_inline)) bool tri_channel_send_fast(struct tr_channel *channel,
+                                                                        struct tri_seat *seat, const void *message,
+                                                                        uint32_t bytes)
 {
-    if (__builtin_expect(channel->send_bytes != bytes || !tri_bias_enter(&channel->bias, &channel->gate, self), 0))
+    if (__builtin_expect(channel->send_bytes != bytes || !tri_bias_enter(&channel->lock, seat), 0))
         return false;
     uint64_t tail = tri_load(&channel->tail, TRI_RELAXED);
     bool sent = tail != channel->edge;
@@ -120,7 +119,7 @@ static inline __attribute__((always_inline)) bool tri_channel_send_fast(struct t
         tri_copy_short(tri_channel_place(channel, tail), message, bytes);
         tri_store(&channel->tail, tail + 1, TRI_RELEASE); /* [C1] */
     }
-    tri_bias_leave(&channel->gate);
+    tri_bias_leave(seat);
     return sent;
 }
 
@@ -143,10 +142,11 @@ static inline __attribute__((always_inline)) bool tri_channel_take_fast(struct t
 }
 
 /* Where receivers lock: as send_fast. */
-static inline __attribute__((always_inline)) bool tri_channel_receive_fast(struct tr_channel *channel, uintptr_t self,
-                                                                           void *message, uint32_t bytes)
+static inline __attribute__((always_inline)) bool tri_channel_receive_fast(struct tr_channel *channel,
+                                                                           struct tri_seat *seat, void *message,
+                                                                           uint32_t bytes)
 {
-    if (__builtin_expect(channel->send_bytes != bytes || !tri_bias_enter(&channel->bias, &channel->gate, self), 0))
+    if (__builtin_expect(channel->send_bytes != bytes || !tri_bias_enter(&channel->lock, seat), 0))
         return false;
     uint64_t head = tri_load(&channel->head, TRI_RELAXED);
     bool taken = head != tri_load(&channel->tail, TRI_RELAXED) && tri_line_is_empty(&channel->senders);
@@ -154,20 +154,18 @@ static inline __attribute__((always_inline)) bool tri_channel_receive_fast(struc
         tri_copy_short(message, tri_channel_place(channel, head), bytes);
         tri_store(&channel->head, head + 1, TRI_RELEASE); /* [C2] for the looks without a lock */
     }
-    tri_bias_leave(&channel->gate);
+    tri_bias_leave(seat);
     return taken;
 }
 
 /* Solo, after a take: true if senders may wait, and are to be served. */
-static inline __attribute__((always_inline)) bool tri_channel_looks(struct tr_channel *channel, uintptr_t self)
+static inline __attribute__((always_inline)) bool tri_channel_looks(struct tr_channel *channel, struct tri_seat *seat)
 {
-    tri_compiler_fence();
-    uintptr_t owner = tri_load(&channel->bias.owner, TRI_RELAXED); /* [C3] */
-    if (__builtin_expect(owner != self || self == 0, 0)) {
-        if (owner != TRI_BIAS_SHARED || !channel->knows_shared)
-            return true;
-        tri_fence(TRI_SEQ_CST); /* [C3] */
-    }
+    tri_fence_compiler();
+    if (__builtin_expect(channel->knows_shared, 0))
+        tri_fence(TRI_SEQ_CST);                                            /* [C3] */
+    else if (__builtin_expect(!tri_bias_is_mine(&channel->lock, seat), 0)) /* [C3] */
+        return true;
     return __builtin_expect(tri_load(&channel->waiting, TRI_RELAXED) != 0, 0); /* [C3] */
 }
 
@@ -193,7 +191,7 @@ bool tri_channel_admits(struct tr_channel *channel, struct tr_case *c);
 /* Puts or claims, for a case. */
 int tri_channel_carry_out(struct tr_channel *channel, struct tr_case *c, struct tri_channel_turn *turn);
 /* Announces a sender that is about to be queued: from now on a receiver that makes room locks. */
-void tri_channel_announce(struct tr_channel *channel, const struct tri_channel_turn *turn);
+void tri_channel_announce(struct tr_channel *channel);
 /* Serves those who wait for room as far as there is some. */
 void tri_channel_serve(struct tr_channel *channel, struct tri_channel_turn *turn);
 /* If nothing will ever be received any more, tells those who wait to receive. */

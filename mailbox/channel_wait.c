@@ -53,7 +53,7 @@ static int enter_sender(struct tr_case *c)
         if (tri_claim(c))
             rc = tri_channel_carry_out(channel, c, &turn);
     } else {
-        tri_channel_announce(channel, &turn);
+        tri_channel_announce(channel);
         tri_line_push(&channel->senders, c);
         tri_channel_serve(channel, &turn); /* the receiver may have made room before it could see us */
     }

@@ -76,17 +76,16 @@ struct walk {
     struct tr_case *cases;
     uint32_t count, at;
     bool back;
+    bool looks, times; /* some case has a kind->ready; is a timer */
 };
 
-static struct walk begin_walk(struct tr_case *cases, uint32_t count, enum tr_select_order order)
+static void begin_walk(struct walk *walk, enum tr_select_order order)
 {
-    struct walk walk = { .cases = cases, .count = count };
-    if (order == TR_SELECT_FAIR && count > 1) {
-        uint32_t choice = tri_choice(2 * count);
-        walk.at = choice >> 1;
-        walk.back = choice & 1;
+    if (order == TR_SELECT_FAIR && walk->count > 1) {
+        uint32_t choice = tri_choice(2 * walk->count);
+        walk->at = choice >> 1;
+        walk->back = choice & 1;
     }
-    return walk;
 }
 
 static struct tr_case *next_case(struct walk *walk)
@@ -123,11 +122,12 @@ static void leave_all(struct walk walk, uint32_t count)
 }
 
 /* The earliest of the deadline and the timers. */
-static tr_time first_time(const struct tr_case *cases, uint32_t count, tr_time deadline)
+static tr_time first_time(struct walk walk, tr_time deadline)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (cases[i].tri_kind == &timer_kind && (tr_time)cases[i].tri_amount < deadline)
-            deadline = (tr_time)cases[i].tri_amount;
+    for (uint32_t i = 0; walk.times && i < walk.count; i++) {
+        const struct tr_case *c = &walk.cases[i];
+        if (c->tri_kind == &timer_kind && (tr_time)c->tri_amount < deadline)
+            deadline = (tr_time)c->tri_amount;
     }
     return deadline;
 }
@@ -135,7 +135,7 @@ static tr_time first_time(const struct tr_case *cases, uint32_t count, tr_time d
 /* Claims the wait for a case that waits to be looked at and is ready, or for a timer that is due. NULL: none, or too late. */
 static struct tr_case *claim_ready(struct walk walk, bool timers)
 {
-    for (uint32_t i = 0; i < walk.count; i++) {
+    for (uint32_t i = 0; (walk.looks || timers) && i < walk.count; i++) {
         struct tr_case *c = next_case(&walk);
         const struct tri_kind *kind = c->tri_kind;
         if (kind == &timer_kind ? timers && await_timer(c) == 0 : kind->ready && kind->ready(c))
@@ -207,7 +207,7 @@ static struct tr_case *select_waiting(struct walk walk, tr_time deadline, int *e
     struct tr_case *c = enter_all(walk, &waiter, &entered);
     bool carried_out = c != NULL;
     if (!c) {
-        c = await_case(walk, &waiter, deadline, first_time(walk.cases, walk.count, deadline), error);
+        c = await_case(walk, &waiter, deadline, first_time(walk, deadline), error);
         carried_out = c && tri_load(&waiter.state, TRI_RELAXED) == TRI_WAIT_DONE;
     }
     leave_all(walk, entered); /* [W3] the winner too */
@@ -219,17 +219,21 @@ static struct tr_case *select_waiting(struct walk walk, tr_time deadline, int *e
 
 int tr_select(struct tr_case *cases, uint32_t count, tr_time deadline, enum tr_select_order order)
 {
+    struct walk walk = { .cases = cases, .count = count };
     if (count == 0 || count > INT32_MAX / 2)
         return -EINVAL;
     for (uint32_t i = 0; i < count; i++) {
-        if (!cases[i].tri_kind)
+        const struct tri_kind *kind = cases[i].tri_kind;
+        if (!kind)
             return -EINVAL;
+        walk.looks |= kind->ready != NULL;
+        walk.times |= kind == &timer_kind;
     }
     int rc = tri_checkpoint();
     if (rc < 0)
         return rc;
     for (;;) {
-        struct walk walk = begin_walk(cases, count, order);
+        begin_walk(&walk, order);
         struct tr_case *c = attempt_all(walk);
         if (!c && deadline == TR_NOW)
             return -ETIMEDOUT;

@@ -44,12 +44,19 @@ enum tri_wait {
 /* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
 struct tri_task *tri_self(void);
 
+/*
+ * The home of objects that only the caller's worker uses (mailbox/monitor.h): its seat, if it is the only one of its runtime
+ * and not inside a lock just now. Else NULL.
+ */
+struct tri_seat;
+struct tri_seat *tri_home(void);
+
 /* True if the caller is a task of a runtime, not a foreign thread. */
 bool tri_in_task(void);
 
 /*
  * Suspends the caller until a wake. Returns 0 (woken, or without cause), -ECANCELED (a cancellation is pending and not
- * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or the shield's, has passed).
+ * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or a scope's, has passed).
  */
 int tri_park(tr_time deadline, enum tri_wait on);
 
@@ -58,6 +65,9 @@ void tri_park_tail(enum tri_wait on);
 
 /* Wakes `task`, or marks it so that its next park returns at once. Thread: any. */
 void tri_wake(struct tri_task *task);
+
+/* Wakes all of them, as tri_wake. They run in this order, after those that are ready. Thread: any. */
+void tri_wake_many(struct tri_task *const *tasks, unsigned count);
 
 /*
  * A fairness point: takes one unit of the budget and yields when it is used up. Every suspending call passes one, also
@@ -73,11 +83,5 @@ int tri_checkpoint(void);
 
 /* A number below `count`: which of several that are equally good. Thread: any. */
 uint32_t tri_choice(uint32_t count);
-
-/*
- * What tells the calling worker from all other living threads, as long as the caller does not suspend; more than 1. 0: a foreign
- * thread, or membarrier is not to be had. See bias.h.
- */
-uintptr_t tri_bias_mark(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * semaphore.h: a counting semaphore: permits that tasks acquire and release. 24 bytes, no memory of its own.
+ * semaphore.h: a counting semaphore: permits that tasks acquire and release. 16 bytes, no memory of its own.
  *
  *     static struct tr_semaphore downloads = TR_SEMAPHORE_INIT(8);
  *
@@ -20,19 +20,21 @@
 
 TRI_BEGIN_DECLS
 
-#define TR_SEMAPHORE_LIMIT (UINT64_C(1) << 61) /* permits, less one */
+#define TR_SEMAPHORE_LIMIT (UINT64_C(1) << 50) /* permits, less one */
 
-/* Lies wherever the program puts it; its memory can be used anew once every call on it has returned. */
+/*
+ * Lies wherever the program puts it. Its memory can be used anew as soon as nobody will call any more, which may be known by
+ * the permits themselves: a release that another has acquired does not touch it any more. All zero: no permits.
+ */
 struct tr_semaphore {
     uint64_t tri_word;
-    uint32_t tri_lock, tri_unused;
     void *tri_line;
 };
 
 /* With `permits` of them, a constant below TR_SEMAPHORE_LIMIT. */
 #define TR_SEMAPHORE_INIT(permits)                                                                                     \
     {                                                                                                                  \
-        (uint64_t)(permits) << 2, 0, 0, NULL                                                                           \
+        (uint64_t)(permits) << 3, NULL                                                                                 \
     }
 
 /* The same at run time, for memory that nobody uses yet. Nothing need be undone. Returns 0 or -EINVAL. Thread: init. Suspends: no. */

@@ -19,10 +19,16 @@ struct tri_task {
 };
 
 static struct tri_task fake_tasks[MODEL_THREADS + 1];
+static struct tri_seat *fake_homes[MODEL_THREADS + 1]; /* as fake_tasks: by model_self() + 1 */
 
 struct tri_task *tri_self(void)
 {
     return &fake_tasks[model_self() + 1];
+}
+
+struct tri_seat *tri_home(void)
+{
+    return fake_homes[model_self() + 1];
 }
 
 bool tri_in_task(void)
@@ -33,6 +39,12 @@ bool tri_in_task(void)
 void tri_wake(struct tri_task *task)
 {
     tri_fetch_or(&task->token, 1u, TRI_RELEASE);
+}
+
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
 }
 
 int tri_cancel_check(void)
@@ -74,19 +86,6 @@ int tri_budget(void)
 int tri_checkpoint(void)
 {
     return 0;
-}
-
-/* What each thread is to the locks of bias.h: 0, a foreign thread, unless a model says otherwise. */
-static uintptr_t fake_marks[MODEL_THREADS + 1];
-
-static void fake_set_mark(int thread, uintptr_t mark)
-{
-    fake_marks[thread + 1] = mark;
-}
-
-uintptr_t tri_bias_mark(void)
-{
-    return fake_marks[model_self() + 1];
 }
 
 /* Every choice is explored. */

@@ -19,8 +19,10 @@
  *   length        [8062] [6602] looks at the length x sends and receives: never beyond what there was
  *   select        a select of two channels x a send into each: one message is taken, the other stays
  */
+#define TRI_BIAS_AFTER 2u
 #include "fake_lock.h"
 #include "fake_waiter.h"
+#include "fake_workers.h"
 
 #include "mailbox/bias.c"
 #include "mailbox/channel.c"
@@ -45,19 +47,19 @@ static unsigned got_count;
 static TRI_ATOMIC(uint32_t) sent, failed;
 
 /* Threads 0 and 1 are on workers; all others are foreign. */
-enum { RECEIVER_MARK = 16, SENDER_MARK = 32 };
+#define RECEIVER_MARK (TRI_BIASED | 1)
+#define SENDER_MARK (TRI_BIASED | 2)
 
-static void make(uint32_t capacity, uintptr_t owner)
+static void make(uint32_t capacity, uint32_t owner)
 {
-    fake_set_mark(0, RECEIVER_MARK);
-    fake_set_mark(1, SENDER_MARK);
+    fake_workers(2);
     model_assert(tr_channel_create_raw(&sender, &receiver, &type, capacity, NULL) == 0);
-    tri_store(&sender.tri_channel->bias.owner, owner, TRI_RELAXED);
+    tri_store(&sender.tri_channel->lock.owner, owner, TRI_RELAXED);
 }
 
 static void make_1(void)
 {
-    make(1, TRI_BIAS_NONE);
+    make(1, 0);
 }
 
 static void make_1_receiver(void)
@@ -72,12 +74,12 @@ static void make_1_sender(void)
 
 static void make_1_shared(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
 }
 
 static void make_2(void)
 {
-    make(2, TRI_BIAS_SHARED);
+    make(2, TRI_BIAS_REVOKED);
 }
 
 static void make_2_full(void)
@@ -93,7 +95,7 @@ static void make_2_full(void)
 
 static void make_1_full(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
     written[0] = 1;
     model_assert(tri_channel_send_now(sender.tri_channel, &(uint64_t){ 0 }, 0) == 0);
     tri_store(&sent, 1, TRI_RELAXED);
@@ -101,13 +103,13 @@ static void make_1_full(void)
 
 static void make_1_permit(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
     model_assert(tr_channel_try_reserve_raw(sender, 1, &permit) == 0);
 }
 
 static void make_2_permit(void)
 {
-    make(2, TRI_BIAS_SHARED);
+    make(2, TRI_BIAS_REVOKED);
     model_assert(tr_channel_try_reserve_raw(sender, 1, &permit) == 0);
 }
 
@@ -125,13 +127,13 @@ static void make_two_channels(void)
 
 static void make_two_senders(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
     tr_channel_sender_open_raw(sender);
 }
 
 static void make_weak(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
     weak = tr_channel_sender_weaken_raw(sender);
 }
 
@@ -139,9 +141,9 @@ static void make_weak(void)
 static int send_until(uint64_t number, tr_time deadline)
 {
     struct tr_channel *channel = sender.tri_channel;
-    uintptr_t self = tri_bias_mark();
+    struct tri_seat *self = tri_seat_here();
     written[number] = 1;
-    if (self != 0 && tri_channel_send_fast(channel, self, &number, sizeof number))
+    if (tri_channel_send_fast(channel, self, &number, sizeof number))
         return 0;
     int rc = tri_channel_send_now(channel, &number, 0);
     return rc == -EAGAIN ? tri_channel_send_waiting(channel, &number, 0, deadline) : rc;
@@ -383,7 +385,7 @@ static void select_send(void)
 static void check_idle(struct tr_channel *channel)
 {
     model_assert(!channel->senders.last && !channel->receivers.last && !channel->watchers.last);
-    model_assert(tri_load(&channel->waiting, TRI_RELAXED) == 0 && tri_load(&channel->gate.inside, TRI_RELAXED) == 0);
+    model_assert(tri_load(&channel->waiting, TRI_RELAXED) == 0 && tri_load(&channel->lock.word.word, TRI_RELAXED) == 0);
     model_assert(channel->reserved == permit.tri_count);
 }
 
@@ -450,12 +452,12 @@ static void check_select_send(void)
 
 static void setup_select_send(void)
 {
-    make(1, TRI_BIAS_SHARED);
+    make(1, TRI_BIAS_REVOKED);
     written[0] = 1;
     model_assert(tri_channel_send_now(sender.tri_channel, &(uint64_t){ 0 }, 0) == 0);
     tri_store(&sent, 1, TRI_RELAXED);
     model_assert(tr_channel_create_raw(&sender_b, &receiver_b, &type, 1, NULL) == 0);
-    tri_store(&sender_b.tri_channel->bias.owner, TRI_BIAS_SHARED, TRI_RELAXED);
+    tri_store(&sender_b.tri_channel->lock.owner, TRI_BIAS_REVOKED, TRI_RELAXED);
 }
 
 #define RECEIVES(body)                                                                                                 \

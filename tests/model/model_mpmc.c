@@ -12,8 +12,10 @@
  *   length         looks at the length, without the lock, x a send and a receive: never beyond what there was
  *   select         a select of two queues x a plain receiver x a send into each
  */
+#define TRI_BIAS_AFTER 2u
 #include "fake_lock.h"
 #include "fake_waiter.h"
+#include "fake_workers.h"
 
 #include "mailbox/bias.c"
 #include "mailbox/channel.c"
@@ -25,7 +27,8 @@
 #include "mailbox/queue.c"
 #include "mailbox/wait.c"
 
-enum { MOST = 4, OWNER = 16 };
+enum { MOST = 4 };
+#define OWNER (TRI_BIASED | 1)
 
 static const struct tr_type type = { "number", sizeof(uint64_t), sizeof(uint64_t) };
 static struct tr_queue queue, other;
@@ -38,11 +41,11 @@ static void count_drop(void *message)
     tri_fetch_add(&dropped[*(uint64_t *)message], 1u, TRI_RELAXED);
 }
 
-static void make(uint32_t capacity, uintptr_t owner, const struct tr_channel_options *options)
+static void make(uint32_t capacity, uint32_t owner, const struct tr_channel_options *options)
 {
-    fake_set_mark(0, OWNER);
+    fake_workers(1);
     model_assert(tr_queue_create_raw(&queue, &type, capacity, options) == 0);
-    tri_store(&queue.tri_channel->bias.owner, owner, TRI_RELAXED);
+    tri_store(&queue.tri_channel->lock.owner, owner, TRI_RELAXED);
 }
 
 static void make_owned(void)
@@ -52,22 +55,22 @@ static void make_owned(void)
 
 static void make_shared(void)
 {
-    make(2, TRI_BIAS_SHARED, NULL);
+    make(2, TRI_BIAS_REVOKED, NULL);
 }
 
 static void make_1(void)
 {
-    make(1, TRI_BIAS_SHARED, NULL);
+    make(1, TRI_BIAS_REVOKED, NULL);
 }
 
 static void make_oldest(void)
 {
-    make(1, TRI_BIAS_SHARED, &(struct tr_channel_options){ .overflow = TR_OVERFLOW_DROP_OLDEST, .drop = count_drop });
+    make(1, TRI_BIAS_REVOKED, &(struct tr_channel_options){ .overflow = TR_OVERFLOW_DROP_OLDEST, .drop = count_drop });
 }
 
 static void make_last(void)
 {
-    make(1, TRI_BIAS_SHARED, &(struct tr_channel_options){ .drop = count_drop });
+    make(1, TRI_BIAS_REVOKED, &(struct tr_channel_options){ .drop = count_drop });
     tr_queue_ref_raw(queue);
 }
 
@@ -75,7 +78,7 @@ static void make_other(void)
 {
     make_shared();
     model_assert(tr_queue_create_raw(&other, &type, 1, NULL) == 0);
-    tri_store(&other.tri_channel->bias.owner, TRI_BIAS_SHARED, TRI_RELAXED);
+    tri_store(&other.tri_channel->lock.owner, TRI_BIAS_REVOKED, TRI_RELAXED);
 }
 
 static int send_to(struct tr_queue to, uint64_t number, tr_time deadline)
@@ -99,8 +102,8 @@ static void note(uint64_t number)
 static int receive_until(tr_time deadline)
 {
     uint64_t number = 77;
-    uintptr_t self = tri_bias_mark();
-    int rc = self != 0 && tri_channel_receive_fast(queue.tri_channel, self, &number, sizeof number)
+    struct tri_seat *self = tri_seat_here();
+    int rc = tri_channel_receive_fast(queue.tri_channel, self, &number, sizeof number)
                  ? 0
                  : tri_channel_receive_now(queue.tri_channel, &number);
     if (rc == -EAGAIN)

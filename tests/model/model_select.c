@@ -13,12 +13,16 @@
  *   crossed     two selects of the same two semaphores, one in each order x a release of each
  *   select ends a select of two x a release x its deadline
  */
-#include "fake_lock.h"
+#include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
+#include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/semaphore.c"
 #include "mailbox/wait.c"
+
+#include "fake_sync.h"
 
 static struct tr_semaphore first, second;
 static int data; /* handed on by the permits of `first` */
@@ -28,6 +32,8 @@ static void setup(void)
 {
     tr_semaphore_init(&first, 0);
     tr_semaphore_init(&second, 0);
+    model_share(tri_semaphore_monitor(&first));
+    model_share(tri_semaphore_monitor(&second));
 }
 
 static void release_first(void)
@@ -133,11 +139,10 @@ static unsigned count_results(int value)
 /* Of those released, what was not taken is there, and nobody is queued any more. */
 static void check_permits(unsigned released_first, unsigned released_second, unsigned each)
 {
-    struct semaphore *a = semaphore_of(&first), *b = semaphore_of(&second);
+    struct tri_monitor *a = tri_semaphore_monitor(&first), *b = tri_semaphore_monitor(&second);
     model_assert(tr_semaphore_available(&first) == released_first - each * count_results(1) - count_results(10));
     model_assert(tr_semaphore_available(&second) == released_second - count_results(11));
-    model_assert(!a->line.last && !b->line.last);
-    model_assert(!(tri_load(&a->word, TRI_RELAXED) & WAIT) && !(tri_load(&b->word, TRI_RELAXED) & WAIT));
+    model_assert(model_at_rest(a) && model_at_rest(b));
 }
 
 static void check_hand_over(void)
