@@ -12,6 +12,7 @@
 #include "actor/task.h"
 #include "io/reactor.h"
 #include "io/timer.h"
+#include "mailbox/bias.h"
 #include <errno.h>
 #include <pthread.h>
 #include <troupe/runtime.h>
@@ -51,12 +52,12 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    struct tri_seat *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
     bool alone;            /* the only worker: no thieves */
-    bool migrate;   /* for tests: every wake goes to the next worker */
-    bool no_caches; /* for tests */
-    bool on_watch;  /* this worker is the sentry */
-    uint32_t quiet; /* looks in a row at which everybody else slept */
+    bool migrate;          /* for tests: every wake goes to the next worker */
+    bool no_caches;        /* for tests */
+    bool on_watch;         /* this worker is the sentry */
+    uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     tr_time now, pass_start;
@@ -252,6 +253,13 @@ static inline bool tri_had_better_yield(struct tri_worker *worker)
 {
     return worker->budget <= TRI_BUDGET - TRI_STREAM && !worker->held &&
            (tri_load(&worker->lifo, TRI_RELAXED) || tri_queue_length(&worker->queue) > 0 || worker->pinned_first);
+}
+
+/* See tri_home. */
+static inline struct tri_seat *tri_home_of(struct tri_worker *worker)
+{
+    struct tri_seat *home = worker->home;
+    return home && tri_load(&home->inside, TRI_RELAXED) == 0 ? home : NULL;
 }
 
 /* NULL for an index whose runtime has gone. */

@@ -162,9 +162,8 @@ static void free_task(struct tri_worker *worker, struct tri_task *task);
 static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struct tr_runtime *runtime,
                                                 struct tri_task *task, const struct tri_spawn *spawn)
 {
-    struct tri_spawn copy = *spawn;
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    int rc = tri_cold_start(task, tri_task_generation(task), cold, &copy);
+    int rc = tri_cold_start(task, tri_task_generation(task), cold, spawn);
     if (rc < 0) {
         tri_cold_end(cold);
         free_task(worker, task);
@@ -218,8 +217,12 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->address = (struct tr_address){ task, generation };
     if (spawn->flags & TRI_TASK_HANDLER)
         return 0; /* runs when its first message comes */
-    if ((spawn->token || spawn->member) && (rc = start_cold(worker, runtime, task, spawn)) < 0)
-        return rc;
+    if (spawn->token || spawn->member) {
+        struct tri_spawn copy = *spawn; /* as above */
+        rc = start_cold(worker, runtime, task, &copy);
+        if (rc < 0)
+            return rc;
+    }
     if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
         tri_ready_next(worker, task);
     else
