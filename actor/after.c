@@ -149,29 +149,32 @@ static void arm_again(struct tri_worker *worker, struct tri_post *post)
     tri_deadline_set(worker, &post->timer, when);
 }
 
+static void count_lost(int result)
+{
+    if (result < 0)
+        tri_fetch_add(&lost, UINT64_C(1), TRI_RELAXED);
+}
+
 /* Under the lock of the target's mailbox: see serve_sender. */
 static void served(struct tri_sender *sender)
 {
     struct tri_ticket *ticket = (struct tri_ticket *)(void *)sender;
     struct tri_post *post = ticket->post;
     uint64_t generation = generation_of(post);
-    enum tri_post_state next = post->period > 0 ? TRI_POST_ARMED : TRI_POST_FREE;
-    for (;;) {
-        /* A one-shot is nobody's but ours from QUEUED on; the state FREE is entered by free_post. */
-        if (next == TRI_POST_FREE && move(post, generation, TRI_POST_QUEUED, TRI_POST_SERVED)) {
-            if (sender->result < 0)
-                tri_fetch_add(&lost, UINT64_C(1), TRI_RELAXED);
-            free_ticket(post);
+    bool again = post->period > 0;
+    int result = sender->result;
+    while (!move(post, generation, TRI_POST_SENDING, TRI_POST_SERVED)) { /* [A3] its owner looks at the result */
+        if (move(post, generation, TRI_POST_LEAVING, TRI_POST_SERVED)) { /* [A3] its canceller goes on with it */
+            count_lost(result);
+            return;
+        }
+        if (!move(post, generation, TRI_POST_QUEUED, again ? TRI_POST_ARMED : TRI_POST_SERVED))
+            continue; /* it is being queued, or cancelled, at this moment */
+        tri_pool_give_shared(&ticket_pool, ticket);
+        count_lost(result);
+        if (!again)
             free_post(tri_worker_here(), post);
-            return;
-        }
-        if (next == TRI_POST_ARMED && move(post, generation, TRI_POST_QUEUED, TRI_POST_ARMED)) {
-            tri_pool_give_shared(&ticket_pool, ticket);
-            return;
-        }
-        if (move(post, generation, TRI_POST_SENDING, TRI_POST_SERVED) || /* [A3] */
-            move(post, generation, TRI_POST_LEAVING, TRI_POST_SERVED))   /* [A3] */
-            return;
+        return;
     }
 }
 
@@ -258,8 +261,7 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
                   TRI_RELEASE); /* [A1] only we move it from SENDING */
         return;
     }
-    if (result < 0)
-        tri_fetch_add(&lost, UINT64_C(1), TRI_RELAXED);
+    count_lost(result);
     tri_wheel_remove(&worker->wheel, timer);
     free_post(worker, post);
 }

@@ -14,7 +14,6 @@
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/spawn.h"
-#include "mailbox/monitor.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -196,7 +195,6 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].runtime = runtime;
         workers[i].index = i;
         workers[i].alone = runtime->workers == 1;
-        workers[i].home = workers[i].alone && runtime->can_raid ? tri_home_at(runtime->index) : NULL;
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;

@@ -6,11 +6,12 @@
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   broadcast.h  every receiver sees every value    watch.h    the latest value
  *   timer.h    messages sent later                blocking.h work for threads that may block
  *   delay.h    values that come out when due
  *   timer.h    messages sent later
  *   group.h    tasks that end together            token.h    cancellation in a tree
- *   local.h    values of a task
+ *   local.h    values of a task                   gather.h   many calls, many joins
  *   select.h   the first of several
  *
  * and what tasks keep each other in order with:
@@ -22,6 +23,8 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/gather.h>
+#include <troupe/broadcast.h>
 #include <troupe/blocking.h>
 #include <troupe/delay.h>
 #include <troupe/group.h>
@@ -39,6 +42,7 @@
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
+#include <troupe/watch.h>
 #include <troupe/timer.h>
 #include <troupe/token.h>
 

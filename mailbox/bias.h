@@ -49,9 +49,9 @@ extern struct tri_seat tri_seats[TRI_SEATS];
 
 /*
  * Gives the calling thread a seat until tri_seat_leave; without one (all taken, or no membarrier here) its locks are ordinary
- * ones. What was biased to the seat's last thread is biased to this one. Thread: workers.
+ * ones. What was biased to the seat's last thread is biased to this one. Returns the seat, or NULL. Thread: workers.
  */
-void tri_seat_enter(void);
+struct tri_seat *tri_seat_enter(void);
 void tri_seat_leave(void);
 
 void tri_bias_lock_slow(struct tri_bias *lock);

@@ -81,7 +81,7 @@ struct tri_task *tri_self(void)
     return self;
 }
 
-struct tri_home *tri_home(void)
+struct tri_seat *tri_home(void)
 {
     return NULL;
 }
@@ -129,6 +129,12 @@ void tri_wake(struct tri_task *task)
     if (reactor)
         tri_reactor_wake(reactor);
     tri_fetch_sub(&task->wakers, 1, TRI_SEQ_CST);
+}
+
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
 }
 
 int tri_budget(void)
