@@ -121,14 +121,13 @@ static const char *wait_name(uint8_t wait)
 static TRI_NO_TSAN void report_task(struct tri_task *task, uint64_t generation, void *context)
 {
     (void)generation;
-    (void)context;
     struct tri_stack *stack = task->stack;
     char label[TRI_NAME_BYTES];
     const char *kind = tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
     if (tri_load(&task->park.state, TRI_RELAXED) == TRI_PARKED && stack)
         tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still waits for %s, since %.3f s", kind,
                tri_task_copy_label(task, label), wait_name(tri_load(&task->wait, TRI_RELAXED)),
-               (double)(tr_clock() - stack->since) / TR_SECOND);
+               (double)(tri_clock_read(context) - stack->since) / TR_SECOND);
     else
         tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still runs and ignores its cancellation", kind,
                tri_task_copy_label(task, label));
@@ -136,7 +135,7 @@ static TRI_NO_TSAN void report_task(struct tri_task *task, uint64_t generation, 
 
 void tri_runtime_report(struct tr_runtime *runtime)
 {
-    tri_runtime_each_task(runtime, report_task, NULL);
+    tri_runtime_each_task(runtime, report_task, runtime);
 }
 
 /* ---- processors ----------------------------------------------------------------------------------------------- */

@@ -32,6 +32,12 @@ int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time d
 void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task);
 /* Frees what came home, and fires what is due. Owner. */
 void tri_deadline_pass(struct tri_worker *worker);
+/*
+ * When the next task that waits here is to be woken, exactly, and TR_FOREVER if none has a deadline; with alarms that were
+ * left behind out of the way. For a clock that stands (clock.h). Any worker, while the owner is idle and cannot go on
+ * and nothing runs.
+ */
+tr_time tri_deadline_next(struct tri_worker *worker);
 /* Frees everything in the wheel: the worker ends. */
 void tri_deadline_flush(struct tri_worker *worker);
 

@@ -153,6 +153,8 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->no_caches = options->no_caches;
     runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
+    if (options->clock_paused)
+        tri_clock_start_paused(&runtime->clock, tr_clock());
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return runtime->wake_fd < 0 ? -errno : 0;
 }
@@ -351,6 +353,7 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
+    tri_clock_finish(runtime);
     enter_phase(runtime, TRI_PHASE_EXIT);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
@@ -365,7 +368,7 @@ int tr_shutdown(tr_time deadline)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tr_runtime *runtime = worker->runtime;
-    tri_store(&runtime->shutdown_at, deadline, TRI_RELAXED);
+    tri_store(&runtime->shutdown_at, tri_clock_to_real(runtime, deadline), TRI_RELAXED);
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);

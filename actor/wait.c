@@ -7,6 +7,7 @@
  */
 #include "actor/deadline.h"
 #include "actor/scheduler.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -159,9 +160,10 @@ int tri_cancel_check(void)
 
 tr_time tr_clock(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * TR_SECOND + now.tv_nsec;
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && tri_clock_mode(&worker->runtime->clock) != TRI_CLOCK_REAL)
+        return tri_clock_read(worker->runtime);
+    return tri_clock_real();
 }
 
 static tr_time later(tr_time now, int64_t nanoseconds)

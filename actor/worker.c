@@ -46,7 +46,8 @@ void *tri_worker_main(void *argument)
     char name[16];
     snprintf(name, sizeof name, "troupe-%u", worker->index);
     prctl(PR_SET_NAME, name);
-    worker->now = tr_clock();
+    tri_clock_renew(worker);
+    worker->random = (uint64_t)worker->real ^ (uint64_t)worker->index << 48;
     worker->next_alarm = TR_FOREVER;
     tri_wheel_init(&worker->wheel, worker->now);
     void *alternate = tri_fault_enter();

@@ -12,6 +12,7 @@
  * registration. It costs one system call for each operation that has to wait.
  */
 #include "io/backend.h"
+#include "io/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -188,7 +189,7 @@ static int wait_once(struct epoll *epoll, tr_time until)
     if (until == TR_FOREVER) {
         limit = NULL;
     } else if (until > TR_NOW) {
-        tr_time left = until - tr_clock();
+        tr_time left = until - tri_clock_real();
         if (left > 0)
             span = (struct timespec){ .tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND };
     }

@@ -17,6 +17,7 @@ struct tri_timer {
     struct tri_timer *next, **link; /* link: the pointer that points to us; NULL when not in a wheel */
     tr_time when;
     uint16_t level, slot;
+    uint32_t order; /* among those that fire together */
 };
 
 struct tri_wheel {
@@ -37,5 +38,24 @@ unsigned tri_wheel_advance(struct tri_wheel *wheel, tr_time now, void (*fire)(st
 /* A time by which tri_wheel_advance should be called again: never later than the earliest timer's tick, at times
  * earlier (a cascade). TR_FOREVER when empty. Constant time. */
 tr_time tri_wheel_next(const struct tri_wheel *wheel);
+
+/*
+ * For a clock that is moved by hand. As tri_wheel_advance, but exact: fires what is due at `now`, not at its tick, in the
+ * order of the times. Of those with the same time, the order is that of draw(UINT32_MAX), if there is a draw.
+ */
+unsigned tri_wheel_expire(struct tri_wheel *wheel, tr_time now, uint32_t (*draw)(uint32_t count),
+                          void (*fire)(struct tri_timer *timer, void *context), void *context);
+
+/* What tri_wheel_earliest asks of the owner of the timers. */
+struct tri_wheel_judge {
+    tr_time (*due)(struct tri_timer *timer, void *context); /* not before timer->when; TR_FOREVER: nobody needs it */
+    void (*drop)(struct tri_timer *timer, void *context);   /* nobody needs it, and it is out of the wheel */
+};
+
+/*
+ * The time of the earliest timer, exactly; TR_FOREVER when there is none. Timers that it meets and that are due later than
+ * they say are moved, and those that nobody needs are dropped.
+ */
+tr_time tri_wheel_earliest(struct tri_wheel *wheel, const struct tri_wheel_judge *judge, void *context);
 
 #endif

@@ -17,6 +17,7 @@
  * absolute times nor the patience of gather.h.
  */
 #include "io/backend.h"
+#include "io/clock.h"
 #include "io/gather.h"
 
 #include <assert.h>
@@ -119,7 +120,7 @@ static unsigned fill_limit(const struct uring *uring, tr_time until, struct __ke
 {
     tr_time time = until;
     if (!uring->has_patience)
-        time = until > tr_clock() ? until - tr_clock() : 0;
+        time = until > tri_clock_real() ? until - tri_clock_real() : 0;
     limit->tv_sec = time / TR_SECOND;
     limit->tv_nsec = time % TR_SECOND;
     return uring->has_patience ? IORING_ENTER_ABS_TIMER : 0;
@@ -133,7 +134,7 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     struct tri_gather *gather = &uring->gather;
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     if (uring->has_patience)
-        tri_gather_begin(gather, tr_clock(), uring->reactor.in_flight);
+        tri_gather_begin(gather, tri_clock_real(), uring->reactor.in_flight);
     if (gather->count > 1)
         argument.patience_us = gather->patience_us;
     int rc;
@@ -146,7 +147,7 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
     check_enter(rc);
     tri_gather_end(gather, io_uring_cq_ready(&uring->ring));
-    uring->entered = tr_clock();
+    uring->entered = tri_clock_real();
 }
 
 /* ---- The submission queue ---- */
@@ -356,7 +357,7 @@ static void enter_if_due(struct uring *uring, bool full)
 {
     tr_time now = 0; /* without load nobody asks when it was */
     if (uring->gather.wanted > 1 && !full) {
-        now = tr_clock();
+        now = tri_clock_real();
         if (now - uring->entered < PAUSE_NS)
             return;
     }
@@ -463,7 +464,7 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     uring->backlog_end = &uring->backlog;
     uring->reactor.wake_fd = wake_fd;
     uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
-    tri_gather_init(&uring->gather, tr_clock());
+    tri_gather_init(&uring->gather, tri_clock_real());
     arm_wake(uring);
     snprintf(note, note_bytes, "; %s", names);
     *out = &uring->reactor;

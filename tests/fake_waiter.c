@@ -130,6 +130,19 @@ int tri_budget(void)
     return 0;
 }
 
+void tri_outside_begin(void)
+{
+}
+
+void tri_outside_end(void)
+{
+}
+
+uint32_t tri_choice(uint32_t count)
+{
+    return count - 1;
+}
+
 int tri_cancel_check(void)
 {
     return tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0;

@@ -24,6 +24,7 @@ struct tr_options {
     size_t stack_bytes;  /* default stack of a task: 64 KiB */
     int64_t stop_ns;     /* shutdown, first phase: how long actors may drain; default 100 ms */
     int64_t shutdown_ns; /* shutdown, whole: after this the report names who still runs; default 5 s */
+    bool clock_paused;   /* for tests: the clock stands from the start (see tr_clock_pause) */
     bool keep_signals;   /* tr_run only: leave SIGINT and SIGTERM alone */
     bool migrate_always; /* for tests: every wake moves the task to another worker */
     bool no_caches;      /* for tests: every stack, record and slot goes through the shared lists */

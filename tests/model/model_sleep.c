@@ -61,9 +61,26 @@ void tri_deadline_pass(struct tri_worker *worker)
     worker->next_alarm = TR_FOREVER;
 }
 
-tr_time tr_clock(void)
+/* The clock is the real one, and stands still. */
+void tri_clock_renew(struct tri_worker *worker)
 {
-    return 1;
+    worker->now = worker->real = 1;
+}
+
+bool tri_clock_idle(struct tri_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
+void tri_clock_unidle(struct tri_worker *worker)
+{
+    (void)worker;
+}
+
+tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
+{
+    return until < worker->next_alarm ? until : worker->next_alarm;
 }
 
 void tr_log(enum tr_log_level level, const char *format, ...)
