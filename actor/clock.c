@@ -3,6 +3,7 @@
 #include "actor/clock.h"
 #include "actor/deadline.h"
 #include "actor/idle.h"
+#include "actor/turn.h"
 #include "io/clock.h"
 
 #include <assert.h>
@@ -369,6 +370,8 @@ int tr_clock_advance(struct tr_runtime *runtime, int64_t nanoseconds)
     runtime = runtime_of(runtime);
     if (!runtime || nanoseconds < 0)
         return -EINVAL;
+    if (runtime->turns && !tri_worker_here() && pthread_equal(runtime->turns->owner, pthread_self()))
+        return -EDEADLK; /* nobody but us could run it */
     if (!advancer.task)
         return -ENOMEM;
     int rc = tri_cancel_check();

@@ -3,6 +3,7 @@
 #include "actor/idle.h"
 #include "actor/deadline.h"
 #include "actor/sanitizer.h"
+#include "actor/turn.h"
 
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -93,7 +94,7 @@ static uint32_t take_from(struct tri_worker *worker, struct tri_inbox *inbox)
     return queue_list(worker, take_list(inbox, room < STEAL_LIMIT ? room : STEAL_LIMIT, &taken));
 }
 
-void tri_pass(struct tri_worker *worker)
+bool tri_pass(struct tri_worker *worker)
 {
     tri_clock_renew(worker);
     measure(worker);
@@ -103,6 +104,7 @@ void tri_pass(struct tri_worker *worker)
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
     start_quota(worker, TRI_PASS_SWITCHES);
+    return worker->turns && tri_turn_pass(worker);
 }
 
 struct tri_task *tri_take_shared_work(struct tri_worker *worker)
@@ -371,6 +373,8 @@ static void keep_watch(struct tri_worker *worker)
 enum tri_idle_result tri_idle(struct tri_worker *worker)
 {
     struct tr_runtime *runtime = worker->runtime;
+    if (worker->turns)
+        return tri_turn_idle(worker);
     if (tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT)
         return TRI_IDLE_EXIT;
     if (worker->alone) {

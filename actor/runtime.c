@@ -13,6 +13,7 @@
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/spawn.h"
+#include "actor/turn.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -111,7 +112,7 @@ static struct tr_runtime *take_entry(void)
     return runtime;
 }
 
-static void give_entry(struct tr_runtime *runtime)
+void tri_runtime_free(struct tr_runtime *runtime)
 {
     if (runtime->wake_fd >= 0)
         close(runtime->wake_fd);
@@ -223,19 +224,14 @@ static int start_threads(struct tr_runtime *runtime)
     return failed;
 }
 
-int tr_start(struct tr_runtime **out, const struct tr_options *options)
+int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options)
 {
-    static const struct tr_options defaults;
     static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-    if (tri_in_task())
-        return -EDEADLK;
     pthread_once(&fork_once, watch_forks);
     if (forked) {
         tr_log(TR_LOG_ERROR, "a process that was forked after a runtime had been started cannot start one: exec first");
         return -ENOTSUP;
     }
-    if (!options)
-        options = &defaults;
     struct tr_runtime *runtime = take_entry();
     if (!runtime)
         return -ENOMEM;
@@ -244,14 +240,27 @@ int tr_start(struct tr_runtime **out, const struct tr_options *options)
     int rc = configure(runtime, options);
     if (rc == 0)
         rc = make_workers(runtime);
-    if (rc == 0)
-        rc = start_threads(runtime);
-    if (rc < 0) {
-        give_entry(runtime);
-        return rc;
-    }
+    if (rc < 0)
+        tri_runtime_free(runtime);
     *out = runtime;
-    return 0;
+    return rc;
+}
+
+int tr_start(struct tr_runtime **out, const struct tr_options *options)
+{
+    static const struct tr_options defaults;
+    struct tr_runtime *runtime;
+    if (tri_in_task())
+        return -EDEADLK;
+    int rc = tri_runtime_make(&runtime, options ? options : &defaults);
+    if (rc < 0)
+        return rc;
+    rc = start_threads(runtime);
+    if (rc < 0)
+        tri_runtime_free(runtime);
+    else
+        *out = runtime;
+    return rc;
 }
 
 /* ---- shutdown ------------------------------------------------------------------------------------------------- */
@@ -320,7 +329,10 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         if (now >= deadline)
             return false;
         tr_time until = deadline - now < pause ? deadline : now + pause;
-        await_event(runtime, -1, until);
+        if (runtime->turns)
+            tri_turn_run(runtime, until);
+        else
+            await_event(runtime, -1, until);
         if (pause < 100 * TR_MILLISECOND)
             pause *= 2;
     }
@@ -340,8 +352,9 @@ static void enter_phase(struct tr_runtime *runtime, enum tri_phase phase)
 
 int tr_stop(struct tr_runtime *runtime, tr_time deadline)
 {
-    if (tri_in_task())
-        return -EDEADLK;
+    int rc = runtime->turns ? tri_turn_check(runtime) : tri_in_task() ? -EDEADLK : 0;
+    if (rc < 0)
+        return rc;
     enter_phase(runtime, TRI_PHASE_STOP);
     tr_time stop = tr_after(runtime->stop_ns);
     wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
@@ -357,8 +370,11 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     enter_phase(runtime, TRI_PHASE_EXIT);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
-    join_workers(runtime, runtime->workers);
-    give_entry(runtime);
+    if (runtime->turns)
+        tri_turn_finish(runtime);
+    else
+        join_workers(runtime, runtime->workers);
+    tri_runtime_free(runtime);
     return 0;
 }
 

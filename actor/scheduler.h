@@ -55,6 +55,7 @@ struct tri_worker {
     bool alone;     /* the only worker: no thieves */
     bool migrate;   /* for tests: every wake goes to the next worker */
     bool no_caches; /* for tests */
+    bool turns;     /* has no thread of its own: see turn.h */
     bool on_watch;  /* this worker is the sentry */
     bool exact;     /* the clock stands: timers fire at their time */
     uint32_t quiet; /* looks in a row at which everybody else slept */
@@ -114,8 +115,9 @@ struct tr_runtime {
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
     struct tri_clock clock;
-    uint64_t seed; /* non-zero: see sim.h */
-    int wake_fd;   /* tells the thread in tr_run or tr_stop that something happened */
+    uint64_t seed;           /* non-zero: see sim.h */
+    struct tri_turns *turns; /* non-NULL: no threads of its own, see turn.h */
+    int wake_fd;             /* tells the thread in tr_run or tr_stop that something happened */
 };
 
 /*

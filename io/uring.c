@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* Linux 6.12. */
@@ -61,6 +62,7 @@ struct uring {
     bool has_poll_first; /* Linux 5.19 */
     bool has_patience; /* Linux 6.12: a wait takes an absolute time, and can ask for several completions for a while */
     tr_time entered;   /* the kernel, last */
+    int event_fd;      /* written to by the kernel when there is something to reap; -1: nobody watches */
     struct tri_gather gather;
     struct tri_io_op *backlog, **backlog_end;
 };
@@ -249,6 +251,7 @@ static void drain_backlog(struct uring *uring)
         uring->backlog = op->next;
         if (!uring->backlog)
             uring->backlog_end = &uring->backlog;
+        uring->event_fd = -1;
         op->phase &= (uint8_t)~BACKLOG;
         io_uring_prep_nop(entry); /* an entry that was taken goes out: harmless if nothing below needs it */
         io_uring_sqe_set_data64(entry, TAG_CANCEL);
@@ -269,7 +272,7 @@ static void drain_backlog(struct uring *uring)
 /* A poll on the eventfd that stays armed. The kernel can end it (completion queue full), then it is armed again. */
 static void arm_wake(struct uring *uring)
 {
-    if (uring->wake_armed)
+    if (uring->wake_armed || uring->event_fd >= 0) /* who watches looks at the wake_fd itself */
         return;
     struct io_uring_sqe *entry = next_entry(uring);
     if (!entry)
@@ -364,13 +367,23 @@ static void enter_if_due(struct uring *uring, bool full)
     enter(uring, now);
 }
 
+/* What is written from here on is for the next watch. */
+static void take_events(struct uring *uring)
+{
+    uint64_t count;
+    ssize_t ignored = read(uring->event_fd, &count, sizeof count); /* -EAGAIN: nothing has happened */
+    (void)ignored;
+}
+
 static void poll_ring(struct tri_reactor *reactor, tr_time until)
 {
     struct uring *uring = uring_of(reactor);
     uint64_t before = reactor->completions;
+    if (reactor->watched)
+        take_events(uring);
     drain_backlog(uring);
     arm_wake(uring);
-    bool full = uring->backlog || !uring->wake_armed;
+    bool full = uring->backlog || !(uring->wake_armed || uring->event_fd >= 0);
     if (reactor->completions != before || full || io_uring_cq_ready(&uring->ring))
         until = TR_NOW; /* there is something to report, or the kernel takes no more, perhaps not even the wake-up */
     if (until > TR_NOW)
@@ -383,6 +396,36 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
         enter(uring, uring->entered);
         reap(uring);
     }
+}
+
+/*
+ * The ring's own descriptor will not do: what is deferred to the owner's next enter wakes nobody who polls it. A registered
+ * eventfd is written to for that as well, but late when the cause is another eventfd, so that the ring does not poll the
+ * wake_fd then.
+ */
+static int make_event_fd(struct uring *uring)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int rc = io_uring_register_eventfd(&uring->ring, fd);
+    if (rc < 0)
+        close(fd);
+    else
+        uring->event_fd = fd;
+    return rc;
+}
+
+static int watch_ring(struct tri_reactor *reactor)
+{
+    struct uring *uring = uring_of(reactor);
+    int rc = uring->event_fd < 0 ? make_event_fd(uring) : 0;
+    if (rc < 0)
+        return rc;
+    drain_backlog(uring);
+    if (io_uring_sq_ready(&uring->ring))
+        enter(uring, uring->entered);
+    return uring->backlog ? -EAGAIN : uring->event_fd;
 }
 
 /* ---- Making a ring ---- */
@@ -462,10 +505,10 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     io_uring_ring_dontfork(&uring->ring);
     uring->has_poll_first = uring->ring.flags & IORING_SETUP_COOP_TASKRUN; /* came with the same kernel */
     uring->backlog_end = &uring->backlog;
+    uring->event_fd = -1;
     uring->reactor.wake_fd = wake_fd;
     uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
     tri_gather_init(&uring->gather, tri_clock_real());
-    arm_wake(uring);
     snprintf(note, note_bytes, "; %s", names);
     *out = &uring->reactor;
     return 0;
@@ -476,6 +519,8 @@ static void destroy(struct tri_reactor *reactor)
     struct uring *uring = uring_of(reactor);
     end_of_ring();
     io_uring_queue_exit(&uring->ring);
+    if (uring->event_fd >= 0)
+        close(uring->event_fd);
     free(uring);
 }
 
@@ -486,5 +531,6 @@ const struct tri_backend tri_backend_uring = {
     .destroy = destroy,
     .submit = submit,
     .cancel = cancel,
+    .watch = watch_ring,
     .poll = poll_ring,
 };

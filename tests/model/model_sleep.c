@@ -78,6 +78,18 @@ void tri_clock_unidle(struct tri_worker *worker)
     (void)worker;
 }
 
+bool tri_turn_pass(struct tri_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
+enum tri_idle_result tri_turn_idle(struct tri_worker *worker)
+{
+    (void)worker;
+    return TRI_IDLE_EXIT;
+}
+
 tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
 {
     return until < worker->next_alarm ? until : worker->next_alarm;

@@ -184,6 +184,78 @@ tr_time tr_clock(void)
     return 1;
 }
 
+/* The clock is the real one, and stands still; the runtime has its own threads. */
+void tri_clock_renew(struct tri_worker *worker)
+{
+    worker->now = worker->real = 1;
+}
+
+bool tri_clock_idle(struct tri_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
+void tri_clock_unidle(struct tri_worker *worker)
+{
+    (void)worker;
+}
+
+tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
+{
+    return until < worker->next_alarm ? until : worker->next_alarm;
+}
+
+tr_time tri_clock_to_real(struct tr_runtime *of, tr_time when)
+{
+    (void)of;
+    return when;
+}
+
+void tri_clock_start_paused(struct tri_clock *clock, tr_time at)
+{
+    (void)clock, (void)at;
+}
+
+void tri_clock_finish(struct tr_runtime *of)
+{
+    (void)of;
+}
+
+bool tri_turn_pass(struct tri_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
+enum tri_idle_result tri_turn_idle(struct tri_worker *worker)
+{
+    (void)worker;
+    return TRI_IDLE_EXIT;
+}
+
+int tri_turn_check(struct tr_runtime *of)
+{
+    (void)of;
+    return -EINVAL;
+}
+
+int tri_turn_run(struct tr_runtime *of, tr_time deadline)
+{
+    (void)of, (void)deadline;
+    return 0;
+}
+
+void tri_turn_finish(struct tr_runtime *of)
+{
+    (void)of;
+}
+
+void tri_stack_flush(struct tri_stack_cache *cache)
+{
+    (void)cache;
+}
+
 tr_time tr_after(int64_t nanoseconds)
 {
     (void)nanoseconds;
@@ -230,11 +302,11 @@ static int join_thread(pthread_t thread)
 }
 
 /* Runs what there is, and sleeps, until the runtime is over. */
-void tri_worker_loop(struct tri_worker *worker)
+int tri_worker_loop(struct tri_worker *worker)
 {
     if (loop) {
         loop(worker);
-        return;
+        return 0;
     }
     do
         for (struct tri_task *next;
@@ -244,6 +316,7 @@ void tri_worker_loop(struct tri_worker *worker)
             tri_task_end(next, 0);
         }
     while (tri_idle(worker) != TRI_IDLE_EXIT);
+    return 0;
 }
 
 /* ---- the parts ---- */
