@@ -3,6 +3,7 @@
 #include "actor/idle.h"
 #include "actor/deadline.h"
 #include "actor/sanitizer.h"
+#include "actor/sim.h"
 #include "actor/turn.h"
 
 #include <linux/membarrier.h>
@@ -110,6 +111,8 @@ bool tri_pass(struct tri_worker *worker)
 struct tri_task *tri_take_shared_work(struct tri_worker *worker)
 {
     uint32_t taken;
+    if (worker->runtime->sim)
+        return tri_sim_take(worker);
     struct tri_inbox *from[] = { &worker->overflow, &worker->inbox, &worker->runtime->injection };
     for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
         struct tri_task *task = take_list(from[i], STEAL_LIMIT, &taken);

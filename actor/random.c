@@ -6,6 +6,8 @@
 #include "actor/scheduler.h"
 #include "io/clock.h"
 
+#include <troupe/sim.h>
+
 static uint64_t draw(uint64_t *state)
 {
     uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
@@ -33,4 +35,10 @@ static uint64_t draw_here(void)
 uint32_t tri_choice(uint32_t count)
 {
     return (uint32_t)((draw_here() >> 32) * count >> 32);
+}
+
+uint64_t tr_random(uint64_t count)
+{
+    uint64_t number = draw_here();
+    return count ? (uint64_t)((unsigned __int128)number * count >> 64) : number;
 }

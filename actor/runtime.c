@@ -12,6 +12,7 @@
 #include "actor/runtime.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
+#include "actor/sim.h"
 #include "actor/spawn.h"
 #include "actor/turn.h"
 
@@ -73,10 +74,60 @@ static uint64_t each_record(struct tr_runtime *runtime, uint64_t mask, uint64_t 
     return count;
 }
 
+/* The same in the order of a seeded runtime's serial numbers; of those without one, which no task has met, as they lie. */
+struct walk {
+    struct tri_sim *sim;
+    struct walked {
+        struct tri_task *task;
+        uint64_t generation, serial;
+    } * list;
+    size_t count, room;
+};
+
+static void note_record(struct tri_task *task, uint64_t generation, void *context)
+{
+    struct walk *walk = context;
+    if (walk->count == walk->room) {
+        size_t room = walk->room ? walk->room * 2 : 256;
+        struct walked *list = realloc(walk->list, room * sizeof *list);
+        if (!list)
+            return; /* shutdowns walk again */
+        walk->list = list;
+        walk->room = room;
+    }
+    uint64_t serial = tri_sim_serial(walk->sim, task, generation);
+    walk->list[walk->count++] = (struct walked){ task, generation, serial };
+}
+
+static int compare_walked(const void *a, const void *b)
+{
+    const struct walked *first = a, *second = b;
+    return first->serial < second->serial ? -1 : first->serial > second->serial;
+}
+
+static uint64_t each_in_order(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
+                              void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    struct walk walk = { .sim = runtime->sim };
+    uint64_t count = each_record(runtime, mask, flags, note_record, &walk);
+    if (walk.list)
+        qsort(walk.list, walk.count, sizeof *walk.list, compare_walked);
+    for (size_t i = 0; i < walk.count; i++)
+        visit(walk.list[i].task, walk.list[i].generation, context);
+    free(walk.list);
+    return count;
+}
+
+static uint64_t walk_records(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
+                             void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    return (runtime->sim ? each_in_order : each_record)(runtime, mask, flags, visit, context);
+}
+
 uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
                                void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
 {
-    return each_record(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
+    return walk_records(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
 }
 
 /* A fork copies no threads: the child has runtimes that can never run. It is told so when it tries to start another. */
@@ -151,11 +202,12 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->stop_ns = options->stop_ns ? options->stop_ns : DEFAULT_STOP_NS;
     runtime->shutdown_ns = options->shutdown_ns ? options->shutdown_ns : DEFAULT_SHUTDOWN_NS;
     runtime->migrate_always = options->migrate_always;
-    runtime->no_caches = options->no_caches;
+    runtime->no_caches = options->no_caches || options->seed; /* what a cache holds must not decide which way is gone */
     runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
-    if (options->clock_paused)
-        tri_clock_start_paused(&runtime->clock, tr_clock());
+    runtime->seed = options->seed;
+    if (options->clock_paused || options->seed)
+        tri_clock_start_paused(&runtime->clock, options->seed ? TRI_SIM_START : tr_clock());
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return runtime->wake_fd < 0 ? -errno : 0;
 }
@@ -252,6 +304,8 @@ int tr_start(struct tr_runtime **out, const struct tr_options *options)
     struct tr_runtime *runtime;
     if (tri_in_task())
         return -EDEADLK;
+    if (options && options->seed)
+        return -EINVAL;
     int rc = tri_runtime_make(&runtime, options ? options : &defaults);
     if (rc < 0)
         return rc;
@@ -318,6 +372,8 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
                        void (*request)(struct tri_task *task, uint64_t generation, void *context))
 {
     tr_time pause = 5 * TR_MILLISECOND;
+    int again = 50; /* for those who take note of a cancellation, and wait again */
+    tr_time limit = tri_sim_after(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
     for (;;) {
         uint64_t concerned = 0;
         if (count_live(runtime) == 0)
@@ -325,6 +381,11 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         tri_runtime_each_task(runtime, request, &concerned);
         if (concerned == 0 && request == stop_actor)
             return true;
+        if (runtime->sim) {
+            if (!tri_sim_step(runtime, limit, deadline) && (request == stop_actor || --again == 0))
+                return count_live(runtime) == 0;
+            continue;
+        }
         tr_time now = tr_clock();
         if (now >= deadline)
             return false;
@@ -356,14 +417,15 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     if (rc < 0)
         return rc;
     enter_phase(runtime, TRI_PHASE_STOP);
-    tr_time stop = tr_after(runtime->stop_ns);
+    tr_time stop = runtime->sim ? deadline : tr_after(runtime->stop_ns);
     wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
     enter_phase(runtime, TRI_PHASE_CANCEL);
     if (!wait_phase(runtime, deadline, cancel_task)) {
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }
-    each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
+    walk_records(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task,
+                 NULL); /* handles that were never joined go stale */
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
     tri_clock_finish(runtime);
@@ -452,6 +514,8 @@ static int run_program(struct program *program, int signal_fd)
 
 int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument)
 {
+    if (options && options->seed)
+        return tri_sim_run(options, main, argument, NULL);
     struct program *program = malloc(sizeof *program);
     sigset_t signals, before;
     int signal_fd = -1;

@@ -136,9 +136,8 @@ static struct tri_task *next_own(struct tri_worker *worker)
 /* The next task to run, its budget set; NULL when nothing is ready. */
 static struct tri_task *next_task(struct tri_worker *worker)
 {
-    struct tri_task *task = next_own(worker);
-    worker->budget = TRI_BUDGET;
-    return task;
+    worker->budget = TRI_BUDGET; /* a seed may say less */
+    return next_own(worker);
 }
 
 /* ---- switching ------------------------------------------------------------------------------------------------ */

@@ -117,6 +117,8 @@ struct tr_runtime {
     struct tri_clock clock;
     uint64_t seed;           /* non-zero: see sim.h */
     struct tri_turns *turns; /* non-NULL: no threads of its own, see turn.h */
+    struct tri_sim *sim;     /* non-NULL: seeded, see sim.h */
+    uint64_t *digest;        /* where its digest goes at the end; NULL: nowhere */
     int wake_fd;             /* tells the thread in tr_run or tr_stop that something happened */
 };
 

@@ -4,6 +4,7 @@
 #include "actor/deadline.h"
 #include "actor/fault.h"
 #include "actor/runtime.h"
+#include "actor/sim.h"
 #include "io/clock.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define TURN_PASSES 10 /* of some 100 microseconds each */
+#define TURN_PASSES 10  /* of some 100 microseconds each */
+#define SIM_PASSES 1000 /* of one switch each */
 
 /* ---- the descriptor ------------------------------------------------------------------------------------------- */
 
@@ -65,6 +67,8 @@ static int open_descriptors(struct tri_turns *turns, struct tri_reactor *reactor
 
 bool tri_turn_pass(struct tri_worker *worker)
 {
+    if (worker->runtime->sim)
+        tri_sim_gather(worker);
     return --worker->runtime->turns->left <= 0;
 }
 
@@ -80,8 +84,10 @@ enum tri_idle_result tri_turn_idle(struct tri_worker *worker)
 
 static bool anything_ready(struct tri_worker *worker)
 {
-    return tri_load(&worker->lifo, TRI_RELAXED) || worker->pinned_first || tri_queue_length(&worker->queue) > 0 ||
-           tri_load(&worker->overflow.count, TRI_RELAXED) > 0 || tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
+    struct tri_sim *sim = worker->runtime->sim;
+    return (sim && sim->count > 0) || tri_load(&worker->lifo, TRI_RELAXED) || worker->pinned_first ||
+           tri_queue_length(&worker->queue) > 0 || tri_load(&worker->overflow.count, TRI_RELAXED) > 0 ||
+           tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
            tri_load(&worker->runtime->injection.count, TRI_RELAXED) > 0;
 }
 
@@ -122,7 +128,7 @@ int tri_turn_run(struct tr_runtime *runtime, tr_time deadline)
     struct tri_turns *turns = runtime->turns;
     await(turns, deadline);
     wake_up(worker);
-    turns->left = TURN_PASSES;
+    turns->left = runtime->sim ? SIM_PASSES : TURN_PASSES;
     tri_pass(worker);
     int rc = tri_worker_loop(worker);
     bool asleep = fall_asleep(worker);
@@ -187,6 +193,12 @@ static int open_here(struct tr_runtime *runtime)
         free(turns);
         return turns ? rc : -ENOMEM;
     }
+    if (runtime->seed && (rc = tri_sim_init(runtime)) < 0) {
+        close_descriptors(turns);
+        tri_reactor_destroy(worker->reactor);
+        free(turns);
+        return rc;
+    }
     worker->thread = turns->owner;
     worker->turns = true;
     runtime->turns = turns;
@@ -224,6 +236,9 @@ void tri_turn_finish(struct tr_runtime *runtime)
     tri_worker_flush(worker);
     tri_worker_close(worker);
     close_descriptors(runtime->turns);
+    if (runtime->digest)
+        *runtime->digest = runtime->sim->digest;
+    tri_sim_deinit(runtime);
     leave_thread();
     free(runtime->turns);
 }

@@ -5,6 +5,7 @@
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   sim.h      tests that can be replayed
  */
 #ifndef TROUPE_H
 #define TROUPE_H
@@ -13,6 +14,7 @@
 #include <troupe/base.h>
 #include <troupe/net.h>
 #include <troupe/runtime.h>
+#include <troupe/sim.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
 

@@ -25,6 +25,7 @@ struct tr_options {
     int64_t stop_ns;     /* shutdown, first phase: how long actors may drain; default 100 ms */
     int64_t shutdown_ns; /* shutdown, whole: after this the report names who still runs; default 5 s */
     bool clock_paused;   /* for tests: the clock stands from the start (see tr_clock_pause) */
+    uint64_t seed;       /* for tests: non-zero: one thread, and chance decided by this (see sim.h); not for tr_start */
     bool keep_signals;   /* tr_run only: leave SIGINT and SIGTERM alone */
     bool migrate_always; /* for tests: every wake moves the task to another worker */
     bool no_caches;      /* for tests: every stack, record and slot goes through the shared lists */
@@ -41,7 +42,7 @@ struct tr_options {
 TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
 
 /*
- * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -ENOTSUP in a process that was forked after its
+ * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -EINVAL with a seed; -ENOTSUP in a process that was forked after its
  * parent had started one (threads are not copied: exec first). Thread: foreign.
  */
 TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);

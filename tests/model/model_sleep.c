@@ -78,6 +78,12 @@ void tri_clock_unidle(struct tri_worker *worker)
     (void)worker;
 }
 
+struct tri_task *tri_sim_take(struct tri_worker *worker)
+{
+    (void)worker;
+    return NULL;
+}
+
 bool tri_turn_pass(struct tri_worker *worker)
 {
     (void)worker;

@@ -222,6 +222,41 @@ void tri_clock_finish(struct tr_runtime *of)
     (void)of;
 }
 
+struct tri_task *tri_sim_take(struct tri_worker *worker)
+{
+    (void)worker;
+    return NULL;
+}
+
+void tri_sim_meet(struct tri_worker *worker, struct tri_task *whom)
+{
+    (void)worker, (void)whom;
+}
+
+uint64_t tri_sim_serial(struct tri_sim *sim, struct tri_task *whose, uint64_t generation)
+{
+    (void)sim, (void)whose, (void)generation;
+    return 0;
+}
+
+bool tri_sim_step(struct tr_runtime *of, tr_time limit, tr_time deadline)
+{
+    (void)of, (void)limit, (void)deadline;
+    return false;
+}
+
+int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), void *argument, uint64_t *digest)
+{
+    (void)options, (void)main, (void)argument, (void)digest;
+    return -EINVAL;
+}
+
+tr_time tri_sim_after(struct tr_runtime *of, int64_t span)
+{
+    (void)of, (void)span;
+    return 1;
+}
+
 bool tri_turn_pass(struct tri_worker *worker)
 {
     (void)worker;
