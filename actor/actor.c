@@ -2,6 +2,7 @@
 /* actor.c: spawning actors, receiving, stopping, counted senders. Sending and calling are in call.c. */
 #include "actor/receive.h"
 #include "actor/spawn.h"
+#include "mailbox/wait.h"
 
 #include <errno.h>
 
@@ -191,6 +192,61 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
     return taken;
 }
 
+/* ---- the mailbox as a case of a select ---- */
+
+static int attempt_message(struct tr_case *c)
+{
+    return tr_try_receive_raw(c->tri_number, c->tri_value);
+}
+
+/*
+ * True: a message is there, or none will come. Else the mark is set that makes a sender wake us. A caller never hands its
+ * letter over to us: that is for those who wait in receive.
+ */
+static bool message_is_there(struct tr_case *c)
+{
+    struct tri_task *task = tri_worker_here()->current;
+    (void)c;
+    for (;;) {
+        uintptr_t stamp;
+        if (!task->consumer.storage)
+            tri_mailbox_find_storage(&task->mailbox, &task->consumer);
+        if (tri_mailbox_front(&task->mailbox, &task->consumer, &stamp))
+            return true;
+        switch (tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()))) {
+        case TRI_IDLE_DONE:
+            return false;
+        case TRI_IDLE_DRAINED:
+            return true;
+        case TRI_IDLE_RETRY: /* a sender is between claim and publication */
+            tri_give_way(tri_worker_here());
+        }
+    }
+}
+
+static int enter_mailbox(struct tr_case *c)
+{
+    if (!receiver(c->tri_number))
+        return tri_claim(c) ? -EINVAL : -EAGAIN;
+    return -EAGAIN; /* looked at before the select parks */
+}
+
+static bool leave_mailbox(struct tr_case *c)
+{
+    struct tri_task *task = receiver(c->tri_number);
+    if (task)
+        tri_mailbox_unidle(&task->mailbox);
+    return true;
+}
+
+static const struct tri_kind message_kind = { attempt_message, enter_mailbox, leave_mailbox, message_is_there,
+                                              TRI_WAIT_MESSAGE };
+
+struct tr_case tr_case_message_raw(uint32_t bytes, void *message)
+{
+    return (struct tr_case){ .tri_kind = &message_kind, .tri_value = message, .tri_number = bytes };
+}
+
 /* ---- the end of an actor from outside ------------------------------------------------------------------------- */
 
 int tr_actor_stop_raw(struct tr_address address)
@@ -265,6 +321,6 @@ int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out)
     out->capacity = tri_load(&task->mailbox.capacity, TRI_RELAXED);
     out->queued = tri_mailbox_length(&task->mailbox, &task->consumer);
     out->owed = tri_load(&task->debts.count, TRI_RELAXED) + (tri_load(&task->hand, TRI_RELAXED) != NULL);
-    uint64_t life = tri_load(&task->life, TRI_ACQUIRE);
+    uint64_t life = tri_fetch_or(&task->life, UINT64_C(0), TRI_ACQ_REL); /* as it is now, after what was read above */
     return life >> TRI_LIFE_SHIFT == address.tri_generation && (life & TRI_LIFE_ALIVE) ? 0 : -ESRCH;
 }

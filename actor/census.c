@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* census.c: what lives and what has happened: counts for leak checks, reports and the curious. */
+#include "actor/after.h"
+#include "actor/blocking.h"
 #include "actor/deadline.h"
 #include "actor/runtime.h"
 #include "actor/sanitizer.h"
@@ -17,7 +19,7 @@ const char *tr_version(void)
 }
 
 struct cached {
-    uint64_t tasks, slots, alarms, stacks, storages;
+    uint64_t tasks, slots, alarms, posts, stacks, storages;
 };
 
 static void count_worker(struct tri_worker *worker, void *context)
@@ -26,6 +28,7 @@ static void count_worker(struct tri_worker *worker, void *context)
     cached->tasks += tri_load(&worker->tasks.count, TRI_RELAXED);
     cached->slots += tri_load(&worker->slots.count, TRI_RELAXED);
     cached->alarms += tri_load(&worker->alarms.count, TRI_RELAXED);
+    cached->posts += tri_load(&worker->posts_free.count, TRI_RELAXED);
     cached->stacks += tri_load(&worker->stacks.count, TRI_RELAXED);
     for (int i = 0; i < TRI_STORAGE_CLASSES; i++)
         cached->storages += tri_load(&worker->storages.count[i], TRI_RELAXED);
@@ -50,10 +53,11 @@ void tr_census(struct tr_census *out)
     tri_runtime_each_worker(count_worker, &cached);
     out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
     out->slots = in_use(&tri_slot_pool, cached.slots);
-    out->timers = in_use(&tri_alarm_pool, cached.alarms);
+    out->timers = in_use(&tri_alarm_pool, cached.alarms) + in_use(&tri_post_pool, cached.posts);
     out->stacks = less(tri_stack_live(), cached.stacks);
     out->storages = less(tri_storage_live(), cached.storages);
     out->streams = tri_stream_count();
+    out->jobs = tri_blocking_jobs();
 }
 
 int tr_counters(struct tr_counters *out)
@@ -113,29 +117,51 @@ static const char *wait_name(uint8_t wait)
         return "I/O";
     case TRI_WAIT_CHANNEL:
         return "a channel";
+    case TRI_WAIT_SELECT:
+        return "the first of several";
+    case TRI_WAIT_PERMIT:
+        return "a permit";
+    case TRI_WAIT_LOCK:
+        return "a lock";
+    case TRI_WAIT_SIGNAL:
+        return "a signal";
+    case TRI_WAIT_CHANGE:
+        return "a change";
+    case TRI_WAIT_GROUP:
+        return "the tasks of a group";
+    case TRI_WAIT_JOB:
+        return "a blocking job";
     }
     return "something unknown";
 }
 
 /* The task goes on while we look: the name and the state may be torn, the memory is valid. */
-static TRI_NO_TSAN void report_task(struct tri_task *task, uint64_t generation, void *context)
+TRI_NO_TSAN void tri_report_task(const char *why, struct tri_task *task)
 {
-    (void)generation;
+    struct tr_runtime *runtime = tri_runtime_at(tri_load(&task->runtime, TRI_RELAXED));
     struct tri_stack *stack = task->stack;
     char label[TRI_NAME_BYTES];
     const char *kind = tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
     if (tri_load(&task->park.state, TRI_RELAXED) == TRI_PARKED && stack)
-        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still waits for %s, since %.3f s", kind,
+        tr_log(TR_LOG_ERROR, "%s: %s '%s' still waits for %s, since %.3f s", why, kind,
                tri_task_copy_label(task, label), wait_name(tri_load(&task->wait, TRI_RELAXED)),
-               (double)(tri_clock_read(context) - stack->since) / TR_SECOND);
+               (double)(tri_clock_read(runtime) - stack->since) / TR_SECOND);
     else
-        tr_log(TR_LOG_ERROR, "shutdown: %s '%s' still runs and ignores its cancellation", kind,
+        tr_log(TR_LOG_ERROR, "%s: %s '%s' still runs and ignores its cancellation", why, kind,
                tri_task_copy_label(task, label));
+}
+
+static void report_task(struct tri_task *task, uint64_t generation, void *context)
+{
+    (void)generation;
+    (void)context;
+    tri_report_task("shutdown", task);
 }
 
 void tri_runtime_report(struct tr_runtime *runtime)
 {
-    tri_runtime_each_task(runtime, report_task, runtime);
+    tri_runtime_each_task(runtime, report_task, NULL);
+    tri_blocking_report(runtime->blocking);
 }
 
 /* ---- processors ----------------------------------------------------------------------------------------------- */

@@ -340,12 +340,19 @@ tr_time tr_clock_of(struct tr_runtime *runtime)
     return runtime ? tri_clock_read(runtime) : tr_clock();
 }
 
+static bool is_real(struct tr_runtime *runtime)
+{
+    return !runtime || tri_clock_mode(&runtime->clock) == TRI_CLOCK_REAL;
+}
+
 tr_time tr_clock_translate(tr_time when, struct tr_runtime *from, struct tr_runtime *to)
 {
     if (when <= TR_NOW || when == TR_FOREVER)
         return when;
-    tr_time there = to ? tri_clock_read(to) : tri_clock_real();
+    if (is_real(from) && is_real(to))
+        return when;
     tr_time here = from ? tri_clock_read(from) : tri_clock_real();
+    tr_time there = to ? tri_clock_read(to) : tri_clock_real(); /* second: never too early */
     tr_time time = sum(there, when - here);
     return time < TR_NOW ? TR_NOW : time;
 }

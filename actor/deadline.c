@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* deadline.c: see deadline.h. */
+/*
+ * deadline.c: see deadline.h.
+ *
+ *   [D1] orphans release -> acquire by the owner of the wheel: an alarm that was sent home.
+ *
+ * The word `alarm` of a record passes nothing, and is relaxed: it decides who has the alarm. What a task finds there it
+ * has put there itself, though perhaps on another worker; and an alarm that is used again has been through a pool.
+ */
 #include "actor/deadline.h"
+#include "actor/after.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -15,12 +23,12 @@ _Static_assert(sizeof(struct tri_alarm) <= 64, "an alarm is a cache line");
 
 static struct tri_cache *alarm_cache(struct tri_worker *worker)
 {
-    return !worker || worker->no_caches ? NULL : &worker->alarms;
+    return worker->no_caches ? NULL : &worker->alarms;
 }
 
-static void set_timer(struct tri_worker *worker, struct tri_alarm *alarm, tr_time when)
+void tri_deadline_set(struct tri_worker *worker, struct tri_timer *timer, tr_time when)
 {
-    tri_wheel_insert(&worker->wheel, &alarm->timer, when);
+    tri_wheel_insert(&worker->wheel, timer, when);
     if (when < worker->next_alarm)
         worker->next_alarm = when;
 }
@@ -34,15 +42,10 @@ static void send_home(struct tri_alarm *alarm)
         ;
 }
 
-static void give_alarm(struct tri_alarm *alarm)
-{
-    tri_pool_give(&tri_alarm_pool, alarm_cache(tri_worker_here()), alarm);
-}
-
 static void free_alarm(struct tri_worker *worker, struct tri_alarm *alarm)
 {
     tri_wheel_remove(&worker->wheel, &alarm->timer);
-    give_alarm(alarm);
+    tri_pool_give(&tri_alarm_pool, alarm_cache(worker), alarm);
 }
 
 static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
@@ -53,8 +56,8 @@ static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time dea
     alarm->timer = (struct tri_timer){ 0 };
     alarm->task = task;
     tri_store(&alarm->owner, worker, TRI_RELAXED);
-    set_timer(worker, alarm, deadline);
-    struct tri_alarm *old = tri_exchange(&task->alarm, alarm, TRI_ACQ_REL);
+    tri_deadline_set(worker, &alarm->timer, deadline);
+    struct tri_alarm *old = tri_exchange(&task->alarm, alarm, TRI_RELAXED);
     if (old)
         send_home(old);
     return 0;
@@ -65,13 +68,13 @@ int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time d
     tri_store(&task->deadline, deadline, TRI_RELAXED); /* read by the alarm's owner: us, whenever we rely on it */
     if (deadline == TR_FOREVER)
         return 0;
-    struct tri_alarm *alarm = tri_load(&task->alarm, TRI_ACQUIRE);
+    struct tri_alarm *alarm = tri_load(&task->alarm, TRI_RELAXED);
     /* Only its owner frees an alarm that is in a record, so an alarm of ours stays while we look. */
     if (!alarm || tri_load(&alarm->owner, TRI_RELAXED) != worker)
         return arm_new(worker, task, deadline);
     if (alarm->timer.when > deadline) {
         tri_wheel_remove(&worker->wheel, &alarm->timer);
-        set_timer(worker, alarm, deadline);
+        tri_deadline_set(worker, &alarm->timer, deadline);
     }
     return 0;
 }
@@ -80,7 +83,7 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
 {
     if (!tri_load(&task->alarm, TRI_RELAXED))
         return;
-    struct tri_alarm *alarm = tri_exchange(&task->alarm, NULL, TRI_ACQ_REL);
+    struct tri_alarm *alarm = tri_exchange(&task->alarm, NULL, TRI_RELAXED);
     if (alarm && tri_load(&alarm->owner, TRI_RELAXED) == worker)
         free_alarm(worker, alarm);
     else if (alarm)
@@ -90,6 +93,10 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
 static void fire(struct tri_timer *timer, void *context)
 {
     struct tri_worker *worker = context;
+    if (timer->kind == TRI_TIMER_POST) {
+        tri_post_fire(worker, timer);
+        return;
+    }
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_task *task = alarm->task;
     tr_time deadline = tri_load(&task->deadline, TRI_RELAXED);
@@ -98,14 +105,14 @@ static void fire(struct tri_timer *timer, void *context)
         return;
     }
     struct tri_alarm *expected = alarm;
-    if (tri_cas(&task->alarm, &expected, NULL, TRI_ACQ_REL, TRI_RELAXED))
+    if (tri_cas(&task->alarm, &expected, NULL, TRI_RELAXED, TRI_RELAXED))
         tri_pool_give(&tri_alarm_pool, alarm_cache(worker), alarm);
     /* else it is on its way home, and freed there; it is out of the wheel now, which is harmless */
     if (deadline <= worker->now)
         tri_wake(task);
 }
 
-static void take_orphans(struct tri_worker *worker)
+static void take_in(struct tri_worker *worker)
 {
     if (tri_load(&worker->orphans, TRI_RELAXED)) {
         struct tri_alarm *alarm = tri_exchange(&worker->orphans, NULL, TRI_ACQUIRE); /* [D1] */
@@ -115,6 +122,8 @@ static void take_orphans(struct tri_worker *worker)
             alarm = next;
         }
     }
+    if (tri_load(&worker->posts, TRI_RELAXED))
+        tri_post_collect(worker);
 }
 
 /* The clock stands: timers are due at their time and not at their tick, which is up to a tick later. */
@@ -127,7 +136,7 @@ static void pass_exactly(struct tri_worker *worker)
 
 void tri_deadline_pass(struct tri_worker *worker)
 {
-    take_orphans(worker);
+    take_in(worker);
     if (worker->now < worker->next_alarm)
         return;
     if (__builtin_expect(worker->exact, 0)) {
@@ -147,6 +156,8 @@ static tr_time due(struct tri_timer *timer, void *context)
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_task *task = alarm->task;
     (void)context;
+    if (timer->kind == TRI_TIMER_POST)
+        return timer->when;
     if (tri_load(&task->alarm, TRI_RELAXED) != alarm || tri_load(&task->park.state, TRI_RELAXED) != TRI_PARKED)
         return TR_FOREVER;
     return tri_load(&task->deadline, TRI_RELAXED);
@@ -156,24 +167,27 @@ static tr_time due(struct tri_timer *timer, void *context)
 static void drop(struct tri_timer *timer, void *context)
 {
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer, *expected = alarm;
-    (void)context;
-    if (tri_cas(&alarm->task->alarm, &expected, NULL, TRI_ACQ_REL, TRI_RELAXED))
-        give_alarm(alarm);
+    if (tri_cas(&alarm->task->alarm, &expected, NULL, TRI_RELAXED, TRI_RELAXED))
+        tri_pool_give(&tri_alarm_pool, alarm_cache(context), alarm);
 }
 
 tr_time tri_deadline_next(struct tri_worker *worker)
 {
     static const struct tri_wheel_judge judge = { due, drop };
-    take_orphans(worker);
-    return tri_wheel_earliest(&worker->wheel, &judge, NULL);
+    take_in(worker);
+    return tri_wheel_earliest(&worker->wheel, &judge, worker);
 }
 
 static void flush_one(struct tri_timer *timer, void *context)
 {
     struct tri_worker *worker = context;
+    if (timer->kind == TRI_TIMER_POST) {
+        tri_post_flush(worker, timer);
+        return;
+    }
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_alarm *expected = alarm;
-    tri_cas(&alarm->task->alarm, &expected, NULL, TRI_ACQ_REL, TRI_RELAXED);
+    tri_cas(&alarm->task->alarm, &expected, NULL, TRI_RELAXED, TRI_RELAXED);
     tri_pool_give(&tri_alarm_pool, alarm_cache(worker), alarm);
 }
 

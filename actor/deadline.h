@@ -30,7 +30,9 @@ extern struct tri_pool tri_alarm_pool;
 int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time deadline);
 /* The task ends: its alarm goes. */
 void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task);
-/* Frees what came home, and fires what is due. Owner. */
+/* Puts a timer into the worker's wheel. Owner. */
+void tri_deadline_set(struct tri_worker *worker, struct tri_timer *timer, tr_time when);
+/* Frees what came home, takes in posts (see after.h), and fires what is due. Owner. */
 void tri_deadline_pass(struct tri_worker *worker);
 /*
  * When the next task that waits here is to be woken, exactly, and TR_FOREVER if none has a deadline; with alarms that were

@@ -81,7 +81,7 @@ static inline void tri_lifo_begin(struct tri_worker *worker)
     if (worker->alone)
         return;
     tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
-    atomic_signal_fence(memory_order_seq_cst);
+    tri_fence_compiler();
     if (__builtin_expect(tri_load(&worker->raid, TRI_ACQUIRE) != 0, 0)) /* after a raid: the slot as it left it */
         tri_lifo_wait(worker);
 }

@@ -10,6 +10,7 @@
  * 16 bits; their memory is used again, never freed, for the sake of those who come late.
  */
 #include "actor/runtime.h"
+#include "actor/blocking.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/sim.h"
@@ -47,6 +48,19 @@ void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *cont
         for (uint32_t j = 0; used[i] && table[i]->worker && j < table[i]->workers; j++)
             visit(&table[i]->worker[j], context);
     pthread_mutex_unlock(&table_lock);
+}
+
+/* tr_stop enters EXIT under the lock: a visit is over before, and its writes are seen by workers that end. */
+bool tri_runtime_visit(uint32_t index, void (*visit)(struct tr_runtime *runtime, void *context), void *context)
+{
+    pthread_mutex_lock(&table_lock);
+    bool runs = used[index] && table[index]->worker &&
+                tri_load(&table[index]->started, TRI_ACQUIRE) == table[index]->workers &&
+                tri_load(&table[index]->phase, TRI_RELAXED) != TRI_PHASE_EXIT;
+    if (runs)
+        visit(table[index], context);
+    pthread_mutex_unlock(&table_lock);
+    return runs;
 }
 
 /* Calls visit for every record of `runtime` whose life flags, masked, are `flags`. */
@@ -167,6 +181,8 @@ void tri_runtime_free(struct tr_runtime *runtime)
 {
     if (runtime->wake_fd >= 0)
         close(runtime->wake_fd);
+    if (runtime->blocking)
+        tri_blocking_destroy(runtime->blocking);
     pthread_mutex_lock(&table_lock);
     used[runtime->index] = false;
     free(runtime->worker);
@@ -189,13 +205,30 @@ static unsigned wanted_workers(const struct tr_options *options)
     return count ? (unsigned)count : tri_cpu_count();
 }
 
+static void signal_event(void *context)
+{
+    struct tr_runtime *runtime = context;
+    uint64_t one = 1;
+    if (write(runtime->wake_fd, &one, sizeof one) < 0)
+        return; /* full: it is readable anyway */
+}
+
+/* A clock that stands does not move by itself while jobs are under way. */
+static void hold_clock(void *context, bool busy)
+{
+    if (busy)
+        tri_clock_hold(context);
+    else
+        tri_clock_release(context);
+}
+
 static int configure(struct tr_runtime *runtime, const struct tr_options *options)
 {
     runtime->workers = wanted_workers(options);
     runtime->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
     int size_class = tri_stack_class(runtime->stack_bytes);
     if (runtime->workers > TRI_WORKER_LIMIT || size_class < 0 || options->backend > TR_BACKEND_EPOLL ||
-        options->stop_ns < 0 || options->shutdown_ns < 0)
+        options->stop_ns < 0 || options->shutdown_ns < 0 || !tri_blocking_check(options))
         return -EINVAL;
     runtime->stack_class = (uint32_t)size_class;
     runtime->backend = options->backend;
@@ -209,7 +242,12 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     if (options->clock_paused || options->seed)
         tri_clock_start_paused(&runtime->clock, options->seed ? TRI_SIM_START : tr_clock());
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return runtime->wake_fd < 0 ? -errno : 0;
+    if (runtime->wake_fd < 0)
+        return -errno;
+    runtime->blocking = tri_blocking_create(options, signal_event, runtime);
+    if (runtime->blocking)
+        runtime->blocking->busy = hold_clock;
+    return runtime->blocking ? 0 : -ENOMEM;
 }
 
 static int make_workers(struct tr_runtime *runtime)
@@ -264,9 +302,8 @@ static int start_threads(struct tr_runtime *runtime)
     }
     if (rc < 0) { /* those that are up wait for the rest: tell them that this is all */
         tri_store(&runtime->failed, (uint32_t)EAGAIN, TRI_RELAXED);
-        tri_store(&runtime->phase, (uint32_t)TRI_PHASE_EXIT, TRI_RELEASE);
-        tri_fetch_add(&runtime->left, wanted - made, TRI_RELEASE);
-        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE);
+        tri_fetch_add(&runtime->left, wanted - made, TRI_RELAXED);    /* nobody has been in a wake */
+        tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE); /* passes `failed`: they do not run */
     }
     while (tri_load(&runtime->started, TRI_ACQUIRE) < wanted)
         await_event(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
@@ -332,13 +369,6 @@ static uint64_t count_live(struct tr_runtime *runtime)
     for (uint32_t i = 0; i < runtime->workers; i++)
         spawned += tri_load(&runtime->worker[i].spawned, TRI_RELAXED);
     return spawned + tri_load(&runtime->foreign_spawned, TRI_RELAXED) - ended;
-}
-
-static void signal_event(struct tr_runtime *runtime)
-{
-    uint64_t one = 1;
-    if (write(runtime->wake_fd, &one, sizeof one) < 0)
-        return; /* full: it is readable anyway */
 }
 
 void tri_runtime_task_ended(struct tr_runtime *runtime)
@@ -411,6 +441,18 @@ static void enter_phase(struct tr_runtime *runtime, enum tri_phase phase)
         tri_store(&runtime->phase, (uint32_t)phase, TRI_RELEASE);
 }
 
+/* No task is left: jobs that have not started are dropped, those that run are waited for. False: the time is over. */
+static bool end_blocking(struct tr_runtime *runtime, tr_time deadline)
+{
+    tri_blocking_close(runtime->blocking);
+    while (!tri_blocking_is_over(runtime->blocking)) {
+        if (tr_clock() >= deadline)
+            return false;
+        await_event(runtime, -1, deadline);
+    }
+    return true;
+}
+
 int tr_stop(struct tr_runtime *runtime, tr_time deadline)
 {
     int rc = runtime->turns ? tri_turn_check(runtime) : tri_in_task() ? -EDEADLK : 0;
@@ -420,7 +462,7 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     tr_time stop = runtime->sim ? deadline : tr_after(runtime->stop_ns);
     wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
     enter_phase(runtime, TRI_PHASE_CANCEL);
-    if (!wait_phase(runtime, deadline, cancel_task)) {
+    if (!wait_phase(runtime, deadline, cancel_task) || !end_blocking(runtime, deadline)) {
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }
@@ -429,7 +471,9 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
     tri_clock_finish(runtime);
+    pthread_mutex_lock(&table_lock);
     enter_phase(runtime, TRI_PHASE_EXIT);
+    pthread_mutex_unlock(&table_lock);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
     if (runtime->turns)
@@ -460,15 +504,16 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
-    TRI_ATOMIC(uint32_t) over;
+    TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
 static int run_main(void *argument)
 {
     struct program *program = argument;
+    struct tr_runtime *runtime = program->runtime;
     int result = program->main(program->argument);
-    tri_store(&program->over, 1u, TRI_RELEASE);
-    signal_event(program->runtime);
+    tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
+    signal_event(runtime);
     return result;
 }
 
@@ -476,7 +521,7 @@ static int run_main(void *argument)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_ACQUIRE)) {
+    while (!tri_load(&program->over, TRI_RELAXED)) { /* the join passes what main did */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
@@ -501,10 +546,12 @@ static int run_program(struct program *program, int signal_fd)
     int rc = tr_task_spawn(&task, run_main, program, &options);
     if (rc == 0)
         await_main(program, task, signal_fd);
+    else
+        tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE))
+    if (rc == 0 && tri_load(&program->over, TRI_RELAXED))
         tr_task_join(task, &result, TR_FOREVER);
     else if (rc == 0)
         result = -ETIMEDOUT;
@@ -533,8 +580,8 @@ int tr_run(const struct tr_options *options, int (*main)(void *argument), void *
     int result = tr_start(&program->runtime, options);
     if (result == 0)
         result = run_program(program, signal_fd);
-    if (!program->runtime || tri_load(&program->over, TRI_RELAXED))
-        free(program); /* else a main that would not end still uses it */
+    if (!program->runtime || tri_load(&program->over, TRI_ACQUIRE)) /* after run_main's last look at it */
+        free(program);                                              /* else a main that would not end still uses it */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (signal_fd >= 0)
         close(signal_fd);

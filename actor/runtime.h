@@ -12,6 +12,12 @@ void tri_runtime_free(struct tr_runtime *runtime);
 /* Calls visit for every worker of every runtime, with the table locked. */
 void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *context), void *context);
 
+/*
+ * Calls visit for the runtime at `index`, if it runs and will not take its workers down meanwhile: what visit leaves with a
+ * worker is found. False: it was not called. Thread: any; not to be called by a task of that runtime, which needs no leave.
+ */
+bool tri_runtime_visit(uint32_t index, void (*visit)(struct tr_runtime *runtime, void *context), void *context);
+
 /* Calls visit for every living task of `runtime`; what it sees may change under its eyes. Returns how many. */
 uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
                                void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context);

@@ -341,7 +341,7 @@ void tri_give_way(struct tri_worker *worker)
 static inline __attribute__((always_inline)) void start_task(struct tri_worker *worker, struct tri_task *task)
 {
     worker->current = task;
-    worker->stack->shield = NULL;
+    worker->stack->scope = NULL;
     if (tri_task_is(task, TRI_TASK_HANDLER)) {
         tri_handler_run(task);
         return;

@@ -13,6 +13,7 @@
 #include "actor/task.h"
 #include "io/reactor.h"
 #include "io/timer.h"
+#include "mailbox/bias.h"
 #include <errno.h>
 #include <pthread.h>
 #include <troupe/runtime.h>
@@ -52,20 +53,21 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    bool alone;     /* the only worker: no thieves */
-    bool migrate;   /* for tests: every wake goes to the next worker */
-    bool no_caches; /* for tests */
-    bool turns;     /* has no thread of its own: see turn.h */
-    bool on_watch;  /* this worker is the sentry */
-    bool exact;     /* the clock stands: timers fire at their time */
-    uint32_t quiet; /* looks in a row at which everybody else slept */
+    struct tri_seat *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    bool alone;            /* the only worker: no thieves */
+    bool migrate;          /* for tests: every wake goes to the next worker */
+    bool no_caches;        /* for tests */
+    bool turns;            /* has no thread of its own: see turn.h */
+    bool on_watch;         /* this worker is the sentry */
+    bool exact;            /* the clock stands: timers fire at their time */
+    uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     uint64_t random;          /* the state of tri_choice; in a seeded runtime it follows from the seed */
     tr_time now;              /* for the tasks: see clock.h */
     tr_time real, pass_start; /* on the real clock */
     tr_time next_alarm;       /* when the wheel wants to be looked at, on the tasks' clock */
-    struct tri_cache tasks, colds, slots, alarms;
+    struct tri_cache tasks, colds, slots, alarms, posts_free, nodes;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
@@ -92,6 +94,7 @@ struct tri_worker {
     struct tri_inbox overflow;                           /* of the ring, and for thieves as well */
     TRI_ATOMIC(uint32_t) appointed;                      /* somebody has made this sleeping worker the sentry */
     _Alignas(64) TRI_ATOMIC(struct tri_alarm *) orphans; /* alarms to be taken out of our wheel */
+    TRI_ATOMIC(struct tri_post *) posts;                 /* see after.h: to be put into our wheel, or taken out */
     pthread_t thread;
 };
 
@@ -115,11 +118,12 @@ struct tr_runtime {
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
     struct tri_clock clock;
-    uint64_t seed;           /* non-zero: see sim.h */
-    struct tri_turns *turns; /* non-NULL: no threads of its own, see turn.h */
-    struct tri_sim *sim;     /* non-NULL: seeded, see sim.h */
-    uint64_t *digest;        /* where its digest goes at the end; NULL: nowhere */
-    int wake_fd;             /* tells the thread in tr_run or tr_stop that something happened */
+    uint64_t seed;                 /* non-zero: see sim.h */
+    struct tri_turns *turns;       /* non-NULL: no threads of its own, see turn.h */
+    struct tri_sim *sim;           /* non-NULL: seeded, see sim.h */
+    uint64_t *digest;              /* where its digest goes at the end; NULL: nowhere */
+    struct tri_blocking *blocking; /* the pool of threads for work that blocks */
+    int wake_fd;                   /* tells the thread in tr_run or tr_stop that something happened */
 };
 
 /*
@@ -171,10 +175,15 @@ static inline struct tri_worker *tri_worker_here(void)
 struct tri_worker *tri_worker_here(void);
 #endif
 
+static inline bool tri_shielded(struct tri_worker *worker)
+{
+    return worker->stack->scope && worker->stack->scope->tri_shielded;
+}
+
 /* True once the running task may not go on: cancelled, and not shielded. */
 static inline bool tri_worker_cancelled(struct tri_worker *worker)
 {
-    return __builtin_expect(tri_task_cancelled(worker->current), 0) && !worker->stack->shield;
+    return __builtin_expect(tri_task_cancelled(worker->current), 0) && !tri_shielded(worker);
 }
 
 /* Goes to `to`, which tri_leave gave, and comes back on any worker. errno is the task's. */
@@ -201,8 +210,12 @@ void tri_give_way(struct tri_worker *worker);
 
 /* Notes what the task waits on and until when. False: no memory for an alarm. */
 bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on);
-/* The tightest of the task's shields bounds every deadline inside it. */
+/* The innermost scope of the task bounds every deadline inside it; it has the bounds of those around it in it. */
 tr_time tri_bounded(struct tri_worker *worker, tr_time deadline);
+/* The same on a thread that is in no task. */
+tr_time tri_foreign_bounded(tr_time deadline);
+/* Until the scope is closed nothing bounds or cancels the caller's waits: for tails that must end. tr_scope_close ends it. */
+void tri_scope_deafen(struct tr_scope *scope);
 
 /* tri_park for a task: see mailbox/waiter.h. */
 static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker *worker, tr_time deadline,
@@ -210,7 +223,7 @@ static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker
 {
     if (tri_worker_cancelled(worker))
         return -ECANCELED;
-    if (__builtin_expect(worker->stack->shield != NULL, 0))
+    if (__builtin_expect(worker->stack->scope != NULL, 0))
         deadline = tri_bounded(worker, deadline);
     if (deadline <= worker->now)
         return -ETIMEDOUT;
@@ -254,6 +267,13 @@ static inline bool tri_had_better_yield(struct tri_worker *worker)
            (tri_load(&worker->lifo, TRI_RELAXED) || tri_queue_length(&worker->queue) > 0 || worker->pinned_first);
 }
 
+/* See tri_home. */
+static inline struct tri_seat *tri_home_of(struct tri_worker *worker)
+{
+    struct tri_seat *home = worker->home;
+    return home && tri_load(&home->inside, TRI_RELAXED) == 0 ? home : NULL;
+}
+
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
@@ -295,9 +315,30 @@ static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->slots : NULL;
 }
+static inline struct tri_cache *tri_task_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->tasks : NULL;
+}
+static inline struct tri_cache *tri_cold_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->colds : NULL;
+}
+static inline struct tri_cache *tri_node_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->nodes : NULL;
+}
 static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->storages : NULL;
+}
+
+/* A record that is nobody's, and what hangs on it. */
+void tri_task_free_cold(struct tri_worker *worker, struct tri_task *task);
+static inline void tri_task_give(struct tri_worker *worker, struct tri_task *task)
+{
+    if (tri_load(&task->cold, TRI_RELAXED))
+        tri_task_free_cold(worker, task);
+    tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
 
 /* Records that stand for foreign threads. */

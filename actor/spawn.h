@@ -5,6 +5,8 @@
 
 #include "actor/task.h"
 
+struct tr_member;
+
 struct tri_spawn {
     union {
         int (*body)(void *argument);
@@ -20,10 +22,33 @@ struct tri_spawn {
     uint32_t capacity, message_bytes;
     int pin;
     uint16_t flags;
+    bool inherit_locals;
+    struct tr_cancel_token *token;
+    struct tri_member *member; /* of a group, which has a place for it; taken over only if the spawn succeeds */
+    struct tr_member *member_out;
     /* Written before the task can run, which may be on another worker before the spawn returns; NULL: not wanted. */
     struct tr_task *handle; /* with one, the task is joinable */
     struct tr_address *address;
 };
+
+static inline struct tri_spawn tri_task_spawn_of(int (*body)(void *argument), void *argument,
+                                                 const struct tr_task_options *options)
+{
+    return (struct tri_spawn){
+        .body = body,
+        .argument = argument,
+        .argument_bytes = options->argument_bytes,
+        .name = options->name,
+        .stack_bytes = options->stack_bytes,
+        .pin = options->pin,
+        .runtime = options->runtime,
+        .inherit_locals = options->inherit_locals,
+        .token = options->token,
+    };
+}
+
+/* For a task that is about to run, and that nobody knows yet: hangs it on its token, and puts it into its group. -ECANCELED, -ENOMEM. */
+int tri_cold_start(struct tri_task *task, uint64_t generation, struct tri_cold *cold, const struct tri_spawn *spawn);
 
 /* Returns 0, -ENOMEM, -EINVAL, -ECANCELED. The task may have ended before it returns. */
 int tri_spawn(const struct tri_spawn *spawn);

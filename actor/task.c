@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * task.c: the life of a record: spawn, join, detach, cancel, end.
+ * task.c: the life of a record: spawn, cancel, end. Joining and detaching are in join.c.
  *
  *   [T1] the join word. The end puts DONE or, if somebody waits in it, TAKEN there (release). The one who waited reads
  *        TAKEN (acquire), and the record is its own. Those who find DONE contend for it by moving the generation. A task
@@ -38,23 +38,19 @@ struct tri_pool tri_task_pool = {
     .construct = construct,
 };
 
+struct tri_pool tri_node_pool = {
+    .name = "node",
+    .object_bytes = 64,
+    .slab_objects = 512,
+};
+
 struct tri_pool tri_cold_pool = {
     .name = "cold",
     .object_bytes = 128,
     .link_offset = offsetof(struct tri_cold, next),
     .slab_objects = 512,
 };
-_Static_assert(sizeof(struct tri_cold) <= 128, "tri_cold_pool");
-
-static struct tri_cache *task_cache(struct tri_worker *worker)
-{
-    return worker && !worker->no_caches ? &worker->tasks : NULL;
-}
-
-static struct tri_cache *cold_cache(struct tri_worker *worker)
-{
-    return worker && !worker->no_caches ? &worker->colds : NULL;
-}
+_Static_assert(sizeof(struct tri_cold) <= 128 && sizeof(struct tri_reason) <= 128, "tri_cold_pool");
 
 TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 {
@@ -71,17 +67,28 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 /* The part that most tasks do without. NULL: no memory. */
 static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
-    struct tri_cold *made = tri_pool_take(&tri_cold_pool, cold_cache(worker));
+    struct tri_cold *made = tri_pool_take(&tri_cold_pool, tri_cold_cache(worker));
     if (!made)
         return NULL;
     made->drop = spawn->drop;
     made->stopped = spawn->stopped;
     made->copy = NULL;
+    made->locals = NULL;
+    made->reason = NULL;
+    made->member = spawn->member;
+    made->link = NULL;
+    made->owned = NULL;
+    made->ending = false;
+    if (spawn->inherit_locals && tri_cold_inherit(made) < 0) {
+        tri_cold_free(worker, made);
+        return NULL;
+    }
     snprintf(made->name, sizeof made->name, "%s", spawn->name ? spawn->name : "");
     if (spawn->argument_bytes > 0) {
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
-            tri_pool_give(&tri_cold_pool, cold_cache(worker), made);
+            tri_cold_end(made);
+            tri_cold_free(worker, made);
             return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
@@ -150,6 +157,22 @@ static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
         tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);
 }
 
+static void free_task(struct tri_worker *worker, struct tri_task *task);
+
+/* A task with a token or a group. Not started after all, it is as if it had never been. */
+static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struct tr_runtime *runtime,
+                                                struct tri_task *task, const struct tri_spawn *spawn)
+{
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    int rc = tri_cold_start(task, tri_task_generation(task), cold, spawn);
+    if (rc < 0) {
+        tri_cold_end(cold);
+        free_task(worker, task);
+        uncount_spawn(worker, runtime);
+    }
+    return rc;
+}
+
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -161,18 +184,19 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         return rc;
     if (!count_spawn(worker, runtime))
         return -ECANCELED;
-    struct tri_task *task = tri_pool_take(&tri_task_pool, task_cache(worker));
+    struct tri_task *task = tri_pool_take(&tri_task_pool, tri_task_cache(worker));
     if (!task) {
         uncount_spawn(worker, runtime);
         return -ENOMEM;
     }
-    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0) {
+    if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0 || spawn->inherit_locals ||
+        spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
         rc = cold ? 0 : -ENOMEM;
     }
     if (__builtin_expect(rc < 0, 0)) {
-        tri_pool_give(&tri_task_pool, task_cache(worker), task);
+        tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
         uncount_spawn(worker, runtime);
         return rc;
     }
@@ -197,6 +221,12 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
             tri_sim_meet(worker, task);
         return 0; /* runs when its first message comes */
     }
+    if (spawn->token || spawn->member) {
+        struct tri_spawn copy = *spawn; /* as above */
+        rc = start_cold(worker, runtime, task, &copy);
+        if (rc < 0)
+            return rc;
+    }
     if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
         tri_ready_next(worker, task);
     else
@@ -211,19 +241,11 @@ int tri_spawn(const struct tri_spawn *spawn)
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
 
-static __attribute__((noinline)) void free_cold(struct tri_worker *worker, struct tri_task *task)
+void tri_task_free_cold(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     tri_store(&task->cold, NULL, TRI_RELAXED);
-    free(cold->copy);
-    tri_pool_give(&tri_cold_pool, cold_cache(worker), cold);
-}
-
-static inline void give_record(struct tri_worker *worker, struct tri_task *task)
-{
-    if (tri_load(&task->cold, TRI_RELAXED))
-        free_cold(worker, task);
-    tri_pool_give(&tri_task_pool, task_cache(worker), task);
+    tri_cold_free(worker, cold);
 }
 
 /* The end of a task that nobody can join. The generation moves, so that every handle is stale from here on. */
@@ -231,7 +253,7 @@ static void free_task(struct tri_worker *worker, struct tri_task *task)
 {
     uint64_t generation = tri_task_generation(task) + 1;
     tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELAXED); /* nobody reads on in a record that is free */
-    give_record(worker, task);
+    tri_task_give(worker, task);
 }
 
 void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt)
@@ -269,10 +291,12 @@ static void drain(struct tri_task *task)
     tri_mailbox_finish(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
 }
 
-static void report_failure(struct tri_task *task, int result)
+/* A failure that nobody will ask for. */
+void tri_task_report(struct tri_task *task)
 {
-    tr_log(TR_LOG_WARNING, "%s '%s' failed with %d (%s), and nobody joins it",
-           tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task", tri_task_label(task), result, strerror(-result));
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (task->result < 0 && task->result != -ECANCELED)
+        tri_outcome_report(task, task->result, cold ? cold->reason : NULL);
 }
 
 /* Every reply that the task still owes. */
@@ -290,8 +314,7 @@ static void resolve_debts(struct tri_task *task)
 /* Nobody will ask for the result. */
 static void end_detached(struct tri_worker *worker, struct tri_task *task)
 {
-    if (task->result < 0 && task->result != -ECANCELED)
-        report_failure(task, task->result);
+    tri_task_report(task);
     free_task(worker, task);
 }
 
@@ -301,11 +324,14 @@ static inline void mark_ended(struct tri_task *task)
     tri_store(&task->life, tri_task_generation(task) << TRI_LIFE_SHIFT | TRI_LIFE_ENDED, TRI_RELEASE); /* [T2] */
 }
 
-/* The joiner is held: it cannot leave the word, and goes on when we return to the loop. */
+/*
+ * The joiner is held: it cannot leave the word, and goes on when we return to the loop. On this very thread, so that the
+ * store releases nothing; to others TAKEN only says no.
+ */
 static inline void end_for_held(struct tri_task *task)
 {
     mark_ended(task);
-    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELEASE); /* [T1] */
+    tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELAXED); /* [T1] */
 }
 
 /* Lets the joiner have the result; the record is the joiner's from then on. */
@@ -329,37 +355,58 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
         tri_wake((struct tri_task *)joiner);
 }
 
+/* The part of an actor's end that it may suspend in. */
+static void end_actor(struct tri_task *task, int result)
+{
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold && cold->stopped)
+        cold->stopped(task->argument, result);
+    resolve_debts(task); /* of requests that the last callback took on */
+    drain(task);
+}
+
 static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
-    if (tri_task_is(task, TRI_TASK_ACTOR)) {
-        tri_worker_here()->stack->shield = NULL;
+    bool actor = tri_task_is(task, TRI_TASK_ACTOR);
+    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
+    if (actor || cold)
+        tri_worker_here()->stack->scope = NULL; /* what the body left open lay in its frame */
+    if (actor)
         resolve_debts(task);
-        struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-        if (cold && cold->stopped)
-            cold->stopped(task->argument, result);
-        resolve_debts(task); /* of requests that the last callback took on */
-        drain(task);
-    }
+    if (cold)
+        tri_cold_end_owned(cold);
+    if (actor)
+        end_actor(task, result);
+    cold = tri_load(&task->cold, TRI_RELAXED);
+    if (cold)
+        tri_cold_end(cold);
     struct tri_worker *worker = tri_worker_here();
+    struct tri_member *member = cold ? cold->member : NULL;
     if (tri_load(&task->alarm, TRI_RELAXED))
         tri_deadline_forget(worker, task);
     task->result = result;
-    if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
+    bool taken = member && tri_member_end(member, cold, result);
+    if (taken)
+        free_task(worker, task);
+    else if (tri_load(&task->join, TRI_RELAXED) == TRI_JOIN_DETACHED)
         end_detached(worker, task);
     else
         end_joinable(worker, task);
+    if (member) /* the task has gone */
+        tri_member_leave(member);
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
         tri_runtime_task_ended(worker->runtime);
 }
 
-/* The plain case in a leaf: a task, no actor, whose joiner is held. */
+/* The plain case in a leaf: a task without any extras, whose joiner is held. */
 void tri_task_end(struct tri_task *task, int result)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *held = worker->held;
     if (!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held || tri_task_is(task, TRI_TASK_ACTOR) ||
-        tri_load(&task->alarm, TRI_RELAXED) || tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
+        ((uintptr_t)tri_load(&task->cold, TRI_RELAXED) | (uintptr_t)tri_load(&task->alarm, TRI_RELAXED)) ||
+        tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
         end_slow(task, result);
         return;
     }
@@ -368,124 +415,7 @@ void tri_task_end(struct tri_task *task, int result)
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
 }
 
-/* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
-
-/*
- * The task has ended: takes the result and frees the record, unless somebody else with the same handle is doing so. The
- * generation decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
- */
-static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation, int *result,
-                                                             bool alone)
-{
-    uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
-    uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
-    if (alone)
-        tri_store(&task->life, next, TRI_RELAXED);
-    else if (!tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED))
-        return -ESRCH;
-    if (result) /* ours only now */
-        *result = task->result;
-    give_record(tri_worker_here(), task);
-    return 0;
-}
-
-/* As a joiner who does not want the result. */
-static int reap(struct tri_task *task, uint64_t generation)
-{
-    int result = 0;
-    int rc = take_result(task, generation, &result, false);
-    if (rc == 0 && result < 0 && result != -ECANCELED)
-        tr_log(TR_LOG_WARNING, "a task failed with %d (%s), and nobody joined it", result, strerror(-result));
-    return rc;
-}
-
-void tri_task_reap(struct tri_task *task, uint64_t generation)
-{
-    if (tri_load(&task->join, TRI_ACQUIRE) == TRI_JOIN_DONE) /* [T1] else somebody has it */
-        reap(task, generation);
-}
-
-static struct tri_task *record_of(struct tr_task handle)
-{
-    struct tri_task *task = handle.tri_record;
-    return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
-}
-
-/*
- * Why the handle got nothing, who found `join` instead of nobody: -EINVAL if another waits, -ESRCH if it is detached,
- * another's who waited, or stale.
- */
-static int refusal(struct tr_task handle, uintptr_t join)
-{
-    return join & TRI_JOIN_TAG || !record_of(handle) ? -ESRCH : -EINVAL;
-}
-
-/* We are in the join word. Waits for TAKEN; on an error leaves the word, unless the task has ended after all. */
-static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation, uintptr_t self,
-                                                           int *result, tr_time deadline)
-{
-    while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
-        int rc = tri_park(deadline, TRI_WAIT_JOIN);
-        uintptr_t expected = self;
-        if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELAXED, TRI_RELAXED))
-            return rc;
-    }
-    return take_result(task, generation, result, true);
-}
-
-/*
- * A task that lies in our LIFO slot, and so may run here, is run at once, ourselves held: no wake is needed if it just
- * returns.
- */
-static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
-{
-    if (worker->migrate || !tri_take_lifo_task(worker, task))
-        return;
-    struct tri_stack *to = tri_leave_held(worker, task, NULL);
-    if (to)
-        tri_go(worker, to);
-    else
-        tri_ready_last(worker, task);
-}
-
-int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
-{
-    struct tri_worker *worker;
-    struct tri_task *task = handle.tri_record;
-    int rc = tri_begin(&worker);
-    bool in_task = worker && worker->current;
-    struct tri_task *self = in_task ? worker->current : tri_self();
-    if (!task)
-        return -ESRCH;
-    if (!self)
-        return -ENOMEM;
-    if (task == self)
-        return record_of(handle) ? -EDEADLK : -ESRCH;
-    if (rc < 0)
-        return record_of(handle) ? rc : -ESRCH;
-    uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
-        if (expected == TRI_JOIN_DONE)
-            return take_result(task, handle.tri_generation, result, false);
-        return refusal(handle, expected);
-    }
-    if (in_task && deadline != TR_NOW)
-        run_waiting(worker, task);
-    return await_end(task, handle.tri_generation, (uintptr_t)self, result, deadline);
-}
-
-int tr_task_detach(struct tr_task handle)
-{
-    struct tri_task *task = record_of(handle);
-    uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!task)
-        return -ESRCH;
-    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQUIRE, TRI_ACQUIRE)) /* [T1] */
-        return 0;
-    if (expected != TRI_JOIN_DONE)
-        return refusal(handle, expected);
-    return reap(task, handle.tri_generation);
-}
+/* ---- cancel, and the public side of spawning ------------------------------------------------------------------- */
 
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)
 {
@@ -525,17 +455,9 @@ const char *tr_task_name(void)
 static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
                                                         void *argument, const struct tr_task_options *options)
 {
-    struct tri_spawn spawn = {
-        .body = body,
-        .argument = argument,
-        .argument_bytes = options->argument_bytes,
-        .name = options->name,
-        .stack_bytes = options->stack_bytes,
-        .pin = options->pin,
-        .runtime = options->runtime,
-        .handle = out,
-    };
-    return tri_spawn(&spawn);
+    struct tri_spawn spawn = tri_task_spawn_of(body, argument, options);
+    spawn.handle = out;
+    return options->owned ? tri_group_spawn_owned(&spawn) : tri_spawn(&spawn);
 }
 
 int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,

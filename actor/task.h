@@ -46,16 +46,35 @@ static inline uintptr_t tri_join_nobody(uint64_t generation)
 
 #define TRI_NAME_BYTES 48
 
-/* What most tasks do without. */
+/* What most tasks do without. Made at the spawn, or by the task itself when it first needs it. */
 struct tri_cold {
     struct tri_cold *next; /* in the pool */
     void (*drop)(void *message);
     void (*stopped)(void *state, int reason);
-    void *copy; /* of the argument */
+    void *copy;                /* of the argument */
+    struct tri_local *locals;  /* its values, the newest first */
+    struct tri_reason *reason; /* why it fails, if it has said so */
+    struct tri_member *member; /* of the group it is in */
+    struct tri_link *link;     /* to the token that cancels it */
+    struct tr_group *owned;    /* groups that end with it, the newest first */
+    bool ending;               /* the body has returned */
     char name[TRI_NAME_BYTES];
 };
 
+/* Why a task fails: the words of tr_task_fail. As large as a cold part, and from the same pool. */
+struct tri_reason {
+    struct tri_reason *next; /* in the pool */
+    int32_t code;
+    char text[TR_REASON_BYTES];
+};
+
 struct tri_alarm;
+struct tri_spawn;
+struct tri_worker;
+struct tri_local;
+struct tri_member;
+struct tri_link;
+struct tr_group;
 
 struct tri_task {
     _Alignas(64) union {
@@ -95,6 +114,7 @@ _Static_assert(sizeof(struct tri_mailbox) + 24 == 64 && sizeof(struct tri_mailbo
 
 extern struct tri_pool tri_task_pool;
 extern struct tri_pool tri_cold_pool;
+extern struct tri_pool tri_node_pool; /* 64 bytes: task-local values, members of groups, links to tokens */
 
 static inline uint64_t tri_task_generation(struct tri_task *task)
 {
@@ -150,6 +170,9 @@ static inline __attribute__((always_inline)) const char *tri_task_label(struct t
 /* The label of a task that may be running, or ending: at worst torn, always terminated. buffer: TRI_NAME_BYTES. */
 const char *tri_task_copy_label(struct tri_task *task, char *buffer);
 
+/* Logs what a task that is expected to end does instead. Defined by census.c. */
+void tri_report_task(const char *why, struct tri_task *task);
+
 /* Sets the cancel bit of the living task with this generation and wakes it. Returns 0 or -ESRCH. Thread: any. */
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
 
@@ -159,11 +182,40 @@ int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
  */
 void tri_task_end(struct tri_task *task, int result);
 
+/* If it has failed: a failure that nobody will ask for. Thread: whose the record is. */
+void tri_task_report(struct tri_task *task);
+
 /* Frees the record of an ended task that nobody has joined; its handle is stale. A failure is reported. Thread: any. */
 void tri_task_reap(struct tri_task *task, uint64_t generation);
 
 /* A message that is never delivered: drop function once, request resolved with -ESRCH. */
 void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt);
+
+/* ---- the cold part; defined by outcome.c ---- */
+
+/* The cold part of the running task, made if need be; NULL outside a task, or without memory. */
+struct tri_cold *tri_cold_here(void);
+
+/* Takes on the values of the running task, for one that it spawns. Returns 0, or -ENOMEM with nothing taken on. */
+int tri_cold_inherit(struct tri_cold *cold);
+
+/* The task's end, in this order; the first two may suspend. What it owns; its values and its link; what was taken for it. */
+void tri_cold_end_owned(struct tri_cold *cold);
+void tri_cold_end(struct tri_cold *cold);
+void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold);
+
+/* The same for its group, defined by member.c: notes the result; true if the outcome is the group's. Then, the task gone, leaves. */
+bool tri_member_end(struct tri_member *member, struct tri_cold *cold, int result);
+void tri_member_leave(struct tri_member *member);
+
+/* A spawn with `owned`, by the running task. Defined by group.c. */
+int tri_group_spawn_owned(struct tri_spawn *spawn);
+
+/* The outcome of a task that has ended with `result`. */
+void tri_outcome_fill(struct tr_outcome *out, int result, const struct tri_reason *reason);
+
+/* A failure that nobody joins. */
+void tri_outcome_report(struct tri_task *task, int result, const struct tri_reason *reason);
 
 /* Runs a handler actor's batch of messages. Defined by handler.c. */
 void tri_handler_run(struct tri_task *task);

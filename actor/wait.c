@@ -66,6 +66,12 @@ bool tri_in_task(void)
     return worker && worker->current;
 }
 
+struct tri_seat *tri_home(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker ? tri_home_of(worker) : NULL;
+}
+
 static int futex_wait(struct tri_park_word *word, tr_time deadline)
 {
     struct timespec when = { .tv_sec = deadline / TR_SECOND, .tv_nsec = deadline % TR_SECOND };
@@ -76,8 +82,8 @@ static int futex_wait(struct tri_park_word *word, tr_time deadline)
 /* Takes PARKED back; false if a waker has been quicker. */
 static bool unpark(struct tri_park_word *word)
 {
-    uint32_t state = TRI_PARKED;
-    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_ACQUIRE); /* [P1] */
+    uint32_t state = TRI_PARKED; /* our own store: it passes nothing; and a wake is acquired by the next look */
+    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_RELAXED, TRI_RELAXED);
 }
 
 static int park_foreign(tr_time deadline)
@@ -95,12 +101,6 @@ static int park_foreign(tr_time deadline)
     return 0;
 }
 
-tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
-{
-    struct tr_shield *shield = worker->stack->shield;
-    return shield && shield->tri_outer < deadline ? shield->tri_outer : deadline;
-}
-
 bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
 {
     struct tri_task *task = worker->current;
@@ -113,7 +113,7 @@ int tri_park(tr_time deadline, enum tri_wait on)
 {
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
-        return park_foreign(deadline);
+        return park_foreign(tri_foreign_bounded(deadline));
     return tri_park_task(worker, deadline, on);
 }
 
@@ -153,10 +153,16 @@ int tri_cancel_check(void)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return 0;
-    return tri_task_cancelled(worker->current) && !worker->stack->shield ? -ECANCELED : 0;
+    return tri_worker_cancelled(worker) ? -ECANCELED : 0;
 }
 
-/* ---- the public side: time, cancellation, shields ------------------------------------------------------------- */
+int tri_checkpoint(void)
+{
+    struct tri_worker *worker;
+    return tri_begin(&worker);
+}
+
+/* ---- the public side: time, cancellation ---------------------------------------------------------------------- */
 
 tr_time tr_clock(void)
 {
@@ -194,13 +200,13 @@ int tr_sleep_until(tr_time when)
     while ((rc = tri_park(when, TRI_WAIT_SLEEP)) == 0)
         ;
     struct tri_worker *worker = tri_worker_here();
-    bool slept = rc == -ETIMEDOUT && when <= (worker ? worker->now : tr_clock()); /* else a shield was tighter */
+    bool slept = rc == -ETIMEDOUT && when <= (worker ? worker->now : tr_clock()); /* else a scope was tighter */
     return slept ? 0 : rc;
 }
 
 int tr_sleep(int64_t nanoseconds)
 {
-    return tr_sleep_until(later(tr_clock(), nanoseconds < 0 ? 0 : nanoseconds));
+    return tr_sleep_until(nanoseconds <= 0 ? TR_NOW : later(tr_clock(), nanoseconds));
 }
 
 int tr_yield(void)
@@ -214,23 +220,6 @@ int tr_yield(void)
     return 0;
 }
 
-void tr_shield_open(struct tr_shield *shield, tr_time deadline)
-{
-    struct tri_worker *worker = tri_worker_here();
-    if (!worker || !worker->current)
-        return;
-    shield->tri_above = worker->stack->shield;
-    shield->tri_outer = tri_bounded(worker, deadline);
-    worker->stack->shield = shield;
-}
-
-void tr_shield_close(struct tr_shield *shield)
-{
-    struct tri_worker *worker = tri_worker_here();
-    if (worker && worker->current && worker->stack->shield == shield)
-        worker->stack->shield = shield->tri_above;
-}
-
 bool tr_cancel_pending(void)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -242,5 +231,6 @@ bool tr_cancel_taken(void)
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return false;
-    return tri_fetch_and(&worker->current->life, ~TRI_LIFE_CANCEL, TRI_ACQ_REL) & TRI_LIFE_CANCEL;
+    /* The bit passes nothing, nor did it when it was set. */
+    return tri_fetch_and(&worker->current->life, ~TRI_LIFE_CANCEL, TRI_RELAXED) & TRI_LIFE_CANCEL;
 }

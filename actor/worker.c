@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c: the thread of a worker: its reactor, its caches, and how it takes them down again. */
+#include "actor/after.h"
 #include "actor/deadline.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/runtime.h"
+#include "mailbox/bias.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,8 +37,10 @@ void tri_worker_flush(struct tri_worker *worker)
     tri_deadline_flush(worker);
     tri_pool_spill(&tri_task_pool, &worker->tasks, 0);
     tri_pool_spill(&tri_cold_pool, &worker->colds, 0);
+    tri_pool_spill(&tri_node_pool, &worker->nodes, 0);
     tri_pool_spill(&tri_slot_pool, &worker->slots, 0);
     tri_pool_spill(&tri_alarm_pool, &worker->alarms, 0);
+    tri_pool_spill(&tri_post_pool, &worker->posts_free, 0);
     tri_storage_flush(&worker->storages);
 }
 
@@ -72,12 +76,16 @@ void *tri_worker_main(void *argument)
     snprintf(name, sizeof name, "troupe-%u", worker->index);
     prctl(PR_SET_NAME, name);
     void *alternate = tri_fault_enter();
+    struct tri_seat *seat = tri_seat_enter();
+    worker->home = worker->alone ? seat : NULL;
     int rc = tri_worker_open(worker);
     answer_start(runtime, rc);
     await_all(runtime); /* nobody runs a task that could wake a worker without a reactor */
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
         tri_worker_loop(worker);
     tri_worker_flush(worker);
+    worker->home = NULL;
+    tri_seat_leave();
     /* Others may still be in a wake of our reactor: it goes when all have left their loops. */
     tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);
     while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers)

@@ -54,14 +54,34 @@ struct bench_mark bench_start(void)
     };
 }
 
+struct bench_cost {
+    double wall, cpu;
+    uint64_t allocations;
+};
+
+static struct bench_cost cost_since(struct bench_mark started, uint64_t operations)
+{
+    return (struct bench_cost){
+        .wall = (double)(clock_ns(CLOCK_MONOTONIC) - started.wall_ns) / (double)operations,
+        .cpu = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - started.cpu_ns) / (double)operations,
+        .allocations = bench_allocations() - started.allocations,
+    };
+}
+
 void bench_stop(struct bench_mark started, uint64_t operations)
 {
-    double wall = (double)(clock_ns(CLOCK_MONOTONIC) - started.wall_ns) / (double)operations;
-    double cpu = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - started.cpu_ns) / (double)operations;
-    uint64_t allocations = bench_allocations() - started.allocations;
+    struct bench_cost cost = cost_since(started, operations);
     char detail[96];
-    snprintf(detail, sizeof detail, "cpu=%.3f allocations=%llu", cpu, (unsigned long long)allocations);
-    bench_print(wall, "ns", detail);
+    snprintf(detail, sizeof detail, "cpu=%.3f allocations=%llu", cost.cpu, (unsigned long long)cost.allocations);
+    bench_print(cost.wall, "ns", detail);
+}
+
+void bench_stop_cpu(struct bench_mark started, uint64_t operations)
+{
+    struct bench_cost cost = cost_since(started, operations);
+    char detail[96];
+    snprintf(detail, sizeof detail, "wall=%.3f allocations=%llu", cost.wall, (unsigned long long)cost.allocations);
+    bench_print(cost.cpu, "ns", detail);
 }
 
 void bench_print(double value, const char *unit, const char *detail)

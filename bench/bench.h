@@ -44,6 +44,8 @@ struct bench_mark {
 };
 struct bench_mark bench_start(void);
 void bench_stop(struct bench_mark started, uint64_t operations);
+/* The same where most of the time is spent waiting: the figure is the CPU time. */
+void bench_stop_cpu(struct bench_mark started, uint64_t operations);
 
 /* Any other figure. `detail` ("" for none) is appended as it is. */
 void bench_print(double value, const char *unit, const char *detail);

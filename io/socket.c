@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <troupe/task.h>
 #include <unistd.h>
 
 #define BACKLOG_DEFAULT 511
@@ -109,6 +110,11 @@ int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out, tr_time 
     return 0;
 }
 
+struct tr_case tr_case_acceptable(struct tr_listener *listener)
+{
+    return tri_case_ready(&listener->gate, TRI_GATE_USER);
+}
+
 void tr_listener_abort(struct tr_listener *listener)
 {
     tri_gate_shut(&listener->gate);
@@ -193,5 +199,6 @@ int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t port, tr_t
     int rc = tri_address_parse(&addresses, host, port);
     if (rc < 0)
         rc = tri_address_look_up(&addresses, host, port, deadline);
-    return rc < 0 ? rc : connect_any(out, &addresses, deadline);
+    tr_time bound = tr_scope_deadline(); /* it is the time that is to be shared, if it is tighter */
+    return rc < 0 ? rc : connect_any(out, &addresses, bound < deadline ? bound : deadline);
 }

@@ -103,6 +103,16 @@ ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time de
     return rc;
 }
 
+struct tr_case tr_case_readable(struct tr_stream *stream)
+{
+    return tri_case_ready(&stream->gate, TRI_GATE_READER);
+}
+
+struct tr_case tr_case_writable(struct tr_stream *stream)
+{
+    return tri_case_ready(&stream->gate, TRI_GATE_WRITER);
+}
+
 /* ---- Writing ---- */
 
 /* Where a write of several pieces has got to. */

@@ -45,6 +45,9 @@ struct tr_stream *tri_stream_alloc(void);
 void tri_stream_attach(struct tr_stream *stream, int fd);
 void tri_stream_free(struct tr_stream *stream);
 
+/* A case of tr_select: the descriptor is ready for `role`: WRITER to take bytes, else to give some. */
+struct tr_case tri_case_ready(struct tri_gate *gate, unsigned role);
+
 /* Streams open in this process. Thread: any. */
 uint64_t tri_stream_count(void);
 

@@ -22,7 +22,6 @@ static_assert(TR_TIMER_TICK == (tr_time)1 << TICK_SHIFT, "a tick is a power of t
 /* TR_FOREVER has 63 - 17 = 46 bits of ticks; one more for the tick after the last. */
 static_assert(TRI_WHEEL_BITS * TRI_WHEEL_LEVELS > 63 - TICK_SHIFT, "every deadline has a place");
 
-/* Timers about to fire hang on a list of their own, which no bitmap describes. */
 #define LEVEL_NONE TRI_WHEEL_LEVELS
 
 /* The last tick is TR_FOREVER's, rounded down: a wheel advanced to the end of time has fired everything. */
@@ -47,20 +46,31 @@ static unsigned level_of(uint64_t now, uint64_t tick)
     return (63u - (unsigned)__builtin_clzll(now ^ tick)) / TRI_WHEEL_BITS;
 }
 
-static void push(struct tri_timer **list, struct tri_timer *timer)
+static void hang(struct tri_wheel *wheel, struct tri_timer *timer, unsigned level, unsigned slot)
 {
-    timer->next = *list;
-    timer->link = list;
-    if (timer->next)
-        timer->next->link = &timer->next;
-    *list = timer;
+    struct tri_timer_list *list = &wheel->slots[level][slot];
+    if (!list->first) {
+        list->end = &list->first;
+        wheel->occupied[level] |= UINT64_C(1) << slot;
+    }
+    timer->level = (uint16_t)level;
+    timer->slot = (uint16_t)slot;
+    timer->next = NULL;
+    timer->link = list->end;
+    *list->end = timer;
+    list->end = &timer->next;
 }
 
-static void unlink_timer(struct tri_timer *timer)
+static void take_off(struct tri_wheel *wheel, struct tri_timer *timer)
 {
+    struct tri_timer_list *list = &wheel->slots[timer->level][timer->slot];
     *timer->link = timer->next;
     if (timer->next)
         timer->next->link = timer->link;
+    else
+        list->end = timer->link;
+    if (!list->first)
+        wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
     timer->next = NULL;
     timer->link = NULL;
 }
@@ -68,11 +78,7 @@ static void unlink_timer(struct tri_timer *timer)
 static void place(struct tri_wheel *wheel, struct tri_timer *timer, uint64_t tick)
 {
     unsigned level = level_of(wheel->tick, tick);
-    unsigned slot = digit(tick, level);
-    timer->level = (uint16_t)level;
-    timer->slot = (uint16_t)slot;
-    push(&wheel->slots[level][slot], timer);
-    wheel->occupied[level] |= UINT64_C(1) << slot;
+    hang(wheel, timer, level, digit(tick, level));
 }
 
 void tri_wheel_init(struct tri_wheel *wheel, tr_time now)
@@ -96,10 +102,8 @@ void tri_wheel_remove(struct tri_wheel *wheel, struct tri_timer *timer)
 {
     if (!timer->link)
         return;
-    unlink_timer(timer);
+    take_off(wheel, timer);
     wheel->count--;
-    if (timer->level != LEVEL_NONE && !wheel->slots[timer->level][timer->slot])
-        wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
 }
 
 /* The first occupied slot: its level, and in *tick the first tick that it covers. LEVEL_NONE: the wheel is empty. */
@@ -117,22 +121,22 @@ static unsigned first_slot(const struct tri_wheel *wheel, uint64_t *tick)
     return LEVEL_NONE;
 }
 
-/* Takes the timers of the slot at wheel->tick: into *due what is due now, the others down the levels. */
-static void take_slot(struct tri_wheel *wheel, unsigned level, struct tri_timer **due)
+/* The timers of the slot at wheel->tick go down the levels, those that are due now to level 0. */
+static void cascade(struct tri_wheel *wheel, unsigned level)
 {
     unsigned slot = digit(wheel->tick, level);
-    struct tri_timer *timer = wheel->slots[level][slot];
-    wheel->slots[level][slot] = NULL;
+    struct tri_timer *timer = wheel->slots[level][slot].first;
+    wheel->slots[level][slot].first = NULL;
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
     while (timer) {
         struct tri_timer *next = timer->next;
         uint64_t tick = tick_at_or_after(timer->when);
-        if (tick <= wheel->tick) {
-            timer->level = LEVEL_NONE;
-            push(due, timer);
-        } else {
+        if (next)
+            __builtin_prefetch(next->next);
+        if (tick <= wheel->tick)
+            hang(wheel, timer, 0, digit(wheel->tick, 0));
+        else
             place(wheel, timer, tick);
-        }
         timer = next;
     }
 }
@@ -150,14 +154,17 @@ unsigned tri_wheel_advance(struct tri_wheel *wheel, tr_time now, void (*fire)(st
             break;
         }
         wheel->tick = tick;
-        struct tri_timer *due = NULL;
-        take_slot(wheel, level, &due);
-        /* fire may remove any timer, those on this list too; it may insert, but only at later ticks. */
-        while (due) {
-            struct tri_timer *timer = due;
-            unlink_timer(timer);
+        if (level > 0)
+            cascade(wheel, level);
+        /* What is due hangs in this slot of level 0. fire may remove any timer; what it inserts comes at later ticks. */
+        struct tri_timer_list *due = &wheel->slots[0][digit(tick, 0)];
+        while (due->first) {
+            struct tri_timer *timer = due->first;
+            take_off(wheel, timer);
             wheel->count--;
             fired++;
+            if (due->first)
+                __builtin_prefetch(due->first->next);
             fire(timer, context);
         }
     }
@@ -174,30 +181,33 @@ tr_time tri_wheel_next(const struct tri_wheel *wheel)
 
 /* ---- for a clock that is moved by hand ------------------------------------------------------------------------ */
 
+/*
+ * Timers that are due are first collected in a list without a place, where `link` holds their order, and then hang in a level
+ * of their own, which no tick reaches: so fire may remove those that come after.
+ */
+#define LEVEL_DUE TRI_WHEEL_LEVELS
+
 struct expiry {
-    struct tri_wheel *wheel;
     struct tri_timer *due;
     uint32_t (*draw)(uint32_t count);
     uint32_t count;
 };
 
-/* Hangs a timer, which is out of its slot, on the list of those that are due. */
 static void collect(struct tri_timer *timer, void *context)
 {
     struct expiry *expiry = context;
-    expiry->wheel->count++; /* until it fires, or is removed by another that does */
-    timer->level = LEVEL_NONE;
-    timer->order = expiry->draw ? expiry->draw(UINT32_MAX) : expiry->count;
+    uint32_t order = expiry->draw ? expiry->draw(UINT32_MAX) : expiry->count;
+    timer->link = (struct tri_timer **)(uintptr_t)order;
+    timer->next = expiry->due;
+    expiry->due = timer;
     expiry->count++;
-    push(&expiry->due, timer);
 }
 
 /* Timers of the tick that has begun: those whose time has come. All of that tick are in one slot. */
-static void collect_next_tick(struct expiry *expiry, tr_time now)
+static void collect_next_tick(struct tri_wheel *wheel, struct expiry *expiry, tr_time now)
 {
-    struct tri_wheel *wheel = expiry->wheel;
     unsigned level = level_of(wheel->tick, wheel->tick + 1);
-    struct tri_timer *timer = wheel->slots[level][digit(wheel->tick + 1, level)];
+    struct tri_timer *timer = wheel->slots[level][digit(wheel->tick + 1, level)].first;
     while (timer) {
         struct tri_timer *next = timer->next;
         if (timer->when <= now) {
@@ -210,7 +220,7 @@ static void collect_next_tick(struct expiry *expiry, tr_time now)
 
 static bool comes_first(const struct tri_timer *a, const struct tri_timer *b)
 {
-    return a->when < b->when || (a->when == b->when && a->order <= b->order);
+    return a->when < b->when || (a->when == b->when && (uintptr_t)a->link <= (uintptr_t)b->link);
 }
 
 static struct tri_timer *merge(struct tri_timer *a, struct tri_timer *b)
@@ -249,16 +259,18 @@ static struct tri_timer *sort(struct tri_timer *list)
 unsigned tri_wheel_expire(struct tri_wheel *wheel, tr_time now, uint32_t (*draw)(uint32_t count),
                           void (*fire)(struct tri_timer *timer, void *context), void *context)
 {
-    struct expiry expiry = { .wheel = wheel, .draw = draw };
+    struct expiry expiry = { .draw = draw };
     tri_wheel_advance(wheel, now, collect, &expiry);
-    collect_next_tick(&expiry, now);
-    expiry.due = sort(expiry.due);
-    for (struct tri_timer **link = &expiry.due; *link; link = &(*link)->next)
-        (*link)->link = link;
-    /* As in tri_wheel_advance: fire may remove timers of this list. */
-    while (expiry.due) {
-        struct tri_timer *timer = expiry.due;
-        unlink_timer(timer);
+    collect_next_tick(wheel, &expiry, now);
+    for (struct tri_timer *timer = sort(expiry.due), *next; timer; timer = next) {
+        next = timer->next;
+        hang(wheel, timer, LEVEL_DUE, 0);
+        wheel->count++;
+    }
+    struct tri_timer_list *due = &wheel->slots[LEVEL_DUE][0];
+    while (due->first) {
+        struct tri_timer *timer = due->first;
+        take_off(wheel, timer);
         wheel->count--;
         fire(timer, context);
     }
@@ -296,7 +308,7 @@ tr_time tri_wheel_earliest(struct tri_wheel *wheel, const struct tri_wheel_judge
         unsigned level = first_slot(wheel, &tick);
         if (level == LEVEL_NONE)
             return TR_FOREVER;
-        struct tri_timer *first = wheel->slots[level][digit(tick, level)];
+        struct tri_timer *first = wheel->slots[level][digit(tick, level)].first;
         tr_time earliest = judge_slot(wheel, first, judge, context, &changed);
         if (!changed)
             return earliest;

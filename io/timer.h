@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * timer.h: a hierarchical timing wheel (Varghese and Lauck, 1987): insertion, removal and expiry in constant time.
- * One per worker, touched by its owner only; no kernel operation per timer.
+ * One per worker, touched by its owner only; no kernel operation per timer. Timers of one tick fire in the order in which
+ * they were inserted.
  */
 #ifndef TRI_TIMER_H
 #define TRI_TIMER_H
@@ -17,14 +18,18 @@ struct tri_timer {
     struct tri_timer *next, **link; /* link: the pointer that points to us; NULL when not in a wheel */
     tr_time when;
     uint16_t level, slot;
-    uint32_t order; /* among those that fire together */
+    uint32_t kind; /* the owner's, to tell what the timer is embedded in */
+};
+
+struct tri_timer_list {
+    struct tri_timer *first, **end; /* end: of the last one, or stale when empty */
 };
 
 struct tri_wheel {
-    uint64_t tick;                       /* everything due at or before this tick has been fired */
-    uint64_t occupied[TRI_WHEEL_LEVELS]; /* a bit for each slot that holds timers */
+    uint64_t tick;                           /* everything due at or before this tick has been fired */
+    uint64_t occupied[TRI_WHEEL_LEVELS + 1]; /* a bit for each slot that holds timers */
     uint64_t count;
-    struct tri_timer *slots[TRI_WHEEL_LEVELS][TRI_WHEEL_SLOTS];
+    struct tri_timer_list slots[TRI_WHEEL_LEVELS + 1][TRI_WHEEL_SLOTS]; /* the last level: see tri_wheel_expire */
 };
 
 void tri_wheel_init(struct tri_wheel *wheel, tr_time now);

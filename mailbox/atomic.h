@@ -36,6 +36,8 @@
 #define tri_cas(object, expected, desired, success, failure)                                                           \
     atomic_compare_exchange_strong_explicit(object, expected, desired, success, failure)
 #define tri_fence(order) atomic_thread_fence(order)
+/* For the compiler alone: one side of an order whose other side is membarrier(2). */
+#define tri_fence_compiler() atomic_signal_fence(memory_order_seq_cst)
 
 /*
  * A full fence right after a read-modify-write of the same thread. On x86 every locked instruction is one already;
@@ -46,6 +48,9 @@
 #else
 #define tri_fence_after_rmw() atomic_thread_fence(memory_order_seq_cst)
 #endif
+
+/* Orders for the compiler only: the other side makes every thread pass a barrier. */
+#define tri_fence_compiler() atomic_signal_fence(memory_order_seq_cst)
 
 /* One turn of a short spin. */
 static inline void tri_spin(void)

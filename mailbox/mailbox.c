@@ -190,6 +190,10 @@ static void serve_sender(struct tri_sender *sender, int result)
 {
     struct tri_task *task = sender->task;
     sender->result = result;
+    if (sender->served) {
+        sender->served(sender);
+        return;
+    }
     tri_store(&sender->done, 1u, TRI_RELEASE); /* [M7] */
     tri_wake(task);
 }

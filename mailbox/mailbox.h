@@ -73,10 +73,14 @@ static inline void tri_token_write(char *message, const struct tri_letter *lette
     memcpy(token + sizeof letter->debt.slot, &letter->debt.generation, sizeof letter->debt.generation);
 }
 
-/* A sender that waits for room; on its own stack. Fields but `done` are guarded by the mailbox's lock. */
+/*
+ * A sender that waits for room; on its own stack. Fields but `done` are guarded by the mailbox's lock. One that is no task
+ * has `served` instead, which is called under the lock, with the result set, and may free it.
+ */
 struct tri_sender {
     struct tri_sender *next;
     struct tri_task *task;
+    void (*served)(struct tri_sender *sender);
     const struct tri_letter *letter;
     int result;
     TRI_ATOMIC(uint32_t) done;

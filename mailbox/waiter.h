@@ -32,17 +32,31 @@ enum tri_wait {
     TRI_WAIT_SLEEP,
     TRI_WAIT_IO,
     TRI_WAIT_CHANNEL,
+    TRI_WAIT_SELECT,
+    TRI_WAIT_PERMIT,
+    TRI_WAIT_LOCK,
+    TRI_WAIT_SIGNAL,
+    TRI_WAIT_CHANGE,
+    TRI_WAIT_GROUP,
+    TRI_WAIT_JOB,
 };
 
 /* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
 struct tri_task *tri_self(void);
+
+/*
+ * The home of objects that only the caller's worker uses (mailbox/monitor.h): its seat, if it is the only one of its runtime
+ * and not inside a lock just now. Else NULL.
+ */
+struct tri_seat;
+struct tri_seat *tri_home(void);
 
 /* True if the caller is a task of a runtime, not a foreign thread. */
 bool tri_in_task(void);
 
 /*
  * Suspends the caller until a wake. Returns 0 (woken, or without cause), -ECANCELED (a cancellation is pending and not
- * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or the shield's, has passed).
+ * shielded; the caller was not suspended, or was woken by it), -ETIMEDOUT (the deadline, or a scope's, has passed).
  */
 int tri_park(tr_time deadline, enum tri_wait on);
 
@@ -52,6 +66,9 @@ void tri_park_tail(enum tri_wait on);
 /* Wakes `task`, or marks it so that its next park returns at once. Thread: any. */
 void tri_wake(struct tri_task *task);
 
+/* Wakes all of them, as tri_wake. They run in this order, after those that are ready. Thread: any. */
+void tri_wake_many(struct tri_task *const *tasks, unsigned count);
+
 /*
  * A fairness point: takes one unit of the budget and yields when it is used up. Every suspending call passes one, also
  * when it need not suspend. Returns 0.
@@ -60,6 +77,9 @@ int tri_budget(void);
 
 /* A pending, unshielded cancellation: -ECANCELED, else 0. Called before an operation takes effect. */
 int tri_cancel_check(void);
+
+/* Both in one: how a suspending call begins. May suspend. Returns 0 or -ECANCELED. */
+int tri_checkpoint(void);
 
 /*
  * Around a wait for what some thread outside does for the calling task: a clock that stands does not move by itself

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <troupe/task.h>
 #include <unistd.h>
 
 #define RECORDS 4096
@@ -80,6 +81,11 @@ struct tri_task *tri_self(void)
     return self;
 }
 
+struct tri_seat *tri_home(void)
+{
+    return NULL;
+}
+
 bool tri_in_task(void)
 {
     return self != NULL;
@@ -125,6 +131,12 @@ void tri_wake(struct tri_task *task)
     tri_fetch_sub(&task->wakers, 1, TRI_SEQ_CST);
 }
 
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
+}
+
 int tri_budget(void)
 {
     return 0;
@@ -138,14 +150,19 @@ void tri_outside_end(void)
 {
 }
 
-uint32_t tri_choice(uint32_t count)
-{
-    return count - 1;
-}
-
 int tri_cancel_check(void)
 {
     return tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0;
+}
+
+int tri_checkpoint(void)
+{
+    return tri_cancel_check();
+}
+
+uint32_t tri_choice(uint32_t count)
+{
+    return (uint32_t)rand() % count;
 }
 
 /* ---- What actor/ defines of the public interface ---- */
@@ -163,6 +180,11 @@ tr_time tr_after(int64_t nanoseconds)
         return TR_NOW;
     tr_time now = tr_clock();
     return nanoseconds > TR_FOREVER - now ? TR_FOREVER : now + nanoseconds;
+}
+
+tr_time tr_scope_deadline(void)
+{
+    return TR_FOREVER;
 }
 
 int tr_sleep(int64_t nanoseconds)

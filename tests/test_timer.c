@@ -308,6 +308,41 @@ START_TEST(timer_fire_may_remove_those_due_with_it)
 }
 END_TEST
 
+/* Those of one tick fire in the order of their insertion, at whatever distance each was inserted. */
+static void fire_in_order(struct tri_timer *timer, void *context)
+{
+    struct world *world = context;
+    struct entry *entry = (struct entry *)timer;
+    must(entry->fired == 0);
+    entry->fired = ++world->armed; /* counts up here */
+}
+
+START_TEST(timer_those_of_one_tick_keep_their_order)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        struct world *world = make_world((tr_time)seed * 77 * TR_MILLISECOND, seed);
+        tr_time due = world->now + (tr_time)(draw(world) % (TR_SECOND * 40)) + 2 * TR_TIMER_TICK;
+        unsigned count = 0;
+        while (count < TIMERS && world->now + TR_TIMER_TICK < due) {
+            for (unsigned i = draw(world) % 20; i > 0 && count < TIMERS; i--)
+                tri_wheel_insert(&world->wheel, &world->entries[count++].timer, due);
+            world->now += (tr_time)(draw(world) % (uint64_t)((due - world->now) / 2 + 1));
+            ck_assert_uint_eq(tri_wheel_advance(&world->wheel, world->now, fire_in_order, world), 0);
+        }
+        bool leave = count > 2; /* one in the middle and the last */
+        if (leave) {
+            tri_wheel_remove(&world->wheel, &world->entries[--count].timer);
+            tri_wheel_remove(&world->wheel, &world->entries[1].timer);
+        }
+        ck_assert_uint_eq(tri_wheel_advance(&world->wheel, tick_end(due), fire_in_order, world),
+                          leave ? count - 1 : count);
+        for (unsigned i = 2; leave && i < count; i++)
+            ck_assert_uint_eq(world->entries[i].fired, i);
+        free(world);
+    }
+}
+END_TEST
+
 static void fire_again_at_once(struct tri_timer *timer, void *context)
 {
     tri_wheel_insert(context, timer, TR_NOW);
@@ -461,6 +496,7 @@ int main(void)
     tcase_add_test(tests, timer_past_deadline_fires_at_the_next_tick);
     tcase_add_test(tests, timer_removing_twice_is_harmless);
     tcase_add_test(tests, timer_fire_may_remove_those_due_with_it);
+    tcase_add_test(tests, timer_those_of_one_tick_keep_their_order);
     tcase_add_test(tests, timer_that_renews_itself_does_not_hold_the_clock);
     tcase_add_test(tests, timer_clock_that_goes_back_fires_nothing);
     tcase_add_test(tests, timer_steps_of_a_paused_clock_are_exact);

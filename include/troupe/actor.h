@@ -34,6 +34,7 @@
 #ifndef TROUPE_ACTOR_H
 #define TROUPE_ACTOR_H
 
+#include <troupe/select.h>
 #include <troupe/task.h>
 
 TRI_BEGIN_DECLS
@@ -115,6 +116,9 @@ TR_PUBLIC int tr_try_receive_raw(uint32_t bytes, void *message);
 
 /* Waits for one message, then takes up to `count` that are there. Returns how many (>= 1), or an error as tr_receive. */
 TR_PUBLIC int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time deadline);
+
+/* For tr_select, in a loop actor: receives a message of its own mailbox, as tr_receive. */
+TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
 
 /*
  * Sends a request and waits for its answer. The token goes into the mailbox's copy of the message.
@@ -260,6 +264,12 @@ TRI_END_DECLS
     __extension__({                                                                                                    \
         __auto_type tri_m = (message);                                                                                 \
         tr_try_receive_raw(sizeof *tri_m, tri_m);                                                                      \
+    })
+/* tr_case_message(&message) */
+#define tr_case_message(message)                                                                                       \
+    __extension__({                                                                                                    \
+        __auto_type tri_m = (message);                                                                                 \
+        tr_case_message_raw(sizeof *tri_m, tri_m);                                                                     \
     })
 #define tr_receive_many(messages, count, deadline)                                                                     \
     __extension__({                                                                                                    \

@@ -12,7 +12,7 @@
 #define TROUPE_NET_H
 
 #include <sys/uio.h>
-#include <troupe/time.h>
+#include <troupe/select.h>
 
 TRI_BEGIN_DECLS
 
@@ -84,6 +84,15 @@ TR_PUBLIC int tr_write(struct tr_stream *stream, const void *buffer, size_t byte
 /* As tr_write for `count` pieces, in one operation where possible; `pieces` is left unchanged, *written may be NULL. */
 TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written,
                          tr_time deadline);
+
+/*
+ * For tr_select: ready with result 0 once a read (a write, an accept) need not wait, also because of an error or the end of
+ * the stream, which that call then tells. Nothing is read, and meanwhile the select counts as the stream's reader (writer).
+ * Other results: -EPIPE (aborted by us), -EBUSY, -EINVAL (a foreign thread that would have to wait), -ENOMEM. Thread: any.
+ */
+TR_PUBLIC struct tr_case tr_case_readable(struct tr_stream *stream);
+TR_PUBLIC struct tr_case tr_case_writable(struct tr_stream *stream);
+TR_PUBLIC struct tr_case tr_case_acceptable(struct tr_listener *listener);
 
 /* Sends our end of stream; reading goes on. Returns 0 or -ENOTCONN. Thread: task. Suspends: no. */
 TR_PUBLIC int tr_stream_shutdown(struct tr_stream *stream);

@@ -21,11 +21,14 @@ enum tr_backend {
 struct tr_options {
     unsigned workers; /* default: TR_WORKERS, else CPUs allowed by affinity and cgroup quota */
     enum tr_backend backend;
-    size_t stack_bytes;  /* default stack of a task: 64 KiB */
-    int64_t stop_ns;     /* shutdown, first phase: how long actors may drain; default 100 ms */
-    int64_t shutdown_ns; /* shutdown, whole: after this the report names who still runs; default 5 s */
-    bool clock_paused;   /* for tests: the clock stands from the start (see tr_clock_pause) */
-    uint64_t seed;       /* for tests: non-zero: one thread, and chance decided by this (see sim.h); not for tr_start */
+    size_t stack_bytes;        /* default stack of a task: 64 KiB */
+    int64_t stop_ns;           /* shutdown, first phase: how long actors may drain; default 100 ms */
+    int64_t shutdown_ns;       /* shutdown, whole: after this the report names who still runs; default 5 s */
+    unsigned blocking_threads; /* the pool of blocking.h: at most so many threads; default 64 */
+    unsigned blocking_queue;   /* and so many jobs that have not started; default 1024 */
+    int64_t blocking_idle_ns;  /* a thread without a job ends after this; default 10 s */
+    bool clock_paused;         /* for tests: the clock stands from the start (see tr_clock_pause) */
+    uint64_t seed;       /* for tests: non-zero: one thread, chance decided by this (see sim.h); not for tr_start */
     bool keep_signals;   /* tr_run only: leave SIGINT and SIGTERM alone */
     bool migrate_always; /* for tests: every wake moves the task to another worker */
     bool no_caches;      /* for tests: every stack, record and slot goes through the shared lists */
@@ -105,9 +108,10 @@ TR_PUBLIC unsigned tr_worker_count(void);
 TR_PUBLIC int tr_worker_index(void); /* the worker the task is on now; -1 outside */
 TR_PUBLIC enum tr_backend tr_backend_kind(void);
 
-/* What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams. */
+/* What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams,
+ * timers, jobs of the pool for blocking work. */
 struct tr_census {
-    uint64_t tasks, stacks, slots, storages, streams, timers;
+    uint64_t tasks, stacks, slots, storages, streams, timers, jobs;
 };
 TR_PUBLIC void tr_census(struct tr_census *out);
 

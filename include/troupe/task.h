@@ -25,12 +25,18 @@ struct tr_task {
 #define TR_PIN_HERE (-1)            /* stay on the worker that spawns it */
 #define TR_PIN(index) ((index) + 1) /* stay on worker `index`, counted from 0 */
 
+struct tr_cancel_token;
+
 struct tr_task_options {
     const char *name;           /* copied, up to 47 bytes of it; shown in logs and reports. Default: "task" */
     size_t stack_bytes;         /* at least this much stack; default: the runtime's (64 KiB) */
     int pin;                    /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
+    bool inherit_locals;        /* take on the spawning task's values: see troupe/local.h */
+    bool
+        owned; /* ends with the spawning task: cancelled and awaited, as the last thing before that one's end is seen by anybody */
+    struct tr_cancel_token *token; /* cancelled with it: see troupe/token.h */
 };
 
 /*
@@ -39,7 +45,8 @@ struct tr_task_options {
  * body begins.
  * Thread: any (a foreign thread must name options->runtime). Suspends: no.
  * Owns: the argument stays the caller's, or is copied (argument_bytes).
- * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option), -ECANCELED (the runtime is shutting down).
+ * Returns 0, -ENOMEM, -EINVAL (no runtime; impossible option; owned outside a task), -ECANCELED (the runtime is shutting down, or the
+ * token is cancelled), -EPIPE (owned, by a task that is ending).
  */
 TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
                             const struct tr_task_options *options);
@@ -52,6 +59,31 @@ TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), vo
  * -EDEADLK (a task joining itself), -EINVAL (somebody else is joining it).
  */
 TR_PUBLIC int tr_task_join(struct tr_task task, int *result, tr_time deadline);
+
+/*
+ * How a task has ended: it returned 0 or more, it returned -ECANCELED, or it returned another negative code, its failure.
+ * The text is what tr_task_fail said of that code; empty if it said nothing.
+ */
+#define TR_REASON_BYTES 112
+enum tr_outcome_kind { TR_RETURNED, TR_CANCELLED, TR_FAILED };
+struct tr_outcome {
+    enum tr_outcome_kind kind;
+    int code; /* what the body returned */
+    char text[TR_REASON_BYTES];
+};
+
+/* As tr_task_join, with the whole outcome. */
+TR_PUBLIC int tr_task_join_outcome(struct tr_task task, struct tr_outcome *outcome, tr_time deadline);
+
+/*
+ * Says why the calling task is about to fail, and returns the code, for `return tr_task_fail(-EIO, "%s: no header", path)`.
+ * Of several the last counts, and only if it is this code that the body, or the handler actor, ends with. Whoever joins gets
+ * the text (tr_task_join_outcome, groups); if nobody joins, it is in the log line that says so. Up to TR_REASON_BYTES - 1
+ * characters are kept, with the task, and freed with it. The first call takes memory; without any, the text is lost, not the code.
+ * Thread: any (outside a task it returns the code alone). Suspends: no.
+ * Returns the code; -EINVAL for one that is not negative.
+ */
+TR_PUBLIC int tr_task_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Lets the task end on its own; its result goes to nobody. Returns 0 or -ESRCH. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_task_detach(struct tr_task task);
@@ -81,19 +113,50 @@ TR_PUBLIC bool tr_cancel_pending(void);
 TR_PUBLIC bool tr_cancel_taken(void);
 
 /*
- * A bounded shield for clean-up: until tr_shield_close, suspending calls ignore a pending cancellation, and every one
- * of them has `deadline` as its latest deadline. Shields nest; the tighter deadline wins.
+ * A deadline scope: until tr_scope_close, every suspending call of this task (or thread) has `deadline` as its latest
+ * deadline, whatever its own says. Scopes nest; the tighter deadline wins.
+ *
+ *     struct tr_scope scope;
+ *     tr_scope_open(&scope, tr_after(2 * TR_SECOND));
+ *     rc = look_up(name, &user);                           two seconds for the whole of it,
+ *     for (int i = 0; rc == 0 && i < user.friends; i++)    however many calls that takes
+ *         rc = notify(user.friend[i]);
+ *     if (tr_scope_close(&scope))
+ *         ... the time was over ...
+ *
+ * A scope is closed in the function that opened it, before that returns, the inner before the outer; it costs no alarm of
+ * its own. A task that is spawned inside begins without scopes; a group (troupe/group.h) that is opened inside takes the bound on.
+ * tr_scope_close returns true if the scope's bound (its own deadline, or a tighter one around it) had passed by then: the
+ * task's clock decides, so that it is true whenever a call in the scope has returned -ETIMEDOUT because of it.
+ * Thread: any. Suspends: no.
+ */
+struct tr_scope {
+    tr_time tri_bound;        /* of the calls inside */
+    tr_time tri_shield_bound; /* of the shields around it alone */
+    struct tr_scope *tri_above;
+    bool tri_shielded;
+};
+TR_PUBLIC void tr_scope_open(struct tr_scope *scope, tr_time deadline);
+TR_PUBLIC bool tr_scope_close(struct tr_scope *scope);
+
+/* The deadline that scopes and shields give to every call at this point; TR_FOREVER: none. Thread: any. Suspends: no. */
+TR_PUBLIC tr_time tr_scope_deadline(void);
+
+/*
+ * A bounded shield for clean-up: until tr_shield_close, suspending calls ignore a pending cancellation and the deadline
+ * scopes that were opened outside the shield (a clean-up that a passed deadline has brought about must itself be able to
+ * work), and every one of them has `deadline` as its latest deadline. Shields nest; the tighter deadline wins. Inside a
+ * shield scopes can be opened as anywhere.
  *
  *     struct tr_shield shield;
  *     tr_shield_open(&shield, tr_after(TR_SECOND));
  *     ... say goodbye to the peer ...
  *     tr_shield_close(&shield);
  *
- * Thread: task. Suspends: no.
+ * Thread: any (a foreign thread is never cancelled: there it only bounds). Suspends: no.
  */
 struct tr_shield {
-    tr_time tri_outer;
-    struct tr_shield *tri_above;
+    struct tr_scope tri_scope;
 };
 TR_PUBLIC void tr_shield_open(struct tr_shield *shield, tr_time deadline);
 TR_PUBLIC void tr_shield_close(struct tr_shield *shield);

@@ -24,7 +24,7 @@ SOURCE = {".c", ".h", ".S", ".py", ".sh", ".rs", ".go", ".erl"}
 MAY_INCLUDE = {
     "include": set(),
     "mailbox": set(),
-    "io": {"mailbox/waiter.h", "mailbox/atomic.h"},
+    "io": {"mailbox/waiter.h", "mailbox/wait.h", "mailbox/atomic.h"},
     "actor": {"mailbox", "io"},
     "samples": set(),
 }

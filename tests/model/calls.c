@@ -63,15 +63,20 @@ static bool is_zero(const void *word)
     return value == 0;
 }
 
-void model_await_zero(const volatile void *word)
+static bool is_even(const void *word)
+{
+    return (*(const unsigned char *)word & 1) == 0;
+}
+
+static void await_word(const volatile void *word, bool (*ready)(const void *word))
 {
     struct thread *thread = tri_engine_thread();
     const void *argument = (const void *)(uintptr_t)word;
     tri_explore_point(word, true);
-    if (!is_zero(argument)) {
+    if (!ready(argument)) {
         if (engine.alone)
             tri_report_fail("%s waits for a lock although nobody else runs", engine.threads[0].name);
-        thread->ready = is_zero;
+        thread->ready = ready;
         thread->argument = argument;
         tri_explore_share(word);
         tri_explore_made(word, true);
@@ -79,6 +84,16 @@ void model_await_zero(const volatile void *word)
         tri_explore_wait_as(THREAD_BLOCKED);
     }
     thread->impure = thread->fresh = thread->newest = true;
+}
+
+void model_await_zero(const volatile void *word)
+{
+    await_word(word, is_zero);
+}
+
+void model_await_even(const volatile void *word)
+{
+    await_word(word, is_even);
 }
 
 /* A step that is no access: only its place among the thread's steps, and its value, count. */

@@ -232,7 +232,9 @@ static void run_alone(void)
         other->name = test->threads[i].name;
         other->body = test->threads[i].body;
         other->daemon = test->threads[i].daemon;
-        other->state = THREAD_READY;
+        other->ready = test->threads[i].ready;
+        other->argument = test->threads[i].argument;
+        other->state = other->ready ? THREAD_BLOCKED : THREAD_READY;
         other->now = thread->now;
         other->now.at[i + 1] = 1;
         memcpy(&other->here, &other->base, sizeof other->here);

@@ -19,10 +19,16 @@ struct tri_task {
 };
 
 static struct tri_task fake_tasks[MODEL_THREADS + 1];
+static struct tri_seat *fake_homes[MODEL_THREADS + 1]; /* as fake_tasks: by model_self() + 1 */
 
 struct tri_task *tri_self(void)
 {
     return &fake_tasks[model_self() + 1];
+}
+
+struct tri_seat *tri_home(void)
+{
+    return fake_homes[model_self() + 1];
 }
 
 bool tri_in_task(void)
@@ -33,6 +39,12 @@ bool tri_in_task(void)
 void tri_wake(struct tri_task *task)
 {
     tri_fetch_or(&task->token, 1u, TRI_RELEASE);
+}
+
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
 }
 
 int tri_cancel_check(void)
@@ -69,6 +81,23 @@ int tri_park(tr_time deadline, enum tri_wait on)
 int tri_budget(void)
 {
     return 0;
+}
+
+int tri_checkpoint(void)
+{
+    return 0;
+}
+
+/* Every choice is explored. */
+uint32_t tri_choice(uint32_t count)
+{
+    return model_choose(count);
+}
+
+/* No time passes: timers are due if they are at 0. */
+tr_time tr_after(int64_t nanoseconds)
+{
+    return nanoseconds;
 }
 
 #endif

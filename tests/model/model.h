@@ -32,7 +32,9 @@ enum { MODEL_THREADS = 7 };
 struct model_thread {
     const char *name;
     void (*body)(void);
-    bool daemon; /* may be left blocked at the end */
+    bool daemon;                         /* may be left blocked at the end */
+    bool (*ready)(const void *argument); /* begins as if it called model_block with these; NULL: at once */
+    const void *argument;
 };
 
 struct model_case {
@@ -79,6 +81,8 @@ void model_block(bool (*ready)(const void *argument), const void *argument);
  * it, follows at once and reads that.
  */
 void model_await_zero(const volatile void *word);
+/* The same for the lowest bit of an atomic of any size. */
+void model_await_even(const volatile void *word);
 
 /*
  * Time passes: others may run first, and what they have stored until the return is seen from then on. For waits that end by

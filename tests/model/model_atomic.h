@@ -103,6 +103,7 @@ void model_spin(const struct model_site *site);
         MODEL_SITE(MODEL_FENCE, "fence", order, TRI_RELAXED);                                                          \
         model_fence(&model_site_);                                                                                     \
     })
+#define tri_fence_compiler() ((void)0)
 #define tri_fence_after_rmw() tri_fence(TRI_SEQ_CST)
 
 /* The thread goes on when a location that it has read since its last turn holds something newer. */

@@ -12,12 +12,19 @@
  *   detach, respawn    a late detacher instead
  *   reap       the runtime's last walk x a late joiner, or x the end
  *   cancel     a canceller x the end and a new tenant, who is not cancelled
+ *   held       a joiner who is held while the task runs x another joiner, a detacher, or the runtime's last walk
+ *   held, respawn      the same joiner lets another in
+ *   held, stopping     the same while the runtime is being stopped: the task ends the longer way
  */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "fake_worker.h"
 
+#include "fake_clock.h"
+#include "fake_cold.h"
+
+#include "actor/join.c"
 #include "actor/task.c"
 #include "mailbox/mailbox.c"
 #include "mailbox/pool.c"
@@ -39,14 +46,14 @@ struct tri_worker *tri_worker_here(void)
     return &workers[model_self() + 1];
 }
 
+int tri_checkpoint(void)
+{
+    return 0;
+}
+
 struct tri_task *tri_self(void)
 {
     return &waiters[model_self() + 1];
-}
-
-bool tri_in_task(void)
-{
-    return false;
 }
 
 void tri_wake(struct tri_task *task)
@@ -94,37 +101,10 @@ void tri_lifo_wait(struct tri_worker *worker)
     (void)worker;
 }
 
-void tri_give_way(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
-{
-    (void)worker, (void)next, (void)awaits;
-    return NULL;
-}
-
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     (void)worker, (void)hook;
     return NULL;
-}
-
-void tri_arrive_slow(struct tri_worker *worker, enum tri_hook hook)
-{
-    (void)worker, (void)hook;
-}
-
-int tri_stack_class(size_t bytes)
-{
-    (void)bytes;
-    return 0;
-}
-
-void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
-{
-    (void)worker, (void)task;
 }
 
 void tri_runtime_task_ended(struct tr_runtime *of)
@@ -144,17 +124,13 @@ tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
     return deadline;
 }
 
-void tr_log(enum tr_log_level level, const char *format, ...)
-{
-    (void)level, (void)format;
-}
-
 /* ---- the parts ---- */
 
 static int body(void *argument)
 {
     (void)argument;
-    return 0;
+    written[0] = 1;
+    return 7;
 }
 
 static void spawn_into(struct tr_task *out)
@@ -350,6 +326,71 @@ static void cancel_check(void)
     model_assert(!tri_task_cancelled(next_handle.tri_record));
 }
 
+/* ---- held ---- */
+
+/* The task lies in the LIFO slot of the first thread's worker, where another is running. */
+static void held_setup(void)
+{
+    setup();
+    tri_store(&workers[1].lifo, handle.tri_record, TRI_RELAXED);
+    begin_task(&workers[1], 0, &waiters[1]);
+}
+
+static void stopping_setup(void)
+{
+    held_setup();
+    tri_store(&runtime.phase, (uint32_t)TRI_PHASE_STOP, TRI_RELAXED);
+}
+
+/* If somebody else waits already, the task is run when this one is through. */
+static void held_joiner(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (join(handle, TR_FOREVER) == 0)
+        return;
+    begin_task(worker, model_self(), tri_take_lifo(worker));
+    model_assert(worker->current == handle.tri_record && !worker->held);
+    ender();
+}
+
+static void held_joiner_and_next(void)
+{
+    held_joiner();
+    if (codes[1] != 0)
+        return;
+    tri_worker_here()->current = NULL;
+    spawn_into(&next_handle);
+    run_to_end(next_handle, 8);
+}
+
+/* One has the result, or it is nobody's because of the detacher. */
+static void held_check(void)
+{
+    int result = 0;
+    model_assert((codes[1] == 0) != (codes[2] == 0));
+    model_assert(codes[1] == 0 || codes[1] == -ESRCH || codes[1] == -EINVAL);
+    model_assert(codes[2] == 0 || codes[2] == -ESRCH || codes[2] == -EINVAL);
+    if (next_handle.tri_record)
+        model_assert(tr_task_join(next_handle, &result, TR_FOREVER) == 0 && result == 8);
+    free_check();
+}
+
+static void held_deadline_check(void)
+{
+    if (codes[2] == -ETIMEDOUT) {
+        codes[2] = -EINVAL;
+        if (codes[1] != 0) /* in the word for a moment was the one who gave up */
+            codes[2] = tr_task_join(handle, NULL, TR_FOREVER);
+    }
+    held_check();
+}
+
+static void held_reap_check(void)
+{
+    model_assert(codes[1] == 0 && results[1] == 7);
+    free_check();
+}
+
 static const struct model_case cases[] = {
     { .name = "join",
       .setup = setup,
@@ -395,6 +436,30 @@ static const struct model_case cases[] = {
       .setup = setup,
       .check = cancel_check,
       .threads = { { "worker", end_and_next, 0 }, { "canceller", canceller, 0 } } },
+    { .name = "held",
+      .setup = held_setup,
+      .check = held_check,
+      .threads = { { "worker", held_joiner, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "held, deadline",
+      .setup = held_setup,
+      .check = held_deadline_check,
+      .threads = { { "worker", held_joiner, 0 }, { "joiner", impatient_joiner, 0 } } },
+    { .name = "held, detach",
+      .setup = held_setup,
+      .check = held_check,
+      .threads = { { "worker", held_joiner, 0 }, { "detacher", detacher, 0 } } },
+    { .name = "held, reap",
+      .setup = held_setup,
+      .check = held_reap_check,
+      .threads = { { "worker", held_joiner, 0 }, { "reaper", reaper, 0 } } },
+    { .name = "held, respawn",
+      .setup = held_setup,
+      .check = held_check,
+      .threads = { { "worker", held_joiner_and_next, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "held, stopping",
+      .setup = stopping_setup,
+      .check = held_check,
+      .threads = { { "worker", held_joiner, 0 }, { "joiner", joiner, 0 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);

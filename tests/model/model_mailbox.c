@@ -7,7 +7,8 @@
  *            per sender; exactly one sender schedules; no storage is lost or shared
  *   workers  the same with two workers that take turns to run the consumer, one sender
  *   stop     the same, and the sender closes the mailbox; what it wrote before that is seen by who finds it drained
- *   loop     a loop consumer, which keeps its storage and parks; the mailbox is full at the start
+ *   loop     a loop consumer, which keeps its storage and parks; there is room for one of two senders
+ *   full     two find the mailbox full; one may learn from the other's copy of the head that there is room
  *   unidle   a loop consumer that takes its idle mark back
  *   is drained    a loop consumer that asks whether there will be anything more
  *   lives    send x close x the next tenant of the same record, of another shape: a message arrives at its own tenant
@@ -220,19 +221,17 @@ static void loop_sender_2(void)
     loop_send(20);
 }
 
-/* Full: a sender may learn of room only from another's copy of the head. */
-static void full_setup(void)
+static void loop_one_setup(void)
 {
     loop_setup();
     loop_send(30);
-    loop_send(31);
 }
 
 static void loop_consumer(void)
 {
-    while (got_count < 4) {
+    while (got_count < 3) {
         enum tri_idle idle = run_consumer();
-        if (got_count == 4)
+        if (got_count == 3)
             break;
         if (idle == TRI_IDLE_DONE)
             tri_park_tail(TRI_WAIT_MESSAGE);
@@ -243,8 +242,33 @@ static void loop_consumer(void)
 
 static void loop_check(void)
 {
-    check_order(4);
+    check_order(3);
     check_storages(tri_tail_storage(tri_load(&record.mailbox.tail, TRI_RELAXED)) != 0);
+}
+
+/* ---- full ---- */
+
+static void full_setup(void)
+{
+    loop_setup();
+    loop_send(30);
+    loop_send(31);
+}
+
+/* Makes room, no more. */
+static void full_consumer(void)
+{
+    struct tri_debt debt;
+    for (; got_count < 2; got_count++)
+        model_assert(tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &got[got_count], sizeof *got,
+                                      &debt) == TRI_TAKE_MESSAGE);
+}
+
+static void full_check(void)
+{
+    model_assert(run_consumer() == TRI_IDLE_DONE);
+    check_order(4);
+    check_storages(1);
 }
 
 /* A loop consumer woken for something else takes its idle mark back, and leaves; then looks again. */
@@ -557,11 +581,17 @@ static const struct model_case cases[] = {
       .check = words_check,
       .threads = { { "caller", hand_word, 0 }, { "sender", send_word, 0 } } },
     { .name = "loop",
-      .setup = full_setup,
+      .setup = loop_one_setup,
       .check = loop_check,
       .threads = { { "sender 1", loop_sender_1, 0 },
                    { "sender 2", loop_sender_2, 0 },
                    { "consumer", loop_consumer, 0 } } },
+    { .name = "full",
+      .setup = full_setup,
+      .check = full_check,
+      .threads = { { "sender 1", loop_sender_1, 0 },
+                   { "sender 2", loop_sender_2, 0 },
+                   { "consumer", full_consumer, 0 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);

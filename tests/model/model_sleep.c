@@ -17,6 +17,7 @@
 #include "fake_lock.h"
 
 #include "actor/idle.c"
+#include "fake_clock.h"
 #include "mailbox/pool.c"
 #include "model.h"
 
@@ -59,46 +60,6 @@ unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until)
 void tri_deadline_pass(struct tri_worker *worker)
 {
     worker->next_alarm = TR_FOREVER;
-}
-
-/* The clock is the real one, and stands still. */
-void tri_clock_renew(struct tri_worker *worker)
-{
-    worker->now = worker->real = 1;
-}
-
-bool tri_clock_idle(struct tri_worker *worker)
-{
-    (void)worker;
-    return false;
-}
-
-void tri_clock_unidle(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-struct tri_task *tri_sim_take(struct tri_worker *worker)
-{
-    (void)worker;
-    return NULL;
-}
-
-bool tri_turn_pass(struct tri_worker *worker)
-{
-    (void)worker;
-    return false;
-}
-
-enum tri_idle_result tri_turn_idle(struct tri_worker *worker)
-{
-    (void)worker;
-    return TRI_IDLE_EXIT;
-}
-
-tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
-{
-    return until < worker->next_alarm ? until : worker->next_alarm;
 }
 
 void tr_log(enum tr_log_level level, const char *format, ...)

@@ -86,7 +86,7 @@ impl Stopwatch {
 /// Nanoseconds per operation.
 pub struct Cost {
     wall: f64,
-    cpu: f64,
+    pub cpu: f64,
 }
 
 fn cpu_ns() -> f64 {
