@@ -280,7 +280,7 @@ static bool ends_all(const struct tr_gather_task *one, unsigned flags)
 
 /* Enters all; links those that have not ended. */
 static uint32_t enter_tasks(struct tr_gather_task *tasks, uint32_t count, struct tri_task *self, unsigned flags,
-                          bool *over)
+                            bool *over)
 {
     uint32_t first = NONE, *place = &first;
     for (uint32_t i = 0; i < count; i++) {

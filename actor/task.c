@@ -14,6 +14,7 @@
 #include "actor/deadline.h"
 #include "actor/idle.h"
 #include "actor/scheduler.h"
+#include "actor/sim.h"
 #include "actor/spawn.h"
 
 #include <assert.h>
@@ -215,8 +216,11 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->handle = (struct tr_task){ task, generation };
     if (spawn->address)
         *spawn->address = (struct tr_address){ task, generation };
-    if (spawn->flags & TRI_TASK_HANDLER)
+    if (spawn->flags & TRI_TASK_HANDLER) {
+        if (__builtin_expect(worker && worker->turns, 0))
+            tri_sim_meet(worker, task);
         return 0; /* runs when its first message comes */
+    }
     if (spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* as above */
         rc = start_cold(worker, runtime, task, &copy);

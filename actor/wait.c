@@ -7,6 +7,7 @@
  */
 #include "actor/deadline.h"
 #include "actor/scheduler.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -161,25 +162,14 @@ int tri_checkpoint(void)
     return tri_begin(&worker);
 }
 
-/* A generator per thread (xorshift, Marsaglia 2003): quick, and good enough to be fair. */
-uint32_t tri_choice(uint32_t count)
-{
-    static __thread uint32_t state;
-    uint32_t x = state ? state : (uint32_t)((uintptr_t)&state >> 4) * 2654435761u | 1;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    state = x;
-    return (uint32_t)((uint64_t)x * count >> 32);
-}
-
 /* ---- the public side: time, cancellation ---------------------------------------------------------------------- */
 
 tr_time tr_clock(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * TR_SECOND + now.tv_nsec;
+    struct tri_worker *worker = tri_worker_here();
+    if (worker && tri_clock_mode(&worker->runtime->clock) != TRI_CLOCK_REAL)
+        return tri_clock_read(worker->runtime);
+    return tri_clock_real();
 }
 
 static tr_time later(tr_time now, int64_t nanoseconds)

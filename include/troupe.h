@@ -2,6 +2,10 @@
 /*
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
+ *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
+ *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
+ *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   sim.h      tests that can be replayed
  *   base.h       conventions and error codes         runtime.h    starting and stopping, logs
  *   time.h       deadlines, sleep, intervals         net.h        TCP
  *   task.h       tasks, join, cancel, scopes         actor.h      addresses, mailboxes, calls and replies
@@ -50,6 +54,7 @@
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/runtime.h>
+#include <troupe/sim.h>
 #include <troupe/rwlock.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>

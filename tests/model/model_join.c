@@ -26,6 +26,7 @@
 
 #include "fake_worker.h"
 
+#include "fake_clock.h"
 #include "fake_cold.h"
 
 #include "actor/join.c"
