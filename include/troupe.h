@@ -15,6 +15,14 @@
  *   group.h    tasks that end together            token.h    cancellation in a tree
  *   local.h    values of a task                   gather.h   many calls, many joins
  *   select.h   the first of several
+ *   base.h       conventions and error codes         runtime.h    starting and stopping, logs
+ *   time.h       deadlines, sleep, intervals         net.h        TCP
+ *   task.h       tasks, join, cancel, scopes         actor.h      addresses, mailboxes, calls and replies
+ *   group.h      tasks that end together             token.h      cancellation in a tree
+ *   gather.h     many calls, many joins              local.h      values of a task
+ *   timer.h      messages sent later                 delay.h      values that come out when due
+ *   blocking.h   work for threads that may block     select.h     the first of several
+ *   broadcast.h  every receiver sees every value     watch.h      the latest value
  *
  * and what tasks keep each other in order with:
  *   mutex.h    condition.h    rwlock.h    semaphore.h    notify.h    latch.h    barrier.h    once.h    cell.h
@@ -32,12 +40,14 @@
 #include <troupe/gather.h>
 #include <troupe/broadcast.h>
 #include <troupe/blocking.h>
-#include <troupe/delay.h>
-#include <troupe/group.h>
-#include <troupe/local.h>
+#include <troupe/broadcast.h>
 #include <troupe/cell.h>
 #include <troupe/condition.h>
+#include <troupe/delay.h>
+#include <troupe/gather.h>
+#include <troupe/group.h>
 #include <troupe/latch.h>
+#include <troupe/local.h>
 #include <troupe/mutex.h>
 #include <troupe/net.h>
 #include <troupe/notify.h>
@@ -48,8 +58,8 @@
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
-#include <troupe/watch.h>
 #include <troupe/timer.h>
 #include <troupe/token.h>
+#include <troupe/watch.h>
 
 #endif
