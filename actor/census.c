@@ -3,8 +3,10 @@
 #include "actor/after.h"
 #include "actor/blocking.h"
 #include "actor/deadline.h"
+#include "actor/group.h"
 #include "actor/runtime.h"
 #include "actor/sanitizer.h"
+#include "actor/token.h"
 #include "io/stream.h"
 
 #include <errno.h>
@@ -58,6 +60,8 @@ void tr_census(struct tr_census *out)
     out->storages = less(tri_storage_live(), cached.storages);
     out->streams = tri_stream_count();
     out->jobs = tri_blocking_jobs();
+    out->groups = in_use(&tri_group_pool, 0);
+    out->tokens = in_use(&tri_token_pool, 0);
 }
 
 int tr_counters(struct tr_counters *out)

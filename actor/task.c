@@ -83,7 +83,9 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
         tri_cold_free(worker, made);
         return NULL;
     }
-    snprintf(made->name, sizeof made->name, "%s", spawn->name ? spawn->name : "");
+    made->name[0] = '\0';
+    if (spawn->name)
+        snprintf(made->name, sizeof made->name, "%s", spawn->name);
     if (spawn->argument_bytes > 0) {
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
