@@ -59,6 +59,7 @@ struct tri_worker {
     uint32_t quiet; /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
+    uint64_t told_at; /* the count of switches when many were last woken from here: see news.c */
     tr_time now, pass_start;
     tr_time next_alarm; /* when the wheel wants to be looked at */
     struct tri_cache tasks, colds, slots, alarms, posts_free, nodes;

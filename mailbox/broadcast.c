@@ -102,7 +102,7 @@ static int subscribe(struct tri_broadcast *broadcast, struct tr_broadcast_receiv
     tri_audience_join(&broadcast->audience);
     uint64_t tail = tri_load(&broadcast->tail, TRI_RELAXED);
     tri_bias_unlock(&broadcast->audience.lock);
-    *out = (struct tr_broadcast_receiver){ broadcast, tail, 0 };
+    *out = (struct tr_broadcast_receiver){ .tri_channel = broadcast, .tri_next = tail };
     return 0;
 }
 
