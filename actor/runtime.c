@@ -14,7 +14,6 @@
 #include "actor/fault.h"
 #include "actor/idle.h"
 #include "actor/spawn.h"
-#include "mailbox/monitor.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -196,7 +195,6 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].runtime = runtime;
         workers[i].index = i;
         workers[i].alone = runtime->workers == 1;
-        workers[i].home = workers[i].alone && runtime->can_raid ? tri_home_at(runtime->index) : NULL;
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;
@@ -456,6 +454,8 @@ static int run_program(struct program *program, int signal_fd)
     int rc = tr_task_spawn(&task, run_main, program, &options);
     if (rc == 0)
         await_main(program, task, signal_fd);
+    else
+        tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);

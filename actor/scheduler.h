@@ -12,6 +12,7 @@
 #include "actor/task.h"
 #include "io/reactor.h"
 #include "io/timer.h"
+#include "mailbox/bias.h"
 #include <errno.h>
 #include <pthread.h>
 #include <troupe/runtime.h>
@@ -51,12 +52,12 @@ struct tri_worker {
     enum tri_hook hook;
     int32_t budget, quota, quota_start;
     uint32_t lifo_run;
-    struct tri_home *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
+    struct tri_seat *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
     bool alone;            /* the only worker: no thieves */
-    bool migrate;   /* for tests: every wake goes to the next worker */
-    bool no_caches; /* for tests */
-    bool on_watch;  /* this worker is the sentry */
-    uint32_t quiet; /* looks in a row at which everybody else slept */
+    bool migrate;          /* for tests: every wake goes to the next worker */
+    bool no_caches;        /* for tests */
+    bool on_watch;         /* this worker is the sentry */
+    uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     uint64_t told_at; /* the count of switches when many were last woken from here: see news.c */
@@ -255,6 +256,13 @@ static inline bool tri_had_better_yield(struct tri_worker *worker)
            (tri_load(&worker->lifo, TRI_RELAXED) || tri_queue_length(&worker->queue) > 0 || worker->pinned_first);
 }
 
+/* See tri_home. */
+static inline struct tri_seat *tri_home_of(struct tri_worker *worker)
+{
+    struct tri_seat *home = worker->home;
+    return home && tri_load(&home->inside, TRI_RELAXED) == 0 ? home : NULL;
+}
+
 /* NULL for an index whose runtime has gone. */
 struct tr_runtime *tri_runtime_at(uint32_t index);
 
@@ -296,6 +304,10 @@ static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->slots : NULL;
 }
+static inline struct tri_cache *tri_task_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->tasks : NULL;
+}
 static inline struct tri_cache *tri_cold_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->colds : NULL;
@@ -307,6 +319,15 @@ static inline struct tri_cache *tri_node_cache(struct tri_worker *worker)
 static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->storages : NULL;
+}
+
+/* A record that is nobody's, and what hangs on it. */
+void tri_task_free_cold(struct tri_worker *worker, struct tri_task *task);
+static inline void tri_task_give(struct tri_worker *worker, struct tri_task *task)
+{
+    if (tri_load(&task->cold, TRI_RELAXED))
+        tri_task_free_cold(worker, task);
+    tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
 
 /* Records that stand for foreign threads. */

@@ -12,16 +12,15 @@
 #include "mailbox/notify.h"
 #include "mailbox/semaphore.h"
 
-/* The home of objects that only this worker uses, if it is one. */
-static inline struct tri_home *home_of(struct tri_worker *worker)
+static inline struct tri_seat *home_of(struct tri_worker *worker)
 {
-    return worker ? worker->home : NULL;
+    return worker ? tri_home_of(worker) : NULL;
 }
 
 int tr_mutex_lock(struct tr_mutex *mutex, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (!tri_may_go_on(worker) || !tri_mutex_take(worker->home, tri_mutex_monitor(mutex), worker->current))
+    if (!tri_may_go_on(worker) || !tri_mutex_take(tri_home_of(worker), tri_mutex_monitor(mutex), worker->current))
         return tri_mutex_lock_slow(mutex, deadline);
     worker->budget--;
     return 0;
@@ -30,14 +29,15 @@ int tr_mutex_lock(struct tr_mutex *mutex, tr_time deadline)
 int tr_mutex_unlock(struct tr_mutex *mutex)
 {
     struct tri_worker *worker = tri_worker_here();
-    bool done = worker && worker->current && tri_mutex_give(worker->home, tri_mutex_monitor(mutex), worker->current);
+    bool done =
+        worker && worker->current && tri_mutex_give(tri_home_of(worker), tri_mutex_monitor(mutex), worker->current);
     return done ? 0 : tri_mutex_unlock_slow(mutex);
 }
 
 int tr_semaphore_acquire(struct tr_semaphore *semaphore, uint64_t permits, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (!tri_may_go_on(worker) || !tri_semaphore_take(worker->home, tri_semaphore_monitor(semaphore), permits))
+    if (!tri_may_go_on(worker) || !tri_semaphore_take(tri_home_of(worker), tri_semaphore_monitor(semaphore), permits))
         return tri_semaphore_acquire_slow(semaphore, permits, deadline);
     worker->budget--;
     return 0;
@@ -45,7 +45,7 @@ int tr_semaphore_acquire(struct tr_semaphore *semaphore, uint64_t permits, tr_ti
 
 int tr_semaphore_release(struct tr_semaphore *semaphore, uint64_t permits)
 {
-    struct tri_home *home = home_of(tri_worker_here());
+    struct tri_seat *home = home_of(tri_worker_here());
     bool done = tri_semaphore_give(home, tri_semaphore_monitor(semaphore), permits);
     return done ? 0 : tri_semaphore_release_slow(semaphore, permits);
 }
@@ -53,7 +53,7 @@ int tr_semaphore_release(struct tr_semaphore *semaphore, uint64_t permits)
 int tr_notify_wait(struct tr_notify *notify, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (!tri_may_go_on(worker) || !tri_notify_take(worker->home, tri_notify_monitor(notify)))
+    if (!tri_may_go_on(worker) || !tri_notify_take(tri_home_of(worker), tri_notify_monitor(notify)))
         return tri_notify_wait_slow(notify, deadline);
     worker->budget--;
     return 0;
@@ -61,7 +61,7 @@ int tr_notify_wait(struct tr_notify *notify, tr_time deadline)
 
 void tr_notify_one(struct tr_notify *notify)
 {
-    struct tri_home *home = home_of(tri_worker_here());
+    struct tri_seat *home = home_of(tri_worker_here());
     if (!tri_notify_store(home, tri_notify_monitor(notify)))
         tri_notify_one_slow(notify);
 }

@@ -65,10 +65,10 @@ bool tri_in_task(void)
     return worker && worker->current;
 }
 
-struct tri_home *tri_home(void)
+struct tri_seat *tri_home(void)
 {
     struct tri_worker *worker = tri_worker_here();
-    return worker ? worker->home : NULL;
+    return worker ? tri_home_of(worker) : NULL;
 }
 
 static int futex_wait(struct tri_park_word *word, tr_time deadline)

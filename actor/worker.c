@@ -54,7 +54,8 @@ void *tri_worker_main(void *argument)
     worker->next_alarm = TR_FOREVER;
     tri_wheel_init(&worker->wheel, worker->now);
     void *alternate = tri_fault_enter();
-    tri_seat_enter();
+    struct tri_seat *seat = tri_seat_enter();
+    worker->home = worker->alone ? seat : NULL;
     enum tr_backend backend = runtime->backend;
     int rc = tri_reactor_create(&worker->reactor, &backend);
     if (rc == 0 && worker->index == 0)
@@ -64,6 +65,7 @@ void *tri_worker_main(void *argument)
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
         tri_worker_loop(worker);
     flush_caches(worker);
+    worker->home = NULL;
     tri_seat_leave();
     /* Others may still be in a wake of our reactor: the thread in tr_stop destroys it when all have left their loops. */
     tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);

@@ -30,20 +30,22 @@ static bool has_membarrier(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-void tri_seat_enter(void)
+struct tri_seat *tri_seat_enter(void)
 {
+    struct tri_seat *seat = NULL;
     if (!has_membarrier())
-        return;
+        return NULL;
     tri_lock(&seats_lock); /* also passes on what the seat's last thread has done */
     for (uint32_t i = 1; i < TRI_SEATS; i++) {
         if (tri_seats[i].taken)
             continue;
-        tri_seats[i].taken = true;
-        tri_seats[i].claim = TRI_BIASED | i;
-        tri_seat_tls = &tri_seats[i];
+        seat = tri_seat_tls = &tri_seats[i];
+        seat->taken = true;
+        seat->claim = TRI_BIASED | i;
         break;
     }
     tri_unlock(&seats_lock);
+    return seat;
 }
 
 void tri_seat_leave(void)

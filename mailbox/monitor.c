@@ -10,23 +10,14 @@
 
 #define SPINS 100
 
-static struct tri_home homes[TRI_HOMES];
 static struct tri_lock revocation; /* one at a time: then the mark in the word is known to be one's own */
-
-struct tri_home *tri_home_at(uint32_t index)
-{
-    if (index >= TRI_HOMES)
-        return NULL;
-    homes[index].code = (uint64_t)(TRI_FIRST_HOME + index) << TRI_HOME_SHIFT;
-    return &homes[index];
-}
 
 /* ---- losing the home ------------------------------------------------------------------------------------------ */
 
 /* The turn that is under way at home, if any, is a matter of nanoseconds, unless its thread has lost its processor. */
-static void await_leaving(struct tri_home *home)
+static void await_leaving(struct tri_seat *home, struct tri_monitor *monitor)
 {
-    for (int i = 0; tri_load(&home->inside, TRI_ACQUIRE); i++) { /* [H2] */
+    for (int i = 0; tri_load(&home->inside, TRI_ACQUIRE) == (uintptr_t)monitor; i++) { /* [H2] */
         if (i < SPINS)
             tri_spin();
         else
@@ -44,7 +35,7 @@ static void share(struct tri_monitor *monitor)
         if (!tri_cas(&monitor->word, &word, mark, TRI_RELAXED, TRI_RELAXED)) /* [H1] */
             continue;
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* [H1] */
-        await_leaving(&homes[(place >> TRI_HOME_SHIFT) - TRI_FIRST_HOME]);
+        await_leaving(&tri_seats[(place >> TRI_HOME_SHIFT) - TRI_FIRST_HOME], monitor);
         word = tri_load(&monitor->word, TRI_RELAXED);
         if (word == mark)
             tri_store(&monitor->word, (word & ~(TRI_HOME_MASK | TRI_GUARD)) | TRI_SHARED, TRI_RELEASE); /* [H4] */
@@ -71,17 +62,18 @@ static uint64_t take_guard(struct tri_monitor *monitor)
 /* At a home that is not ours the GUARD is no lock, only a first mark, which a turn there may overwrite. */
 struct tri_turn tri_turn_begin(struct tri_monitor *monitor)
 {
-    struct tri_home *home = tri_home();
+    struct tri_seat *home = tri_home();
+    uint64_t own = home ? tri_place_of(home) : 0;
     for (;;) {
         if (home) {
             uint64_t word = tri_home_enter(home, monitor);
-            if ((word & (TRI_HOME_MASK | TRI_GUARD)) == home->code)
-                return (struct tri_turn){ monitor, home, home->code, word & TRI_STATE_MASK };
+            if ((word & (TRI_HOME_MASK | TRI_GUARD)) == own)
+                return (struct tri_turn){ monitor, home, own, word & TRI_STATE_MASK };
             tri_home_leave(home);
         }
         uint64_t word = take_guard(monitor), place = word & TRI_HOME_MASK;
         if (place == TRI_FRESH)
-            place = home ? home->code : TRI_SHARED; /* from the end of this turn on */
+            place = home ? own : TRI_SHARED; /* from the end of this turn on */
         else if (place != TRI_SHARED) {
             share(monitor);
             continue;

@@ -13,8 +13,8 @@
  * somebody is queued; while neither it nor GUARD is set, a primitive can also change the state by compare-and-swap.
  *
  * Most objects are only used by the tasks of one runtime, and in a runtime of one worker no two tasks run at once: there a
- * turn needs no locked instruction. Such an object has that worker for its home, and its turns there are plain loads and
- * stores. The first user from elsewhere takes the home away, for good:
+ * turn needs no locked instruction. Such an object has that worker's seat (bias.h) for its home, and its turns there are plain
+ * loads and stores. The first user from elsewhere takes the home away, for good:
  *
  *              first use, in a runtime of one worker           first use from elsewhere
  *     FRESH ----------------------------------------> home n ---------------------------> REVOKED ----> SHARED
@@ -24,10 +24,10 @@
  *       +---------------------------------------------------------------------------------------+
  *              first use by anybody else
  *
- *   [H1] a turn at home (inside := 1, load the word)   against   the revocation (mark the word, membarrier, load inside).
+ *   [H1] a turn at home (inside := the object, load the word)   against   the revocation (mark the word, membarrier, load inside).
  *        Either the turn sees the mark, or who revokes sees `inside`. Then he waits for the turn to end ([H2]), and since its
  *        end may have overwritten his mark, he looks at the word once more.
- *   [H2] inside := 0 (release) -> the revocation (acquire): whatever was done at home.
+ *   [H2] inside := 0 or anything later (release) -> the revocation (acquire): whatever was done at home.
  *   [H3] the end of a turn (release) -> the beginning of the next (acquire): queue, state, what was done under a lock. At
  *        home all turns are of one thread, and need no order.
  *   [H4] SHARED (release) -> who sees it (acquire by the GUARD or the compare-and-swap that follows).
@@ -35,6 +35,7 @@
 #ifndef TRI_MONITOR_H
 #define TRI_MONITOR_H
 
+#include "mailbox/bias.h"
 #include "mailbox/wait.h"
 
 #define TRI_GUARD UINT64_C(1)
@@ -44,12 +45,12 @@
 #define TRI_STATE_MASK ((UINT64_C(1) << TRI_HOME_SHIFT) - TRI_STATE_ONE)
 #define TRI_HOME_MASK (~UINT64_C(0) << TRI_HOME_SHIFT)
 
-/* Values of the field `home`; the index of a runtime is added to the last. */
+/* Values of the field `home`; the number of a seat (bias.h) is added to the last. */
 #define TRI_FRESH (UINT64_C(0) << TRI_HOME_SHIFT)
 #define TRI_SHARED (UINT64_C(1) << TRI_HOME_SHIFT)
 #define TRI_REVOKED (UINT64_C(2) << TRI_HOME_SHIFT)
 #define TRI_FIRST_HOME 3u
-#define TRI_HOMES 256u
+_Static_assert(TRI_FIRST_HOME + TRI_SEATS <= 1024, "ten bits");
 
 /* Overlays the public structs. */
 struct tri_monitor {
@@ -58,18 +59,9 @@ struct tri_monitor {
 };
 _Static_assert(sizeof(struct tri_monitor) == 16, "the public faces");
 
-/* Static, for it may be asked for when the runtime has long gone. */
-struct tri_home {
-    _Alignas(64) TRI_ATOMIC(uint32_t) inside; /* a turn at home is under way; written by its only thread */
-    uint64_t code;                            /* as in the word */
-};
-
-/* The home that belongs to the index-th runtime, if that has one worker, and membarrier works. */
-struct tri_home *tri_home_at(uint32_t index);
-
 struct tri_turn {
     struct tri_monitor *monitor;
-    struct tri_home *home; /* NULL: we have the GUARD */
+    struct tri_seat *home; /* NULL: we have the GUARD */
     uint64_t place, state; /* the field `home`; the state, without the other fields */
 };
 
@@ -81,17 +73,23 @@ static inline uint64_t tri_guard(TRI_ATOMIC(uint64_t) *word)
     return tri_fetch_or(word, TRI_GUARD, TRI_ACQUIRE); /* [H3] [H4] */
 }
 
-/* Enters a turn at home. Returns the word: if it has another home, or a GUARD, leave at once. */
-static inline uint64_t tri_home_enter(struct tri_home *home, struct tri_monitor *monitor)
+/* The value of the field `home` for objects whose home is that seat. */
+static inline uint64_t tri_place_of(const struct tri_seat *seat)
 {
-    tri_store(&home->inside, 1u, TRI_RELAXED); /* [H1] */
+    return (uint64_t)(seat->claim - TRI_BIASED + TRI_FIRST_HOME) << TRI_HOME_SHIFT;
+}
+
+/* Enters a turn at home. Returns the word: if it has another home, or a GUARD, leave at once. */
+static inline uint64_t tri_home_enter(struct tri_seat *home, struct tri_monitor *monitor)
+{
+    tri_store(&home->inside, (uintptr_t)monitor, TRI_RELEASE); /* [H1] [H2] */
     tri_fence_compiler();
     return tri_load(&monitor->word, TRI_RELAXED); /* [H1] */
 }
 
-static inline void tri_home_leave(struct tri_home *home)
+static inline void tri_home_leave(struct tri_seat *home)
 {
-    tri_store(&home->inside, 0u, TRI_RELEASE); /* [H2] */
+    tri_store(&home->inside, (uintptr_t)0, TRI_RELEASE); /* [H2] */
 }
 
 static inline void tri_turn_end(struct tri_turn *turn)
@@ -105,12 +103,13 @@ static inline void tri_turn_end(struct tri_turn *turn)
 /*
  * A whole turn on nothing but the word, if it is at home, nobody waits, and the state is `from`. False: nothing was done.
  */
-static inline __attribute__((always_inline)) bool tri_home_change(struct tri_home *home, struct tri_monitor *monitor,
+static inline __attribute__((always_inline)) bool tri_home_change(struct tri_seat *home, struct tri_monitor *monitor,
                                                                   uint64_t from, uint64_t to)
 {
-    bool same = tri_home_enter(home, monitor) == (home->code | from);
+    uint64_t place = tri_place_of(home);
+    bool same = tri_home_enter(home, monitor) == (place | from);
     if (same)
-        tri_store(&monitor->word, home->code | to, TRI_RELAXED); /* [H2] */
+        tri_store(&monitor->word, place | to, TRI_RELAXED); /* [H2] */
     tri_home_leave(home);
     return same;
 }

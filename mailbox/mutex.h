@@ -12,14 +12,14 @@ static inline struct tri_monitor *tri_mutex_monitor(const struct tr_mutex *mutex
 }
 
 /* False: not done; it is locked, somebody waits, or it has another home. */
-static inline bool tri_mutex_take(struct tri_home *home, struct tri_monitor *monitor, struct tri_task *self)
+static inline bool tri_mutex_take(struct tri_seat *home, struct tri_monitor *monitor, struct tri_task *self)
 {
     if (home && tri_home_change(home, monitor, 0, (uintptr_t)self))
         return true;
     return (!home || tri_is_shared(monitor)) && tri_shared_take(monitor, 0, (uintptr_t)self);
 }
 
-static inline bool tri_mutex_give(struct tri_home *home, struct tri_monitor *monitor, struct tri_task *self)
+static inline bool tri_mutex_give(struct tri_seat *home, struct tri_monitor *monitor, struct tri_task *self)
 {
     if (home && tri_home_change(home, monitor, (uintptr_t)self, 0))
         return true;

@@ -20,12 +20,12 @@ static inline bool tri_notify_is_plain(uint64_t word, uint64_t place)
 }
 
 /* Takes what is stored. False: not done. */
-static inline bool tri_notify_take(struct tri_home *home, struct tri_monitor *monitor)
+static inline bool tri_notify_take(struct tri_seat *home, struct tri_monitor *monitor)
 {
     uint64_t word;
     if (home) {
         word = tri_home_enter(home, monitor);
-        bool can = tri_notify_is_plain(word, home->code) && word & TRI_STORED;
+        bool can = tri_notify_is_plain(word, tri_place_of(home)) && word & TRI_STORED;
         if (can)
             tri_store(&monitor->word, word & ~TRI_STORED, TRI_RELEASE); /* [N2] */
         tri_home_leave(home);
@@ -38,12 +38,12 @@ static inline bool tri_notify_take(struct tri_home *home, struct tri_monitor *mo
 }
 
 /* Stores one; if one is stored already, this is said all the same ([N1]). False: not done. */
-static inline bool tri_notify_store(struct tri_home *home, struct tri_monitor *monitor)
+static inline bool tri_notify_store(struct tri_seat *home, struct tri_monitor *monitor)
 {
     uint64_t word;
     if (home) {
         word = tri_home_enter(home, monitor);
-        bool can = tri_notify_is_plain(word, home->code);
+        bool can = tri_notify_is_plain(word, tri_place_of(home));
         if (can)
             tri_store(&monitor->word, word | TRI_STORED, TRI_RELEASE); /* [N2] */
         tri_home_leave(home);

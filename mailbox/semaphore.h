@@ -26,13 +26,13 @@ static inline bool tri_semaphore_is_plain(uint64_t word, uint64_t place)
 }
 
 /* False: not done; there may be reasons against it, or a rival was quicker. */
-static inline bool tri_semaphore_take(struct tri_home *home, struct tri_monitor *monitor, uint64_t permits)
+static inline bool tri_semaphore_take(struct tri_seat *home, struct tri_monitor *monitor, uint64_t permits)
 {
     uint64_t word;
     bool can;
     if (home) {
         word = tri_home_enter(home, monitor);
-        can = tri_semaphore_is_plain(word, home->code) && tri_permits(word) >= permits;
+        can = tri_semaphore_is_plain(word, tri_place_of(home)) && tri_permits(word) >= permits;
         if (can)
             tri_store(&monitor->word, word - permits * TRI_PERMIT, TRI_RELAXED); /* [H2] */
         tri_home_leave(home);
@@ -45,13 +45,13 @@ static inline bool tri_semaphore_take(struct tri_home *home, struct tri_monitor 
 }
 
 /* The same for giving. */
-static inline bool tri_semaphore_give(struct tri_home *home, struct tri_monitor *monitor, uint64_t permits)
+static inline bool tri_semaphore_give(struct tri_seat *home, struct tri_monitor *monitor, uint64_t permits)
 {
     uint64_t word;
     bool can;
     if (home) {
         word = tri_home_enter(home, monitor);
-        can = tri_semaphore_is_plain(word, home->code) && permits < TR_SEMAPHORE_LIMIT - tri_permits(word);
+        can = tri_semaphore_is_plain(word, tri_place_of(home)) && permits < TR_SEMAPHORE_LIMIT - tri_permits(word);
         if (can)
             tri_store(&monitor->word, word + permits * TRI_PERMIT, TRI_RELAXED); /* [H2] */
         tri_home_leave(home);

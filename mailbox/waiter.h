@@ -44,9 +44,12 @@ enum tri_wait {
 /* The calling task; on a foreign thread, the record that stands for the thread (NULL only when out of memory). */
 struct tri_task *tri_self(void);
 
-/* Where the caller's thread is the only one that objects are used by (mailbox/monitor.h), or NULL: not in a runtime of one worker. */
-struct tri_home;
-struct tri_home *tri_home(void);
+/*
+ * The home of objects that only the caller's worker uses (mailbox/monitor.h): its seat, if it is the only one of its runtime
+ * and not inside a lock just now. Else NULL.
+ */
+struct tri_seat;
+struct tri_seat *tri_home(void);
 
 /* True if the caller is a task of a runtime, not a foreign thread. */
 bool tri_in_task(void);

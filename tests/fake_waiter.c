@@ -81,7 +81,7 @@ struct tri_task *tri_self(void)
     return self;
 }
 
-struct tri_home *tri_home(void)
+struct tri_seat *tri_home(void)
 {
     return NULL;
 }

@@ -19,14 +19,14 @@ struct tri_task {
 };
 
 static struct tri_task fake_tasks[MODEL_THREADS + 1];
-static struct tri_home *fake_homes[MODEL_THREADS + 1]; /* as fake_tasks: by model_self() + 1 */
+static struct tri_seat *fake_homes[MODEL_THREADS + 1]; /* as fake_tasks: by model_self() + 1 */
 
 struct tri_task *tri_self(void)
 {
     return &fake_tasks[model_self() + 1];
 }
 
-struct tri_home *tri_home(void)
+struct tri_seat *tri_home(void)
 {
     return fake_homes[model_self() + 1];
 }

@@ -4,6 +4,7 @@
  * the holder before wrote, whether it was free at once or waited for. The other models have fake_lock.h and fake_monitor.h.
  */
 #include "fake_waiter.h"
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/wait.c"
@@ -30,6 +31,11 @@ static void twice(void)
 static void check_three(void)
 {
     model_assert(count == 3);
+}
+
+struct tri_seat *tri_seat_here(void)
+{
+    return &tri_seats[0];
 }
 
 static struct tri_monitor monitor;

@@ -5,6 +5,7 @@
  *
  *   home x other      a mutex at home: one locks there, another elsewhere; each sees what the other did
  *   home x others     the same with two from elsewhere
+ *   moves on          a turn at home, then one on another object x the first object loses its home
  *   waits             who is at home has it locked x another waits for it and is handed it
  *   fresh             first use by both at once
  *   permits           a semaphore at home x takes and gives elsewhere: none lost, none made
@@ -19,6 +20,7 @@
 #include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/wait.c"
@@ -61,7 +63,8 @@ static int data, results[MODEL_THREADS];
 /* The first thread is the only worker of its runtime. */
 static void set_home(void)
 {
-    fake_homes[0] = fake_homes[1] = tri_home_at(0);
+    tri_seats[1].claim = TRI_BIASED | 1;
+    fake_homes[0] = fake_homes[1] = &tri_seats[1];
 }
 
 static void setup(void)
@@ -72,7 +75,7 @@ static void setup(void)
     model_assert(tr_semaphore_release(&semaphore, 0) == 0);
     tr_notify_one(&notify_);
     model_assert(tr_notify_wait(&notify_, TR_FOREVER) == 0);
-    model_assert((mutex.tri_word & TRI_HOME_MASK) == fake_homes[0]->code);
+    model_assert((mutex.tri_word & TRI_HOME_MASK) == tri_place_of(fake_homes[0]));
 }
 
 static void add(void)
@@ -86,6 +89,12 @@ static void add_twice(void)
 {
     add();
     add();
+}
+
+static void add_then_notify(void)
+{
+    add();
+    tr_notify_one(&notify_);
 }
 
 static void check_two(void)
@@ -271,6 +280,10 @@ static const struct model_case cases[] = {
       .setup = setup,
       .check = check_three,
       .threads = { { "home", add, 0 }, { "other", add, 0 }, { "third", add, 0 } } },
+    { .name = "moves on",
+      .setup = setup,
+      .check = check_two,
+      .threads = { { "home", add_then_notify, 0 }, { "other", add, 0 } } },
     { .name = "waits",
       .setup = setup_locked,
       .check = check_three,

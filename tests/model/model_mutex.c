@@ -13,6 +13,7 @@
 #include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/mutex.c"
 #include "mailbox/pool.c"

@@ -15,6 +15,7 @@
 #include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/wait.c"

@@ -12,6 +12,7 @@
 #include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/rwlock.c"

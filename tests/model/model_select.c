@@ -16,6 +16,7 @@
 #include "fake_monitor.h"
 #include "fake_waiter.h"
 
+#include "mailbox/bias.c"
 #include "mailbox/monitor.c"
 #include "mailbox/pool.c"
 #include "mailbox/semaphore.c"
