@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void construct(void *object)
+void tri_task_construct(void *object)
 {
     struct tri_task *task = object;
     tri_mailbox_construct(&task->mailbox, &task->consumer);
@@ -34,7 +34,7 @@ struct tri_pool tri_task_pool = {
     .object_bytes = sizeof(struct tri_task),
     .link_offset = offsetof(struct tri_task, next),
     .slab_objects = 4096,
-    .construct = construct,
+    .construct = tri_task_construct,
 };
 
 struct tri_pool tri_node_pool = {
