@@ -53,7 +53,7 @@ void tr_census(struct tr_census *out)
 {
     struct cached cached = { 0 };
     tri_runtime_each_worker(count_worker, &cached);
-    out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
+    out->tasks = in_use(&tri_task_pool, cached.tasks);
     out->slots = in_use(&tri_slot_pool, cached.slots);
     out->timers = in_use(&tri_alarm_pool, cached.alarms) + in_use(&tri_post_pool, cached.posts);
     out->stacks = less(tri_stack_live(), cached.stacks);

@@ -342,9 +342,6 @@ static inline void tri_task_give(struct tri_worker *worker, struct tri_task *tas
     tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
 
-/* Records that stand for foreign threads. */
-uint64_t tri_foreign_count(void);
-
 /* The thread function of a worker; argument: struct tri_worker. */
 void *tri_worker_main(void *argument);
 
