@@ -20,7 +20,7 @@ static struct tri_pool blocking_pool = {
 };
 _Static_assert(sizeof(struct tri_blocking) <= 192, "blocking_pool");
 
-/* ---- lists of jobs, under the lock [B1] ----------------------------------------------------------------------- */
+/* ---- lists of jobs, under the lock [J1] ----------------------------------------------------------------------- */
 
 static void append(struct tri_jobs *jobs, struct tri_record *record)
 {
@@ -45,7 +45,7 @@ static void take_out(struct tri_jobs *jobs, struct tri_record *record)
         jobs->last = record->before;
 }
 
-/* ---- the queue, under the lock [B1] --------------------------------------------------------------------------- */
+/* ---- the queue, under the lock [J1] --------------------------------------------------------------------------- */
 
 /*
  * Puts the job into the queue, for which there is room, and sees to it that a thread comes. Returns 0, -ENOMEM (there is no
@@ -56,7 +56,7 @@ static int queue_job(struct tri_blocking *pool, struct tri_record *record, uint3
     if (pool->idle > 0) {
         pool->idle--;
         pool->calls++;
-        tri_store(&pool->bell, tri_load(&pool->bell, TRI_RELAXED) + 1, TRI_RELAXED); /* [B3] */
+        tri_store(&pool->bell, tri_load(&pool->bell, TRI_RELAXED) + 1, TRI_RELAXED); /* [J3] */
         ++*rings;
     } else if (pool->threads < pool->thread_limit) {
         if (tri_blocking_thread(pool) == 0)
@@ -80,6 +80,12 @@ static void grant_room(struct tri_blocking *pool, struct tri_wakes *wakes, uint3
         pool->waiting--;
         tri_wakes_add(wakes, tri_finish(c, queue_job(pool, c->tri_value, rings)));
     }
+}
+
+/* Handles of the job are worth nothing from here on. */
+static void spend(struct tri_record *record)
+{
+    tri_store(&record->generation, tri_load(&record->generation, TRI_RELAXED) + 1, TRI_RELAXED); /* [J2] */
 }
 
 /* Nothing is left that could touch the pool; those who wait in its lines have been told when it closed. */
@@ -149,15 +155,14 @@ static void take_done(struct tri_blocking *pool, struct tri_record *record)
 {
     take_out(&pool->done, record);
     record->state = TRI_JOB_TAKEN;
+    spend(record);
     if (pool->closing && is_over(pool))
         pool->ended(pool->context);
 }
 
-/* Whether a handle with this generation is still worth something. */
 static bool is_joinable(struct tri_record *record, uint64_t generation)
 {
-    return tri_load(&record->generation, TRI_RELAXED) == generation && record->state != TRI_JOB_TAKEN && /* [B2] */
-           record->state != TRI_JOB_REFUSED && !record->detached;
+    return tri_load(&record->generation, TRI_RELAXED) == generation; /* [J2] */
 }
 
 static int enter_join(struct tr_case *c)
@@ -221,11 +226,13 @@ static bool end_job(struct tri_blocking *pool, struct tri_record *record, struct
     struct tr_case *c = tri_line_claim(&record->joiner);
     if (!c && (record->detached || (pool->closing && !record->owned))) { /* closing: a joiner would come too late */
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         return true;
     }
     leave_run(pool, record);
     if (c) {
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         tri_wakes_add(wakes, tri_finish(c, 0));
     } else {
         record->state = TRI_JOB_DONE;
@@ -259,7 +266,7 @@ static bool await_call(struct tri_blocking *pool)
     pool->idle++;
     uint32_t seen = tri_load(&pool->bell, TRI_RELAXED);
     tri_unlock(&pool->lock);
-    bool rung = tri_blocking_sleep(pool, seen, pool->idle_ns); /* [B3] */
+    bool rung = tri_blocking_sleep(pool, seen, pool->idle_ns); /* [J3] */
     tri_lock(&pool->lock);
     if (pool->calls > 0) { /* whose it was does not matter: it took one of us off the idle */
         pool->calls--;
@@ -286,7 +293,7 @@ void tri_blocking_serve(struct tri_blocking *pool)
     pool->threads--;
     if (pool->closing && is_over(pool))
         pool->ended(pool->context);
-    tri_unlock(&pool->lock); /* the last access [B1] */
+    tri_unlock(&pool->lock); /* the last access [J1] */
 }
 
 /* ---- giving up ------------------------------------------------------------------------------------------------ */
@@ -296,6 +303,7 @@ static void refuse(struct tri_blocking *pool, struct tri_record *record, struct 
 {
     leave_queue(pool, record);
     record->state = TRI_JOB_REFUSED;
+    spend(record);
     grant_room(pool, wakes, rings);
 }
 
@@ -349,6 +357,7 @@ int tri_blocking_detach(struct tri_blocking *pool, struct tri_record *record, ui
         drop = true;
     } else {
         record->detached = true;
+        spend(record);
     }
     tri_unlock(&pool->lock);
     if (drop)
@@ -391,6 +400,7 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
     if (record) {
         leave_queue(pool, record);
         record->state = TRI_JOB_REFUSED;
+        spend(record);
         struct tr_case *c = tri_line_claim(&record->joiner);
         if (c)
             tri_wakes_add(wakes, tri_finish(c, -ESRCH));
@@ -402,6 +412,7 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
     if (record) {
         take_out(&pool->done, record);
         record->state = TRI_JOB_TAKEN;
+        spend(record);
         *ran = true;
     }
     return record;
@@ -431,13 +442,13 @@ void tri_blocking_close(struct tri_blocking *pool)
     uint32_t idle = pool->idle;
     pool->calls += idle;
     pool->idle = 0;
-    tri_store(&pool->bell, tri_load(&pool->bell, TRI_RELAXED) + 1, TRI_RELAXED); /* [B3] */
+    tri_store(&pool->bell, tri_load(&pool->bell, TRI_RELAXED) + 1, TRI_RELAXED); /* [J3] */
     unlock_and_wake(pool, &wakes, idle);
 }
 
 bool tri_blocking_is_over(struct tri_blocking *pool)
 {
-    tri_lock(&pool->lock); /* [B1] */
+    tri_lock(&pool->lock); /* [J1] */
     bool over = is_over(pool);
     tri_unlock(&pool->lock);
     return over;

@@ -22,11 +22,11 @@
  *
  * Pools and jobs are type-stable memory: a stale handle finds a lock that is valid and a generation that has moved on.
  *
- *   [B1] the lock: all fields of pool and jobs, the argument and result among them, and the count of threads: the end of
+ *   [J1] the lock: all fields of pool and jobs, the argument and result among them, and the count of threads: the end of
  *        the pool has had the lock after the last thread.
- *   [B2] job->pool := release -> acquire by who holds a handle, and generation moved (release, when the job is freed) before: so
- *        that who sees a later tenant's pool sees that his generation has gone.
- *   [B3] bell + 1, under the lock -> the futex compares: a call between unlock and sleep is not slept through. It passes nothing.
+ *   [J2] the generation moves under the lock, when the last handle is spent. job->pool := release -> acquire by who holds a
+ *        handle: who sees the pool of a later tenant sees that the generation has moved; who sees that of his own has its lock.
+ *   [J3] bell + 1, under the lock -> the futex compares: a call between unlock and sleep is not slept through. It passes nothing.
  */
 #ifndef TRI_BLOCKING_H
 #define TRI_BLOCKING_H

@@ -66,14 +66,13 @@ static struct tri_record *make_record(struct tri_blocking *pool, const struct tr
     record->result_bytes = work->result_bytes;
     record->block = block;
     snprintf(record->name, sizeof record->name, "%s", work->name ? work->name : "job");
-    tri_store(&record->pool, pool, TRI_RELEASE); /* [B2] */
+    tri_store(&record->pool, pool, TRI_RELEASE); /* [J2] */
     return record;
 }
 
 void tri_record_free(struct tri_record *record)
 {
     free(record->block);
-    tri_store(&record->generation, tri_load(&record->generation, TRI_RELAXED) + 1, TRI_RELEASE); /* [B2] */
     tri_pool_give_shared(&record_pool, record);
 }
 
@@ -152,7 +151,7 @@ int tr_job_join(struct tr_job job, void *result, tr_time deadline)
     if (!record)
         return -ESRCH;
     if (rc == 0)
-        rc = await_end(tri_load(&record->pool, TRI_ACQUIRE), record, job.tri_generation, deadline); /* [B2] */
+        rc = await_end(tri_load(&record->pool, TRI_ACQUIRE), record, job.tri_generation, deadline); /* [J2] */
     return rc < 0 ? rc : take_result(record, result);
 }
 
@@ -204,10 +203,11 @@ int tr_blocking_raw(const struct tr_work *work, void *result, bool *started, tr_
         tri_record_free(record);
         return -ETIMEDOUT;
     }
+    uint64_t generation = tri_load(&record->generation, TRI_RELAXED); /* which moves if it is refused */
     rc = queue(pool, record, deadline);
     if (rc < 0)
         return rc;
-    rc = await_end(pool, record, tri_load(&record->generation, TRI_RELAXED), deadline);
+    rc = await_end(pool, record, generation, deadline);
     if (rc < 0)
         return give_up(pool, record, result, started, rc);
     *started = true;

@@ -124,7 +124,8 @@ static void give_place_and_unlock(struct tr_group *group, struct tri_wakes *wake
     serve_spawners(group, wakes);
     serve_idlers(group, wakes);
     bool last = group->detached && group->running == 0;
-    group->generation += last;
+    if (last) /* and only then: who belongs to the group reads it without the lock */
+        group->generation++;
     tri_unlock(&group->lock);
     tri_wakes_make(wakes);
     if (last)

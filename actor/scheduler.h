@@ -54,10 +54,10 @@ struct tri_worker {
     uint32_t lifo_run;
     struct tri_seat *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
     bool alone;            /* the only worker: no thieves */
-    bool migrate;   /* for tests: every wake goes to the next worker */
-    bool no_caches; /* for tests */
-    bool on_watch;  /* this worker is the sentry */
-    uint32_t quiet; /* looks in a row at which everybody else slept */
+    bool migrate;          /* for tests: every wake goes to the next worker */
+    bool no_caches;        /* for tests */
+    bool on_watch;         /* this worker is the sentry */
+    uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
     tr_time now, pass_start;
@@ -303,6 +303,10 @@ static inline struct tri_cache *tri_slot_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->slots : NULL;
 }
+static inline struct tri_cache *tri_task_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->tasks : NULL;
+}
 static inline struct tri_cache *tri_cold_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->colds : NULL;
@@ -314,6 +318,15 @@ static inline struct tri_cache *tri_node_cache(struct tri_worker *worker)
 static inline struct tri_storage_cache *tri_storage_cache(struct tri_worker *worker)
 {
     return worker && !worker->no_caches ? &worker->storages : NULL;
+}
+
+/* A record that is nobody's, and what hangs on it. */
+void tri_task_free_cold(struct tri_worker *worker, struct tri_task *task);
+static inline void tri_task_give(struct tri_worker *worker, struct tri_task *task)
+{
+    if (tri_load(&task->cold, TRI_RELAXED))
+        tri_task_free_cold(worker, task);
+    tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
 
 /* Records that stand for foreign threads. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * task.c: the life of a record: spawn, join, detach, cancel, end.
+ * task.c: the life of a record: spawn, cancel, end. Joining and detaching are in join.c.
  *
  *   [T1] the join word. The end puts DONE or, if somebody waits in it, TAKEN there (release). The one who waited reads
  *        TAKEN (acquire), and the record is its own. Those who find DONE contend for it by moving the generation. A task
@@ -50,11 +50,6 @@ struct tri_pool tri_cold_pool = {
     .slab_objects = 512,
 };
 _Static_assert(sizeof(struct tri_cold) <= 128 && sizeof(struct tri_reason) <= 128, "tri_cold_pool");
-
-static struct tri_cache *task_cache(struct tri_worker *worker)
-{
-    return worker && !worker->no_caches ? &worker->tasks : NULL;
-}
 
 TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 {
@@ -167,9 +162,8 @@ static void free_task(struct tri_worker *worker, struct tri_task *task);
 static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struct tr_runtime *runtime,
                                                 struct tri_task *task, const struct tri_spawn *spawn)
 {
-    struct tri_spawn copy = *spawn;
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    int rc = tri_cold_start(task, tri_task_generation(task), cold, &copy);
+    int rc = tri_cold_start(task, tri_task_generation(task), cold, spawn);
     if (rc < 0) {
         tri_cold_end(cold);
         free_task(worker, task);
@@ -189,7 +183,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         return rc;
     if (!count_spawn(worker, runtime))
         return -ECANCELED;
-    struct tri_task *task = tri_pool_take(&tri_task_pool, task_cache(worker));
+    struct tri_task *task = tri_pool_take(&tri_task_pool, tri_task_cache(worker));
     if (!task) {
         uncount_spawn(worker, runtime);
         return -ENOMEM;
@@ -201,7 +195,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         rc = cold ? 0 : -ENOMEM;
     }
     if (__builtin_expect(rc < 0, 0)) {
-        tri_pool_give(&tri_task_pool, task_cache(worker), task);
+        tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
         uncount_spawn(worker, runtime);
         return rc;
     }
@@ -223,8 +217,12 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->address = (struct tr_address){ task, generation };
     if (spawn->flags & TRI_TASK_HANDLER)
         return 0; /* runs when its first message comes */
-    if ((spawn->token || spawn->member) && (rc = start_cold(worker, runtime, task, spawn)) < 0)
-        return rc;
+    if (spawn->token || spawn->member) {
+        struct tri_spawn copy = *spawn; /* as above */
+        rc = start_cold(worker, runtime, task, &copy);
+        if (rc < 0)
+            return rc;
+    }
     if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
         tri_ready_next(worker, task);
     else
@@ -239,18 +237,11 @@ int tri_spawn(const struct tri_spawn *spawn)
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
 
-static __attribute__((noinline)) void free_cold(struct tri_worker *worker, struct tri_task *task)
+void tri_task_free_cold(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     tri_store(&task->cold, NULL, TRI_RELAXED);
     tri_cold_free(worker, cold);
-}
-
-static inline void give_record(struct tri_worker *worker, struct tri_task *task)
-{
-    if (tri_load(&task->cold, TRI_RELAXED))
-        free_cold(worker, task);
-    tri_pool_give(&tri_task_pool, task_cache(worker), task);
 }
 
 /* The end of a task that nobody can join. The generation moves, so that every handle is stale from here on. */
@@ -258,7 +249,7 @@ static void free_task(struct tri_worker *worker, struct tri_task *task)
 {
     uint64_t generation = tri_task_generation(task) + 1;
     tri_store(&task->life, generation << TRI_LIFE_SHIFT, TRI_RELAXED); /* nobody reads on in a record that is free */
-    give_record(worker, task);
+    tri_task_give(worker, task);
 }
 
 void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt)
@@ -297,7 +288,7 @@ static void drain(struct tri_task *task)
 }
 
 /* A failure that nobody will ask for. */
-static void report_failure(struct tri_task *task)
+void tri_task_report(struct tri_task *task)
 {
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (task->result < 0 && task->result != -ECANCELED)
@@ -319,7 +310,7 @@ static void resolve_debts(struct tri_task *task)
 /* Nobody will ask for the result. */
 static void end_detached(struct tri_worker *worker, struct tri_task *task)
 {
-    report_failure(task);
+    tri_task_report(task);
     free_task(worker, task);
 }
 
@@ -420,156 +411,7 @@ void tri_task_end(struct tri_task *task, int result)
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
 }
 
-/* ---- join, detach, cancel ------------------------------------------------------------------------------------- */
-
-/* What a joiner wants to know; NULL: that not. */
-struct wanted {
-    int *result;
-    struct tr_outcome *outcome;
-};
-
-static __attribute__((noinline)) void fill_outcome(struct tr_outcome *out, struct tri_task *task)
-{
-    struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    tri_outcome_fill(out, task->result, cold ? cold->reason : NULL);
-}
-
-/*
- * The task has ended: the record is ours, unless somebody else with the same handle has been quicker. The generation
- * decides who: it moves once. `alone`: nobody else can be, for we waited in the join word and found TAKEN.
- */
-static inline __attribute__((always_inline)) bool take_record(struct tri_task *task, uint64_t generation, bool alone)
-{
-    uint64_t life = generation << TRI_LIFE_SHIFT | TRI_LIFE_ENDED;
-    uint64_t next = (generation + 1) << TRI_LIFE_SHIFT;
-    if (!alone)
-        return tri_cas(&task->life, &life, next, TRI_RELAXED, TRI_RELAXED);
-    tri_store(&task->life, next, TRI_RELAXED);
-    return true;
-}
-
-/* Takes the result and frees the record. */
-static inline __attribute__((always_inline)) int take_result(struct tri_task *task, uint64_t generation,
-                                                             struct wanted wanted, bool alone)
-{
-    if (!take_record(task, generation, alone))
-        return -ESRCH;
-    if (wanted.result) /* ours only now */
-        *wanted.result = task->result;
-    if (wanted.outcome)
-        fill_outcome(wanted.outcome, task);
-    give_record(tri_worker_here(), task);
-    return 0;
-}
-
-/* As a joiner who does not want the result. */
-static int reap(struct tri_task *task, uint64_t generation)
-{
-    if (!take_record(task, generation, false))
-        return -ESRCH;
-    report_failure(task);
-    give_record(tri_worker_here(), task);
-    return 0;
-}
-
-void tri_task_reap(struct tri_task *task, uint64_t generation)
-{
-    if (tri_load(&task->join, TRI_ACQUIRE) == TRI_JOIN_DONE) /* [T1] else somebody has it */
-        reap(task, generation);
-}
-
-static struct tri_task *record_of(struct tr_task handle)
-{
-    struct tri_task *task = handle.tri_record;
-    return task && tri_task_generation(task) == handle.tri_generation ? task : NULL;
-}
-
-/*
- * Why the handle got nothing, who found `join` instead of nobody: -EINVAL if another waits, -ESRCH if it is detached,
- * another's who waited, or stale.
- */
-static int refusal(struct tr_task handle, uintptr_t join)
-{
-    return join & TRI_JOIN_TAG || !record_of(handle) ? -ESRCH : -EINVAL;
-}
-
-/* We are in the join word. Waits for TAKEN; on an error leaves the word, unless the task has ended after all. */
-static inline __attribute__((always_inline)) int await_end(struct tri_task *task, uint64_t generation, uintptr_t self,
-                                                           struct wanted wanted, tr_time deadline)
-{
-    while (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) { /* [T1] */
-        int rc = tri_park(deadline, TRI_WAIT_JOIN);
-        uintptr_t expected = self;
-        if (rc < 0 && tri_cas(&task->join, &expected, tri_join_nobody(generation), TRI_RELAXED, TRI_RELAXED))
-            return rc;
-    }
-    return take_result(task, generation, wanted, true);
-}
-
-/*
- * A task that lies in our LIFO slot, and so may run here, is run at once, ourselves held: no wake is needed if it just
- * returns.
- */
-static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
-{
-    if (worker->migrate || !tri_take_lifo_task(worker, task))
-        return;
-    struct tri_stack *to = tri_leave_held(worker, task, NULL);
-    if (to)
-        tri_go(worker, to);
-    else
-        tri_ready_last(worker, task);
-}
-
-static inline __attribute__((always_inline)) int join_task(struct tr_task handle, struct wanted wanted,
-                                                           tr_time deadline)
-{
-    struct tri_worker *worker;
-    struct tri_task *task = handle.tri_record;
-    int rc = tri_begin(&worker);
-    bool in_task = worker && worker->current;
-    struct tri_task *self = in_task ? worker->current : tri_self();
-    if (!task)
-        return -ESRCH;
-    if (!self)
-        return -ENOMEM;
-    if (task == self)
-        return record_of(handle) ? -EDEADLK : -ESRCH;
-    if (rc < 0)
-        return record_of(handle) ? rc : -ESRCH;
-    uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
-        if (expected == TRI_JOIN_DONE)
-            return take_result(task, handle.tri_generation, wanted, false);
-        return refusal(handle, expected);
-    }
-    if (in_task && deadline != TR_NOW)
-        run_waiting(worker, task);
-    return await_end(task, handle.tri_generation, (uintptr_t)self, wanted, deadline);
-}
-
-int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
-{
-    return join_task(handle, (struct wanted){ .result = result }, deadline);
-}
-
-int tr_task_join_outcome(struct tr_task handle, struct tr_outcome *outcome, tr_time deadline)
-{
-    return join_task(handle, (struct wanted){ .outcome = outcome }, deadline);
-}
-
-int tr_task_detach(struct tr_task handle)
-{
-    struct tri_task *task = record_of(handle);
-    uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!task)
-        return -ESRCH;
-    if (tri_cas(&task->join, &expected, TRI_JOIN_DETACHED, TRI_ACQUIRE, TRI_ACQUIRE)) /* [T1] */
-        return 0;
-    if (expected != TRI_JOIN_DONE)
-        return refusal(handle, expected);
-    return reap(task, handle.tri_generation);
-}
+/* ---- cancel, and the public side of spawning ------------------------------------------------------------------- */
 
 int tri_task_cancel_raw(struct tri_task *task, uint64_t generation)
 {

@@ -182,6 +182,9 @@ int tri_task_cancel_raw(struct tri_task *task, uint64_t generation);
  */
 void tri_task_end(struct tri_task *task, int result);
 
+/* If it has failed: a failure that nobody will ask for. Thread: whose the record is. */
+void tri_task_report(struct tri_task *task);
+
 /* Frees the record of an ended task that nobody has joined; its handle is stale. A failure is reported. Thread: any. */
 void tri_task_reap(struct tri_task *task, uint64_t generation);
 

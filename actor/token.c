@@ -14,8 +14,9 @@
  * still to be done: no recursion, no memory, one step for each thing.
  *
  *   [K1] cancelled release (cancel) -> acquire (is_cancelled, attempt): what the canceller did before.
- *   [K2] refs release (unref) -> acquire (the last unref): whoever frees it comes after all who used it.
- *   All else is under the lock. A count that others could find at zero (through the tree) only becomes zero under it.
+ *   All else is under the lock. The count of references orders nothing: who uses a token takes its lock, or makes an acquiring look,
+ *   before giving a reference back; and the last goes under the lock, so after all of them. Nor can anybody find a count at zero
+ *   through the tree: there, too, it only becomes zero under the lock.
  */
 #include "actor/token.h"
 #include "actor/scheduler.h"
@@ -110,7 +111,7 @@ static void take_ref(struct tr_cancel_token *token)
 /* Under the lock. True: that was the last, and the token, out of the tree, is the caller's to free. */
 static bool drop_ref(struct tr_cancel_token *token)
 {
-    if (tri_fetch_sub(&token->refs, 1u, TRI_ACQ_REL) != 1) /* [K2] */
+    if (tri_fetch_sub(&token->refs, 1u, TRI_RELAXED) != 1)
         return false;
     assert(!token->children && !token->links && tri_line_is_empty(&token->line));
     detach(token);
@@ -163,7 +164,7 @@ void tr_cancel_token_unref(struct tr_cancel_token *token)
         return;
     uint32_t refs = tri_load(&token->refs, TRI_RELAXED);
     while (refs > 1)
-        if (tri_cas(&token->refs, &refs, refs - 1, TRI_RELEASE, TRI_RELAXED)) /* [K2] */
+        if (tri_cas(&token->refs, &refs, refs - 1, TRI_RELAXED, TRI_RELAXED))
             return;
     unref_slow(token);
 }

@@ -66,6 +66,9 @@ void tri_park_tail(enum tri_wait on);
 /* Wakes `task`, or marks it so that its next park returns at once. Thread: any. */
 void tri_wake(struct tri_task *task);
 
+/* Wakes all of them, as tri_wake. They run in this order, after those that are ready. Thread: any. */
+void tri_wake_many(struct tri_task *const *tasks, unsigned count);
+
 /*
  * A fairness point: takes one unit of the budget and yields when it is used up. Every suspending call passes one, also
  * when it need not suspend. Returns 0.

@@ -131,6 +131,12 @@ void tri_wake(struct tri_task *task)
     tri_fetch_sub(&task->wakers, 1, TRI_SEQ_CST);
 }
 
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
+}
+
 int tri_budget(void)
 {
     return 0;

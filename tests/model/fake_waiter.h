@@ -41,6 +41,12 @@ void tri_wake(struct tri_task *task)
     tri_fetch_or(&task->token, 1u, TRI_RELEASE);
 }
 
+void tri_wake_many(struct tri_task *const *tasks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        tri_wake(tasks[i]);
+}
+
 int tri_cancel_check(void)
 {
     return 0;

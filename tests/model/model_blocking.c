@@ -11,6 +11,8 @@
  *   threads     two callers x two threads
  *   cancel      a joiner x a canceller x a thread
  *   cancel two  two cancellers x a thread
+ *   stale       two cancellers, of whom one goes on to start a job, in the same record, in another pool
+ *   stale join, stale detach   the same with a late joiner or detacher
  *   detach      a detacher x a thread
  *   detach, cancel
  *   join twice  two joiners x a thread
@@ -34,7 +36,7 @@ static struct tri_blocking *pool, *tenant;
 static struct tr_job handle;
 static TRI_ATOMIC(uint32_t) made, over;
 static uint32_t available;
-static bool impatient;
+static bool impatient, elsewhere;
 static int runs[JOBS], drops[JOBS], drops_unstarted[JOBS];
 static int codes[MODEL_THREADS], answers[MODEL_THREADS];
 static bool started[MODEL_THREADS];
@@ -104,7 +106,7 @@ void tri_blocking_wake(struct tri_blocking *of, uint32_t count)
 int tri_blocking_of(struct tr_runtime *runtime, struct tri_blocking **out)
 {
     (void)runtime;
-    *out = pool;
+    *out = elsewhere ? tenant : pool;
     return 0;
 }
 
@@ -208,6 +210,24 @@ static void cancel(void)
     codes[model_self()] = tr_job_cancel(handle);
 }
 
+/* The record is free, and soon another's. */
+static void cancel_and_start(void)
+{
+    cancel();
+    elsewhere = true;
+    struct tr_job first = handle, next;
+    int number = 1;
+    struct tr_work work = work_of(&number);
+    model_assert(tr_job_start(&next, &work, TR_FOREVER) == 0);
+    model_assert(next.tri_record != first.tri_record || next.tri_generation != first.tri_generation);
+    model_assert(tr_job_cancel(next) == 0);
+}
+
+static void join_bounded(void)
+{
+    codes[model_self()] = tr_job_join(handle, NULL, 1);
+}
+
 static void detach(void)
 {
     codes[model_self()] = tr_job_detach(handle);
@@ -274,6 +294,14 @@ static void setup_none(void)
 {
     make_pool(1, 1);
     available = 0;
+}
+
+static void setup_elsewhere(void)
+{
+    make_pool(2, 1);
+    tenant = pool;
+    make_pool(2, 1);
+    start_one();
 }
 
 /* One is queued, and nobody serves it yet. */
@@ -374,6 +402,29 @@ static void check_cancel_two(void)
     check_pool_empty(pool);
 }
 
+static void check_stale(void)
+{
+    model_assert((codes[0] == 0) + (codes[1] == 0) == 1 && (codes[0] == -ESRCH) + (codes[1] == -ESRCH) == 1);
+    model_assert(runs[0] + runs[1] + drops_unstarted[0] + drops_unstarted[1] == 0);
+    check_pool_empty(pool);
+    check_pool_empty(tenant);
+}
+
+static void check_stale_join(void)
+{
+    model_assert(codes[0] == 0 && (codes[1] == -ESRCH || codes[1] == -ETIMEDOUT));
+    codes[1] = -ESRCH;
+    check_stale();
+}
+
+/* If the detacher was not late, the job waits in its queue. */
+static void check_stale_detach(void)
+{
+    model_assert((codes[0] == 0) + (codes[1] == 0) == 1);
+    model_assert(pool->queued == (codes[1] == 0) && tenant->queued == 0);
+    model_assert(runs[0] + runs[1] + drops_unstarted[0] + drops_unstarted[1] == 0);
+}
+
 static void check_detach(void)
 {
     model_assert(codes[0] == 0 && runs[0] == 1 && drops[0] == 1);
@@ -462,6 +513,18 @@ static const struct model_case cases[] = {
       .setup = setup_queued,
       .check = check_cancel_two,
       .threads = { { "cancels", cancel, 0 }, { "cancels too", cancel, 0 }, { "serves", serve_first, 1 } } },
+    { .name = "stale",
+      .setup = setup_elsewhere,
+      .check = check_stale,
+      .threads = { { "goes on", cancel_and_start, 0 }, { "late", cancel, 0 } } },
+    { .name = "stale join",
+      .setup = setup_elsewhere,
+      .check = check_stale_join,
+      .threads = { { "goes on", cancel_and_start, 0 }, { "late", join_bounded, 0 } } },
+    { .name = "stale detach",
+      .setup = setup_elsewhere,
+      .check = check_stale_detach,
+      .threads = { { "goes on", cancel_and_start, 0 }, { "late", detach, 0 } } },
     { .name = "detach",
       .setup = setup_queued,
       .check = check_detach,

@@ -7,10 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use tokio::sync::{broadcast, Notify};
 
-/// How many receivers have not yet had the burst.
+/// How many receivers have not yet had the burst. There is one worker, so that counting needs no read-modify-write.
 struct Behind {
     count: AtomicUsize,
     none: Notify,
+}
+
+impl Behind {
+    fn one_less(&self) {
+        let left = self.count.load(Ordering::Relaxed) - 1;
+        self.count.store(left, Ordering::Relaxed);
+        if left == 0 {
+            self.none.notify_one();
+        }
+    }
 }
 
 async fn receive(mut values: broadcast::Receiver<u64>, burst: u64, behind: Arc<Behind>) -> u64 {
@@ -18,8 +28,8 @@ async fn receive(mut values: broadcast::Receiver<u64>, burst: u64, behind: Arc<B
     while let Ok(value) = values.recv().await {
         sum += 1;
         // The last value of a burst.
-        if value % burst == burst - 1 && behind.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            behind.none.notify_one();
+        if value % burst == burst - 1 {
+            behind.one_less();
         }
     }
     sum
@@ -35,7 +45,7 @@ async fn round(receivers: usize, burst: usize, bursts: usize) -> Cost {
     let watch = Stopwatch::start();
     let mut value = 0;
     for _ in 0..bursts {
-        behind.count.store(receivers, Ordering::Release);
+        behind.count.store(receivers, Ordering::Relaxed);
         for _ in 0..burst {
             sender.send(value).unwrap();
             value += 1;

@@ -7,9 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use tokio::sync::{watch, Notify};
 
+/// How many receivers have not yet seen the change. There is one worker, so that counting needs no read-modify-write.
 struct Behind {
     count: AtomicUsize,
     none: Notify,
+}
+
+impl Behind {
+    fn one_less(&self) {
+        let left = self.count.load(Ordering::Relaxed) - 1;
+        self.count.store(left, Ordering::Relaxed);
+        if left == 0 {
+            self.none.notify_one();
+        }
+    }
 }
 
 async fn observe(mut values: watch::Receiver<u64>, behind: Arc<Behind>) -> u64 {
@@ -17,9 +28,7 @@ async fn observe(mut values: watch::Receiver<u64>, behind: Arc<Behind>) -> u64 {
     while values.changed().await.is_ok() {
         changes += 1;
         assert_eq!(*values.borrow_and_update(), changes);
-        if behind.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            behind.none.notify_one();
-        }
+        behind.one_less();
     }
     changes
 }
@@ -33,7 +42,7 @@ async fn round(receivers: usize, changes: usize) -> Cost {
     tokio::task::yield_now().await;
     let watch = Stopwatch::start();
     for change in 1..=changes as u64 {
-        behind.count.store(receivers, Ordering::Release);
+        behind.count.store(receivers, Ordering::Relaxed);
         sender.send(change).unwrap();
         behind.none.notified().await;
     }
