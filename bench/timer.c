@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * timer.c: a million timers, each of which sends a message to one actor; what they cost until they have fired, and what
- * memory each takes that has yet to fire. They are due one after the other, in the second that begins a second from now:
- * creating them has ended by then. The Tokio peer has a task that sleeps for each.
+ * memory each takes that has yet to fire. They are due one after the other, each microsecond one, beginning a second from
+ * now: creating them has ended by then. The Tokio peer has a task that sleeps for each.
  */
 #include "bench.h"
 
@@ -18,7 +18,7 @@ static void create(struct clock_address target, uint64_t count, int64_t lead)
 {
     tr_time begin = tr_clock() + lead;
     for (uint64_t i = 0; i < count; i++) {
-        tr_time due = begin + (int64_t)(i * TR_SECOND / count);
+        tr_time due = begin + (int64_t)i * TR_MICROSECOND;
         CHECK(tr_send_at(NULL, target, due, &(uint64_t){ 1 }));
     }
 }
