@@ -105,12 +105,38 @@ void tri_ready(struct tri_task *task)
     }
 }
 
+/*
+ * With many tasks ready, the next one's frames have long left the nearest cache: they are fetched while the one before it
+ * runs, and of the one after that the context, which says where they are. Only where no thief can resume them meanwhile.
+ */
+static inline void fetch_ahead(struct tri_worker *worker)
+{
+    struct tri_queue *queue = &worker->queue;
+    uint32_t head = tri_load(&queue->head, TRI_RELAXED);
+    if (!worker->alone || tri_load(&queue->tail, TRI_RELAXED) - head < 2)
+        return;
+    struct tri_task *next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
+    struct tri_task *after = tri_load(&queue->slots[(head + 1) % TRI_QUEUE_SLOTS], TRI_RELAXED);
+    if (next->stack) {
+        const char *frame = next->stack->context.sp, *record = (const char *)next;
+        for (int i = 0; i < 5; i++)
+            __builtin_prefetch(frame + 64 * i);
+        __builtin_prefetch((const char *)next->stack + 64);
+        __builtin_prefetch(record + 64);
+        __builtin_prefetch(record + 128);
+    }
+    if (after->stack)
+        __builtin_prefetch(after->stack);
+}
+
 /* From the ring or the pinned tasks, in the order in which they became ready. */
 static struct tri_task *pop_waiting(struct tri_worker *worker)
 {
     struct tri_task *task = worker->pinned_first ? pop_pinned(worker, true) : NULL;
-    if (!task)
+    if (!task) {
         task = tri_queue_pop(&worker->queue, worker->alone);
+        fetch_ahead(worker);
+    }
     return task || !worker->pinned_first ? task : pop_pinned(worker, false);
 }
 
@@ -136,9 +162,8 @@ static struct tri_task *next_own(struct tri_worker *worker)
 /* The next task to run, its budget set; NULL when nothing is ready. */
 static struct tri_task *next_task(struct tri_worker *worker)
 {
-    struct tri_task *task = next_own(worker);
-    worker->budget = TRI_BUDGET;
-    return task;
+    worker->budget = TRI_BUDGET; /* a seed may say less */
+    return next_own(worker);
 }
 
 /* ---- switching ------------------------------------------------------------------------------------------------ */
@@ -242,14 +267,23 @@ static struct tri_stack *answered_caller(struct tri_worker *worker)
     return stack_for(worker, task);
 }
 
+/* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
+static struct tri_stack *leave_turn(struct tri_worker *worker)
+{
+    worker->current = NULL;
+    return &worker->os_stack;
+}
+
 /* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
 static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_task *next = next_task(worker);
     if (!next && hook == TRI_HOOK_REQUEUE) {
-        tri_pass(worker);
+        bool over = tri_pass(worker);
         next = next_task(worker);
+        if (!next && over)
+            return leave_turn(worker);
         if (!next && !worker->migrate)
             return NULL; /* a yield to nobody */
     }
@@ -273,8 +307,8 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
         die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
-    if (worker->quota <= 0)
-        tri_pass(worker);
+    if (worker->quota <= 0 && tri_pass(worker) && !to)
+        to = leave_turn(worker);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
     self->stack = from;
@@ -382,7 +416,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
     tri_arrive(tri_worker_here());
 }
 
-/* The end of the worker: back to the thread's own stack. */
+/* The end of the worker, or of the turn: back to the thread's own stack. */
 static void leave_worker(struct tri_worker *worker)
 {
     release_after_switch(worker, worker->stack);
@@ -402,8 +436,8 @@ void tri_loop_entry(struct tri_stack *stack)
         else
             task = after_task(worker);
         if (!task) {
-            if (worker->quota-- <= 0)
-                tri_pass(worker);
+            if (worker->quota-- <= 0 && tri_pass(worker))
+                leave_worker(worker);
             task = next_task(worker);
             if (task && __builtin_expect(worker->on_watch, 0))
                 tri_leave_watch(worker);
@@ -422,21 +456,18 @@ void tri_loop_entry(struct tri_stack *stack)
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
 
-void tri_worker_loop(struct tri_worker *worker)
+int tri_worker_loop(struct tri_worker *worker)
 {
-    tri_worker_tls = worker;
-    worker->errno_at = &errno;
-    worker->os_stack.fiber = tri_fiber_current();
-    tri_worker_own_stack(&worker->os_stack);
-    worker->stack = &worker->os_stack;
     struct tri_stack *loop = take_stack(worker, worker->stack_class);
     if (!loop) {
         tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
-        tri_worker_tls = NULL;
-        return;
+        return -ENOMEM;
     }
+    tri_worker_tls = worker;
+    worker->os_stack.fiber = tri_fiber_current();
+    worker->stack = &worker->os_stack;
     tri_switch_stacks(worker, &worker->os_stack, loop);
     tri_arrive(tri_worker_here());
-    tri_stack_flush(&worker->stacks);
     tri_worker_tls = NULL;
+    return 0;
 }

@@ -2,6 +2,10 @@
 /*
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
+ *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
+ *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
+ *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   sim.h      tests that can be replayed
  *   base.h       conventions and error codes         runtime.h    starting and stopping, logs
  *   time.h       deadlines, sleep, intervals         net.h        TCP
  *   task.h       tasks, join, cancel, scopes         actor.h      addresses, mailboxes, calls and replies
@@ -29,19 +33,17 @@
 #include <troupe/gather.h>
 #include <troupe/broadcast.h>
 #include <troupe/blocking.h>
-#include <troupe/broadcast.h>
 #include <troupe/cell.h>
 #include <troupe/condition.h>
 #include <troupe/delay.h>
-#include <troupe/gather.h>
 #include <troupe/group.h>
 #include <troupe/latch.h>
 #include <troupe/local.h>
 #include <troupe/mutex.h>
-#include <troupe/net.h>
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/runtime.h>
+#include <troupe/sim.h>
 #include <troupe/rwlock.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>
