@@ -213,8 +213,9 @@ static void perform_queue(void *object, struct history_op *op)
 
 /* ---- oneshot: one value ---- */
 
-enum { ONE_SEND, ONE_DROP, ONE_RECEIVE, ONE_TRY, ONE_CLOSE, ONE_IS_CLOSED };
-static const char *const oneshot_names[] = { "send", "drop", "receive", "try_receive", "close", "is_closed" };
+enum { ONE_SEND, ONE_DROP, ONE_RECEIVE, ONE_TRY, ONE_CLOSE, ONE_IS_CLOSED, ONE_AWAIT };
+static const char *const oneshot_names[] = { "send",  "drop",      "receive",    "try_receive",
+                                             "close", "is_closed", "await_close" };
 
 TR_ONESHOT_TYPE(number_oneshot, int64_t);
 
@@ -240,9 +241,9 @@ static void destroy_oneshot(void *object)
 /* The first thread receives, the second sends, the third may do either's lesser parts. */
 static void choose_oneshot(struct history_op *op, uint64_t random)
 {
-    static const uint8_t kinds[HISTORY_THREADS][4] = { { ONE_RECEIVE, ONE_TRY, ONE_RECEIVE, ONE_TRY },
-                                                       { ONE_SEND, ONE_SEND, ONE_IS_CLOSED, ONE_IS_CLOSED },
-                                                       { ONE_CLOSE, ONE_IS_CLOSED, ONE_DROP, ONE_IS_CLOSED } };
+    static const uint8_t kinds[HISTORY_THREADS][4] = { { ONE_RECEIVE, ONE_RECEIVE, ONE_RECEIVE, ONE_TRY },
+                                                       { ONE_SEND, ONE_AWAIT, ONE_AWAIT, ONE_IS_CLOSED },
+                                                       { ONE_CLOSE, ONE_AWAIT, ONE_DROP, ONE_IS_CLOSED } };
     op->kind = kinds[op->thread][random / 64 % 4];
     op->argument = (int64_t)(random / 512 % 1000);
 }
@@ -268,6 +269,9 @@ static void perform_oneshot(void *object, struct history_op *op)
         break;
     case ONE_IS_CLOSED:
         op->result = tr_oneshot_is_closed(oneshot);
+        break;
+    case ONE_AWAIT:
+        op->result = tr_oneshot_await_close(oneshot, some_deadline(op->argument));
         break;
     }
 }
@@ -307,6 +311,8 @@ static bool step_oneshot(void *of, const struct history_op *op)
         return true;
     case ONE_IS_CLOSED:
         return op->result == state->closed;
+    case ONE_AWAIT:
+        return op->result == (state->closed ? 0 : -ETIMEDOUT);
     }
     return false;
 }
