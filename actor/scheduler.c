@@ -284,8 +284,10 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
         next = next_task(worker);
         if (!next && over)
             return leave_turn(worker);
-        if (!next && !worker->migrate)
-            return NULL; /* a yield to nobody */
+        if (!next && !worker->migrate) { /* a yield to nobody, but not a task that hogs the worker */
+            tri_count(&worker->switches);
+            return NULL;
+        }
     }
     /*
      * A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. One that has
