@@ -52,14 +52,13 @@ struct tr_oneshot *tr_oneshot_create_raw(size_t bytes)
     return face;
 }
 
-/* Lets go of the lock, wakes, and frees what both have left. */
-static void unlock(struct oneshot *oneshot, struct tri_wakes *wakes)
+/* Lets go of the lock, and wakes. True: both sides have done their part, and it is on the heap, so the caller's to free. */
+static bool unlock(struct oneshot *oneshot, struct tri_wakes *wakes)
 {
     bool last = (oneshot->state & (LEFT | SENT)) == (LEFT | SENT);
     tri_unlock(&oneshot->lock); /* [O1] */
     tri_wakes_make(wakes);
-    if (last)
-        free(oneshot);
+    return last;
 }
 
 /* Ends the waits of all in the queue. */
@@ -93,7 +92,8 @@ int tr_oneshot_send_raw(struct tr_oneshot *face, uint32_t bytes, void *place, co
     }
     if (rc != -EINVAL)
         oneshot->state |= SENT;
-    unlock(oneshot, &wakes);
+    if (unlock(oneshot, &wakes))
+        free(oneshot);
     return rc;
 }
 
@@ -107,7 +107,8 @@ void tr_oneshot_drop_raw(struct tr_oneshot *face)
         oneshot->state |= SENT;
         serve(&oneshot->receivers, -EPIPE, &wakes); /* or it has left, and waits for us */
     }
-    unlock(oneshot, &wakes);
+    if (unlock(oneshot, &wakes))
+        free(oneshot);
 }
 
 static int attempt_watch(struct tr_case *c)
@@ -242,8 +243,8 @@ int tr_oneshot_try_receive_raw(struct tr_oneshot *face, uint32_t bytes, void *pl
 
 /* ---- the receiver's end --------------------------------------------------------------------------------------- */
 
-/* From now on nothing can be sent: who waits for that, and for a value, is told. */
-static void close_with(struct oneshot *oneshot, uint32_t state)
+/* From now on nothing can be sent: who waits for that, and for a value, is told. Returns as unlock. */
+static bool close_with(struct oneshot *oneshot, uint32_t state)
 {
     struct tri_wakes wakes;
     wakes.count = 0;
@@ -251,7 +252,7 @@ static void close_with(struct oneshot *oneshot, uint32_t state)
     oneshot->state |= state;
     serve(&oneshot->senders, 0, &wakes);
     serve(&oneshot->receivers, -EPIPE, &wakes);
-    unlock(oneshot, &wakes);
+    return unlock(oneshot, &wakes);
 }
 
 void tr_oneshot_close_raw(struct tr_oneshot *face)
@@ -290,7 +291,11 @@ void tr_oneshot_leave_raw(struct tr_oneshot *face)
     tri_lock(&oneshot->lock); /* [O1] */
     bool heap = oneshot->state & HEAP;
     tri_unlock(&oneshot->lock);
-    close_with(oneshot, heap ? CLOSED | LEFT : CLOSED);
-    if (!heap)
-        await_sender(oneshot);
+    if (heap) {
+        if (close_with(oneshot, CLOSED | LEFT))
+            free(oneshot);
+        return;
+    }
+    close_with(oneshot, CLOSED);
+    await_sender(oneshot);
 }

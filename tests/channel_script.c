@@ -207,6 +207,7 @@ static void play_script(const struct channel_script *script)
                       step->op, (long long)result, (long long)step->result);
     }
     close_all(&play);
+    playing = NULL;
 }
 
 void channel_scripts_play(const struct channel_script *scripts)
