@@ -108,7 +108,7 @@ static inline struct tri_cache *tri_post_cache(struct tri_worker *worker)
 /* The post, which is the caller's alone, goes back to the pool. `worker`: the caller's, or NULL. */
 void tri_post_free(struct tri_worker *worker, struct tri_post *post);
 /* Puts the post on the list of its owner, whose runtime does not end meanwhile. Thread: any. */
-void tri_post_leave_with(struct tri_worker *owner, struct tri_post *post);
+void tri_post_leave_with(struct tri_worker *worker, struct tri_post *post);
 /* Takes a post that is LEAVING out of the mailbox's queue. False: it was served, and is SERVED. Thread: any. */
 bool tri_post_leave_queue(struct tri_post *post);
 /* Somebody is a few instructions away from the next state: the turn-th look was in vain. */

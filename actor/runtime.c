@@ -126,7 +126,7 @@ static uint64_t each_in_order(struct tr_runtime *runtime, uint64_t mask, uint64_
     uint64_t count = each_record(runtime, mask, flags, note_record, &walk);
     if (walk.list)
         qsort(walk.list, walk.count, sizeof *walk.list, compare_walked);
-    for (size_t i = 0; i < walk.count; i++)
+    for (size_t i = 0; walk.list && i < walk.count; i++)
         visit(walk.list[i].task, walk.list[i].generation, context);
     free(walk.list);
     return count;

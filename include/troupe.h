@@ -12,8 +12,6 @@
  *   channel.h    many senders, one receiver          queue.h      many senders, many receivers
  *   oneshot.h    one value, once                     watch.h      the latest value
  *   broadcast.h  every receiver sees every value     sim.h        tests that can be replayed
- *   oneshot.h    one value, once
- *   broadcast.h  every receiver sees every value     watch.h      the latest value
  *
  * and what tasks keep each other in order with:
  *   mutex.h    condition.h    rwlock.h    semaphore.h    notify.h    latch.h    barrier.h    once.h    cell.h

@@ -64,6 +64,7 @@ static void hang(struct tri_wheel *wheel, struct tri_timer *timer, unsigned leve
 static void take_off(struct tri_wheel *wheel, struct tri_timer *timer)
 {
     struct tri_timer_list *list = &wheel->slots[timer->level][timer->slot];
+    assert(timer->link);
     *timer->link = timer->next;
     if (timer->next)
         timer->next->link = timer->link;

@@ -153,7 +153,7 @@ static int demonstrate(struct keeper *keeper)
 static int run_workers(struct keeper *keeper, bool demonstration)
 {
     struct worker workers[WORKERS];
-    struct tr_task tasks[WORKERS], keeping;
+    struct tr_task tasks[WORKERS] = { 0 }, keeping = { 0 };
     struct config last;
     int rc = 0, seen = 0, started = 0;
     for (; started < WORKERS && rc == 0; started++) {

@@ -124,7 +124,7 @@ static int look_all_up(uint64_t users, struct profile_sender out)
 static int run(void *argument)
 {
     uint64_t users = *(uint64_t *)argument, first = tr_clock();
-    struct profile_sender sender;
+    struct profile_sender sender = { 0 };
     struct table table = { .profiles = calloc(users, sizeof *table.profiles) };
     struct tr_task collector = { 0 };
     int rc = table.profiles ? 0 : -ENOMEM, collected = 0;
@@ -134,8 +134,10 @@ static int run(void *argument)
     }
     if (rc == 0)
         rc = tr_channel_create(&sender, &table.in, 128, NULL);
-    if (rc < 0)
+    if (rc < 0) {
+        free(table.profiles);
         return rc;
+    }
     rc = tr_task_spawn(&collector, collect, &table, &(struct tr_task_options){ .name = "collector" });
     if (rc == 0)
         rc = look_all_up(users, sender);

@@ -103,7 +103,7 @@ static int collect(struct tr_group *group)
 
 static int run(void *argument)
 {
-    struct tr_group *group;
+    struct tr_group *group = NULL;
     struct tr_group_options options = { .name = "jobs", .capacity = plan.jobs, .first_error = true };
     (void)argument;
     int rc = tr_semaphore_init(&plan.slots, plan.at_once);

@@ -105,10 +105,9 @@ static bool step_semaphore(void *of, const struct history_op *op)
 extern const struct history_spec history_broadcast, history_watch;
 
 static const struct history_spec history_semaphore = {
-    "semaphore",       make_semaphore,
-    destroy_nothing,   choose_semaphore,
-    perform_semaphore, sizeof(struct semaphore_state),
-    step_semaphore,    semaphore_names,
+    "semaphore",      make_semaphore,    destroy_nothing,
+    choose_semaphore, perform_semaphore, sizeof(struct semaphore_state),
+    step_semaphore,   semaphore_names,
 };
 
 static const struct history_spec *const specs[] = { &history_semaphore, &history_broadcast, &history_watch };

@@ -424,7 +424,6 @@ int main(void)
     test_census_end();
     printf("sync: %lld locked, %lld announced and done, %lld refused, %lld cancelled, %llu in order, no error\n",
            (long long)atomic_load(&locked), (long long)atomic_load(&done), (long long)atomic_load(&refused),
-           (long long)atomic_load(&cancelled),
-           (unsigned long long)(lines[0].served + lines[1].served + lines[2].served));
+           (long long)atomic_load(&cancelled), (unsigned long long)lines[0].served + lines[1].served + lines[2].served);
     return 0;
 }

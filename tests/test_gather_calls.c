@@ -104,9 +104,9 @@ static const struct gather_row {
 
 static void try_row(const struct gather_row *row, struct number_address ended)
 {
-    struct tr_gather_call calls[SERVERS];
+    struct tr_gather_call calls[SERVERS] = { 0 };
     struct number messages[SERVERS];
-    int64_t answers[SERVERS];
+    int64_t answers[SERVERS] = { 0 };
     for (int i = 0; i < row->count; i++) {
         struct number_address to = servers[i];
         if (row->to[i] == NOBODY)
