@@ -321,6 +321,6 @@ int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out)
     out->capacity = tri_load(&task->mailbox.capacity, TRI_RELAXED);
     out->queued = tri_mailbox_length(&task->mailbox, &task->consumer);
     out->owed = tri_load(&task->debts.count, TRI_RELAXED) + (tri_load(&task->hand, TRI_RELAXED) != NULL);
-    uint64_t life = tri_load(&task->life, TRI_ACQUIRE);
+    uint64_t life = tri_fetch_or(&task->life, UINT64_C(0), TRI_ACQ_REL); /* as it is now, after what was read above */
     return life >> TRI_LIFE_SHIFT == address.tri_generation && (life & TRI_LIFE_ALIVE) ? 0 : -ESRCH;
 }

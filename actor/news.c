@@ -19,6 +19,12 @@ static inline __attribute__((always_inline)) int park_here(tr_time deadline, enu
     return worker && worker->current ? tri_park_task(worker, deadline, on) : park_thread(deadline, on);
 }
 
+static inline __attribute__((always_inline)) struct tri_task *self_here(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker && worker->current ? worker->current : tri_self();
+}
+
 /*
  * Of many that are woken none is to run before the others, so the LIFO slot is of no use to them; and their records are
  * seldom in the nearest cache, so they are fetched while the first are being woken.
@@ -26,13 +32,14 @@ static inline __attribute__((always_inline)) int park_here(tr_time deadline, enu
 void tri_wake_many(struct tri_task *const *tasks, unsigned count)
 {
     struct tri_worker *worker = tri_worker_here();
+    bool here = worker && !worker->migrate;
     for (unsigned i = 0; i < count; i++)
         __builtin_prefetch(&tasks[i]->park, 1);
     for (unsigned i = 0; i < count; i++) {
         struct tri_task *task = tasks[i];
         if (!tri_park_wake(&task->park))
             continue;
-        if (worker && tri_pin(task) == 0 && !worker->migrate && !tri_task_is(task, TRI_TASK_FOREIGN) &&
+        if (here && tri_pin(task) == 0 && !tri_task_is(task, TRI_TASK_FOREIGN) &&
             worker->runtime->index == tri_load(&task->runtime, TRI_RELAXED))
             tri_ready_last(worker, task);
         else
@@ -45,7 +52,7 @@ void tri_wake_many(struct tri_task *const *tasks, unsigned count)
 static __attribute__((noinline)) int await_broadcast(struct tr_broadcast_receiver *receiver, void *value,
                                                      tr_time deadline)
 {
-    return tri_broadcast_await(receiver, value, deadline, park_here);
+    return tri_broadcast_await(receiver, value, deadline, self_here(), park_here);
 }
 
 /* On a plain thread, cancelled, or at the end of the budget. */
@@ -73,7 +80,7 @@ int tr_broadcast_receive_raw(struct tr_broadcast_receiver *receiver, uint32_t by
 
 static __attribute__((noinline)) int await_change(struct tr_watch_receiver *receiver, tr_time deadline)
 {
-    return tri_watch_await(receiver, deadline, park_here);
+    return tri_watch_await(receiver, deadline, self_here(), park_here);
 }
 
 int tr_watch_changed_raw(struct tr_watch_receiver *receiver, tr_time deadline)
@@ -87,7 +94,7 @@ int tr_watch_changed_raw(struct tr_watch_receiver *receiver, tr_time deadline)
 
 static __attribute__((noinline)) int await_next(struct tr_watch_receiver *receiver, void *value, tr_time deadline)
 {
-    int rc = tri_watch_await(receiver, deadline, park_here);
+    int rc = tri_watch_await(receiver, deadline, self_here(), park_here);
     if (rc == 0)
         receiver->tri_seen = tri_watch_read(receiver->tri_channel, value);
     return rc;

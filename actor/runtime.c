@@ -454,6 +454,8 @@ static int run_program(struct program *program, int signal_fd)
     int rc = tr_task_spawn(&task, run_main, program, &options);
     if (rc == 0)
         await_main(program, task, signal_fd);
+    else
+        tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);

@@ -2,10 +2,20 @@
 /*
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
+ *   base.h       conventions and error codes         runtime.h    starting and stopping, logs
+ *   time.h       deadlines, sleep, intervals         net.h        TCP
+ *   task.h       tasks, join, cancel, scopes         actor.h      addresses, mailboxes, calls and replies
+ *   group.h      tasks that end together             token.h      cancellation in a tree
+ *   gather.h     many calls, many joins              local.h      values of a task
+ *   timer.h      messages sent later                 delay.h      values that come out when due
+ *   blocking.h   work for threads that may block     select.h     the first of several
+ *   broadcast.h  every receiver sees every value     watch.h      the latest value
  *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
  *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
  *   runtime.h  starting and stopping, logs        net.h      TCP
  *   select.h   the first of several               semaphore.h
+ *   channel.h  many senders, one receiver         queue.h    many senders, many receivers
+ *   oneshot.h  one value, once
  *   broadcast.h  every receiver sees every value    watch.h    the latest value
  *   timer.h    messages sent later                blocking.h work for threads that may block
  *   delay.h    values that come out when due
@@ -23,17 +33,20 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
+#include <troupe/channel.h>
+#include <troupe/net.h>
+#include <troupe/oneshot.h>
+#include <troupe/queue.h>
 #include <troupe/gather.h>
 #include <troupe/broadcast.h>
 #include <troupe/blocking.h>
-#include <troupe/delay.h>
-#include <troupe/group.h>
-#include <troupe/local.h>
 #include <troupe/cell.h>
 #include <troupe/condition.h>
+#include <troupe/delay.h>
+#include <troupe/group.h>
 #include <troupe/latch.h>
+#include <troupe/local.h>
 #include <troupe/mutex.h>
-#include <troupe/net.h>
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/runtime.h>
@@ -42,8 +55,8 @@
 #include <troupe/semaphore.h>
 #include <troupe/task.h>
 #include <troupe/time.h>
-#include <troupe/watch.h>
 #include <troupe/timer.h>
 #include <troupe/token.h>
+#include <troupe/watch.h>
 
 #endif

@@ -55,12 +55,15 @@ static inline __attribute__((always_inline)) int tri_broadcast_take(struct tr_br
     struct tri_broadcast *broadcast = receiver->tri_channel;
     uint64_t next = receiver->tri_next;
     struct tri_slate *slate = tri_broadcast_slate(broadcast, next);
-    if (__builtin_expect(tri_load(&slate->stamp, TRI_ACQUIRE) == TRI_SLATE_STAMP(next), 1) && /* [C1] */
+    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [C1] */
+    if (__builtin_expect(stamp == TRI_SLATE_STAMP(next), 1) &&
         __builtin_expect(!broadcast->clone && !receiver->tri_missed, 1) &&
         __builtin_expect(tri_slate_read(slate, next, value, broadcast->bytes), 1)) {
         receiver->tri_next = next + 1;
         return 0;
     }
+    if (stamp < TRI_SLATE_STAMP(next) && !tri_load(&broadcast->audience.closed, TRI_RELAXED))
+        return -EAGAIN;
     return tri_broadcast_take_slow(receiver, value);
 }
 
@@ -70,15 +73,15 @@ static inline __attribute__((always_inline)) int tri_broadcast_take(struct tr_br
  */
 static inline __attribute__((always_inline)) int tri_broadcast_await(struct tr_broadcast_receiver *receiver,
                                                                      void *value, tr_time deadline,
+                                                                     struct tri_task *self,
                                                                      int (*park)(tr_time deadline, enum tri_wait on))
 {
     struct tri_broadcast *broadcast = receiver->tri_channel;
-    struct tr_case c = { .tri_object = receiver };
     if (deadline == TR_NOW)
         return -ETIMEDOUT;
     for (;;) {
-        int rc = tri_audience_wait(&broadcast->audience, &broadcast->audience.waiting, &c, deadline,
-                                   tri_broadcast_enter, park);
+        int rc = tri_audience_wait(&broadcast->audience, &broadcast->audience.waiting, receiver, deadline,
+                                   tri_broadcast_enter, self, park);
         if (rc == 0)
             rc = tri_broadcast_take(receiver, value);
         if (rc != -EAGAIN)

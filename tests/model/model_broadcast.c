@@ -139,7 +139,7 @@ static void send_and_close(void)
 static int receive(unsigned self, struct value *value, tr_time deadline)
 {
     int rc = tri_broadcast_take(&receivers[self], value);
-    return rc == -EAGAIN ? tri_broadcast_await(&receivers[self], value, deadline, tri_park) : rc;
+    return rc == -EAGAIN ? tri_broadcast_await(&receivers[self], value, deadline, tri_self(), tri_park) : rc;
 }
 
 /* The oracle of one that was received, or tried to be, where one sender numbers what it sends. */
