@@ -4,6 +4,7 @@
  * promises in troupe/timer.h.
  */
 #include "actor/after.h"
+#include "actor/clock.h"
 #include "actor/deadline.h"
 #include "actor/runtime.h"
 
@@ -61,6 +62,7 @@ static void post_in(struct tr_runtime *runtime, void *context)
     static TRI_ATOMIC(uint32_t) turn;
     struct tri_post *post = context;
     struct tri_worker *owner = &runtime->worker[tri_fetch_add(&turn, 1u, TRI_RELAXED) % runtime->workers];
+    post->timer.when = tr_clock_translate(post->timer.when, NULL, runtime); /* it was a time of the thread's clock */
     publish(post, owner, tri_post_generation(post) + 1, TRI_POST_POSTED);
     tri_post_leave_with(owner, post);
 }

@@ -67,6 +67,9 @@ static int queue_job(struct tri_blocking *pool, struct tri_record *record, uint3
     record->state = TRI_JOB_QUEUED;
     append(&pool->queue, record);
     pool->queued++;
+    if (!pool->is_busy && pool->busy)
+        pool->busy(pool->context, true);
+    pool->is_busy = true;
     return 0;
 }
 
@@ -102,10 +105,17 @@ static void leave_queue(struct tri_blocking *pool, struct tri_record *record)
 
 static void unlock_and_wake(struct tri_blocking *pool, struct tri_wakes *wakes, uint32_t rings)
 {
+    bool quiet = pool->is_busy && pool->queued + pool->running == 0;
+    void (*busy)(void *context, bool now) = pool->busy;
+    void *context = pool->context;
+    if (quiet)
+        pool->is_busy = false;
     tri_unlock(&pool->lock);
     if (rings > 0)
         tri_blocking_wake(pool, rings);
     tri_wakes_make(wakes);
+    if (quiet && busy)
+        busy(context, false);
 }
 
 /* ---- waiting for room ----------------------------------------------------------------------------------------- */
@@ -258,6 +268,8 @@ static void run_job(struct tri_blocking *pool, struct tri_record *record, struct
     tri_lock(&pool->lock);
     leave_run(pool, record);
     tri_record_free(record);
+    unlock_and_wake(pool, wakes, 0); /* nobody; but it may have been the last job */
+    tri_lock(&pool->lock);
 }
 
 /* Sleeps until there may be work. Called and returns under the lock. False: the thread has been idle for long. */
@@ -383,7 +395,8 @@ struct tri_blocking *tri_blocking_create(const struct tr_options *options, void 
     pool->capacity = options->blocking_queue ? options->blocking_queue : DEFAULT_QUEUE;
     pool->idle_ns = options->blocking_idle_ns ? options->blocking_idle_ns : DEFAULT_IDLE_NS;
     pool->threads = pool->idle = pool->calls = pool->queued = pool->running = pool->waiting = 0;
-    pool->closing = false;
+    pool->closing = pool->is_busy = false;
+    pool->busy = NULL;
     pool->queue = pool->run = pool->done = (struct tri_jobs){ NULL, NULL };
     pool->room.last = NULL;
     pool->ended = ended;

@@ -81,6 +81,9 @@ struct tri_blocking {
     struct tri_blocking *next;    /* free */
     void (*ended)(void *context); /* called under the lock when it is over, after closing */
     void *context;
+    void (*busy)(void *context,
+                 bool now); /* a job has been queued; none is left, and those who waited are woken. Or NULL */
+    bool is_busy;           /* what was said last */
 };
 
 /* A pool without threads yet. NULL: no memory. */

@@ -29,11 +29,13 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
         return -ENOMEM;
     if (sender.task == target)
         return -EDEADLK; /* nobody but us could make room */
+    struct tr_runtime *visited = tri_visit_begin(target);
     int rc = tri_mailbox_wait_room(ref, tri_storage_cache(tri_worker_here()), &sender, &schedule);
+    if (rc == 0 && schedule)
+        tri_activate(target, handler);
+    tri_visit_end(visited);
     if (rc < 0)
         return rc;
-    if (schedule)
-        tri_activate(target, handler);
     while (!tri_load(&sender.done, TRI_ACQUIRE)) { /* [M7] of mailbox.c */
         rc = tri_park(deadline, TRI_WAIT_ROOM);
         if (rc < 0 && tri_mailbox_leave_queue(ref, &sender))
@@ -81,6 +83,25 @@ static __attribute__((noinline)) int activate(struct tri_task *target, bool hand
     return 0;
 }
 
+/* By a foreign thread, which a clock that stands must see: between the claim and the push a call of a task would wait. */
+static __attribute__((noinline)) int deliver_foreign(struct tr_address address, const struct tri_letter *letter,
+                                                     tr_time deadline)
+{
+    struct tri_task *target = address.tri_record;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    bool schedule;
+    struct tr_runtime *visited = tri_visit_begin(target);
+    int rc = tri_mailbox_send(&ref, NULL, letter, &schedule);
+    if (rc == 0 && schedule)
+        tri_activate(target, handler);
+    tri_visit_end(visited);
+    if (rc != -EAGAIN)
+        return rc;
+    rc = deliver_slow(&ref, target, letter, deadline, &schedule);
+    return rc == 0 && schedule ? activate(target, handler) : rc;
+}
+
 static __attribute__((noinline)) int send_slow(struct tr_address address, const struct tr_type *type,
                                                const void *message, tr_time deadline)
 {
@@ -92,6 +113,8 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
+    if (!worker)
+        return deliver_foreign(address, &letter, deadline);
     bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc == 0 && schedule)
@@ -152,9 +175,11 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
         return -ESRCH;
     bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(address.tri_record, address.tri_generation);
+    struct tr_runtime *visited = tri_visit_begin(address.tri_record);
     int rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule);
     if (rc == 0 && schedule)
         tri_activate(address.tri_record, handler);
+    tri_visit_end(visited);
     return rc;
 }
 
@@ -239,6 +264,24 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     return true;
 }
 
+/* By a thread that runs no task. */
+static __attribute__((noinline)) int call_foreign(struct tr_address address, const struct tr_type *type,
+                                                  const void *message, struct tr_ask ask, tr_time deadline)
+{
+    struct tri_task *self = tri_self();
+    if (!self)
+        return fail_call(false, -ENOMEM);
+    struct tri_debt debt = tri_reply_open(NULL, self, ask.answer, ask.answer_bytes);
+    if (!debt.slot)
+        return fail_call(false, -ENOMEM);
+    struct tri_letter letter = { message, type->size, ask.token_offset, debt };
+    int rc = deliver_foreign(address, &letter, deadline);
+    if (rc == 0)
+        return await_reply(debt.slot, deadline);
+    tri_reply_free(NULL, debt.slot);
+    return fail_call(false, rc);
+}
+
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                 tr_time deadline)
 {
@@ -252,17 +295,16 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
     int rc = tri_begin(&worker);
     if (rc < 0)
         return fail_call(false, rc);
-    bool in_task = worker && worker->current;
-    struct tri_task *self = in_task ? worker->current : tri_self();
-    if (!self)
-        return fail_call(false, -ENOMEM);
+    if (__builtin_expect(!worker || !worker->current, 0))
+        return call_foreign(address, type, message, ask, deadline);
+    struct tri_task *self = worker->current;
     if (self == target)
         return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
     struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
     if (!debt.slot)
         return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    if (in_task && deadline != TR_NOW && hand_over(worker, address, &letter))
+    if (deadline != TR_NOW && hand_over(worker, address, &letter))
         return await_reply(debt.slot, deadline);
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);

@@ -53,7 +53,7 @@ void tr_census(struct tr_census *out)
 {
     struct cached cached = { 0 };
     tri_runtime_each_worker(count_worker, &cached);
-    out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
+    out->tasks = in_use(&tri_task_pool, cached.tasks);
     out->slots = in_use(&tri_slot_pool, cached.slots);
     out->timers = in_use(&tri_alarm_pool, cached.alarms) + in_use(&tri_post_pool, cached.posts);
     out->stacks = less(tri_stack_live(), cached.stacks);
@@ -142,13 +142,14 @@ static const char *wait_name(uint8_t wait)
 /* The task goes on while we look: the name and the state may be torn, the memory is valid. */
 TRI_NO_TSAN void tri_report_task(const char *why, struct tri_task *task)
 {
+    struct tr_runtime *runtime = tri_runtime_at(tri_load(&task->runtime, TRI_RELAXED));
     struct tri_stack *stack = task->stack;
     char label[TRI_NAME_BYTES];
     const char *kind = tri_task_is(task, TRI_TASK_ACTOR) ? "actor" : "task";
     if (tri_load(&task->park.state, TRI_RELAXED) == TRI_PARKED && stack)
         tr_log(TR_LOG_ERROR, "%s: %s '%s' still waits for %s, since %.3f s", why, kind,
                tri_task_copy_label(task, label), wait_name(tri_load(&task->wait, TRI_RELAXED)),
-               (double)(tr_clock() - stack->since) / TR_SECOND);
+               (double)(tri_clock_read(runtime) - stack->since) / TR_SECOND);
     else
         tr_log(TR_LOG_ERROR, "%s: %s '%s' still runs and ignores its cancellation", why, kind,
                tri_task_copy_label(task, label));

@@ -112,7 +112,7 @@ static void fire(struct tri_timer *timer, void *context)
         tri_wake(task);
 }
 
-void tri_deadline_pass(struct tri_worker *worker)
+static void take_in(struct tri_worker *worker)
 {
     if (tri_load(&worker->orphans, TRI_RELAXED)) {
         struct tri_alarm *alarm = tri_exchange(&worker->orphans, NULL, TRI_ACQUIRE); /* [D1] */
@@ -124,10 +124,58 @@ void tri_deadline_pass(struct tri_worker *worker)
     }
     if (tri_load(&worker->posts, TRI_RELAXED))
         tri_post_collect(worker);
+}
+
+/* The clock stands: timers are due at their time and not at their tick, which is up to a tick later. */
+static void pass_exactly(struct tri_worker *worker)
+{
+    tri_wheel_expire(&worker->wheel, worker->now, worker->runtime->seed ? tri_choice : NULL, fire, worker);
+    tr_time next = tri_wheel_next(&worker->wheel);
+    worker->next_alarm = next == TR_FOREVER ? next : next - TR_TIMER_TICK;
+}
+
+void tri_deadline_pass(struct tri_worker *worker)
+{
+    take_in(worker);
     if (worker->now < worker->next_alarm)
         return;
+    if (__builtin_expect(worker->exact, 0)) {
+        pass_exactly(worker);
+        return;
+    }
     tri_wheel_advance(&worker->wheel, worker->now, fire, worker);
     worker->next_alarm = tri_wheel_next(&worker->wheel);
+}
+
+/*
+ * Alarms stay in the wheel when the wait is over. One that is in its task's record counts only while the task waits: a
+ * handler actor that is idle does not, and who runs, or waits elsewhere by now, arms another.
+ */
+static tr_time due(struct tri_timer *timer, void *context)
+{
+    struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
+    struct tri_task *task = alarm->task;
+    (void)context;
+    if (timer->kind == TRI_TIMER_POST)
+        return timer->when;
+    if (tri_load(&task->alarm, TRI_RELAXED) != alarm || tri_load(&task->park.state, TRI_RELAXED) != TRI_PARKED)
+        return TR_FOREVER;
+    return tri_load(&task->deadline, TRI_RELAXED);
+}
+
+/* As in fire: one that is not in the record any more is on its way home, and freed there. */
+static void drop(struct tri_timer *timer, void *context)
+{
+    struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer, *expected = alarm;
+    if (tri_cas(&alarm->task->alarm, &expected, NULL, TRI_RELAXED, TRI_RELAXED))
+        tri_pool_give(&tri_alarm_pool, alarm_cache(context), alarm);
+}
+
+tr_time tri_deadline_next(struct tri_worker *worker)
+{
+    static const struct tri_wheel_judge judge = { due, drop };
+    take_in(worker);
+    return tri_wheel_earliest(&worker->wheel, &judge, worker);
 }
 
 static void flush_one(struct tri_timer *timer, void *context)

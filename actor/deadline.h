@@ -34,6 +34,12 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task);
 void tri_deadline_set(struct tri_worker *worker, struct tri_timer *timer, tr_time when);
 /* Frees what came home, takes in posts (see after.h), and fires what is due. Owner. */
 void tri_deadline_pass(struct tri_worker *worker);
+/*
+ * When the next task that waits here is to be woken, exactly, and TR_FOREVER if none has a deadline; with alarms that were
+ * left behind out of the way. For a clock that stands (clock.h). Any worker, while the owner is idle and cannot go on
+ * and nothing runs.
+ */
+tr_time tri_deadline_next(struct tri_worker *worker);
 /* Frees everything in the wheel: the worker ends. */
 void tri_deadline_flush(struct tri_worker *worker);
 

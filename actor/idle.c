@@ -3,6 +3,8 @@
 #include "actor/idle.h"
 #include "actor/deadline.h"
 #include "actor/sanitizer.h"
+#include "actor/sim.h"
+#include "actor/turn.h"
 
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -22,7 +24,7 @@ static void start_quota(struct tri_worker *worker, int32_t most)
     uint32_t mean = tri_load(&worker->mean_ns, TRI_RELAXED);
     int64_t quota = mean > 0 ? (int64_t)TRI_PASS_NS / mean : (int64_t)most;
     worker->quota_start = worker->quota = quota < 1 ? 1 : quota > most ? most : (int32_t)quota;
-    worker->pass_start = worker->now;
+    worker->pass_start = worker->real;
 }
 
 static void measure(struct tri_worker *worker)
@@ -30,7 +32,7 @@ static void measure(struct tri_worker *worker)
     int64_t switches = worker->quota_start - worker->quota;
     if (switches <= 0)
         return;
-    int64_t mean = (worker->now - worker->pass_start) / switches;
+    int64_t mean = (worker->real - worker->pass_start) / switches;
     int64_t old = tri_load(&worker->mean_ns, TRI_RELAXED);
     int64_t next = old == 0 ? mean : (3 * old + mean) / 4;
     tri_store(&worker->mean_ns, (uint32_t)(next > UINT32_MAX ? UINT32_MAX : next), TRI_RELAXED);
@@ -93,9 +95,9 @@ static uint32_t take_from(struct tri_worker *worker, struct tri_inbox *inbox)
     return queue_list(worker, take_list(inbox, room < STEAL_LIMIT ? room : STEAL_LIMIT, &taken));
 }
 
-void tri_pass(struct tri_worker *worker)
+bool tri_pass(struct tri_worker *worker)
 {
-    worker->now = tr_clock();
+    tri_clock_renew(worker);
     measure(worker);
     tri_count(&worker->polls);
     tri_reactor_poll(worker->reactor, TR_NOW);
@@ -103,11 +105,14 @@ void tri_pass(struct tri_worker *worker)
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
     start_quota(worker, TRI_PASS_SWITCHES);
+    return worker->turns && tri_turn_pass(worker);
 }
 
 struct tri_task *tri_take_shared_work(struct tri_worker *worker)
 {
     uint32_t taken;
+    if (worker->runtime->sim)
+        return tri_sim_take(worker);
     struct tri_inbox *from[] = { &worker->overflow, &worker->inbox, &worker->runtime->injection };
     for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
         struct tri_task *task = take_list(from[i], STEAL_LIMIT, &taken);
@@ -235,7 +240,7 @@ static TRI_NO_TSAN void name_hog(struct tri_worker *worker, struct tri_worker *v
 {
     tr_time *since = &worker->seen_since[victim->index];
     struct tri_task *task = victim->current;
-    if (*since == 0 || !task || worker->now - *since < HOG_NS)
+    if (*since == 0 || !task || worker->real - *since < HOG_NS)
         return;
     char label[TRI_NAME_BYTES];
     *since = 0;
@@ -281,7 +286,7 @@ static bool look(struct tri_worker *worker, bool dozed)
         bool hog = dozed && switches == worker->seen[victim->index];
         bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
         if (switches != worker->seen[victim->index] || asleep)
-            worker->seen_since[victim->index] = worker->now;
+            worker->seen_since[victim->index] = worker->real;
         else if (hog) {
             mark_slow(worker, victim);
             name_hog(worker, victim);
@@ -323,6 +328,7 @@ static bool anything_here(struct tri_worker *worker)
            tri_load(&worker->overflow.count, TRI_RELAXED) > 0;
 }
 
+/* `until` is on the real clock. */
 static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
 {
     struct tr_runtime *runtime = worker->runtime;
@@ -334,12 +340,13 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
     bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));
-    if (!awake) {
+    if (!awake && !tri_clock_idle(worker)) {
         tri_count(&worker->sleeps);
-        tri_reactor_poll(worker->reactor, until < worker->next_alarm ? until : worker->next_alarm);
+        tri_reactor_poll(worker->reactor, tri_clock_limit(worker, until));
     }
+    tri_clock_unidle(worker);
     tri_fetch_and(&runtime->idle, ~bit, TRI_RELAXED);
-    worker->now = tr_clock();
+    tri_clock_renew(worker);
     tri_deadline_pass(worker);
     start_quota(worker, FIRST_SWITCHES);
 }
@@ -354,7 +361,7 @@ static bool others_sleep(struct tri_worker *worker)
 /* The sentry's doze, or its resignation when everybody has slept for a while. */
 static void keep_watch(struct tri_worker *worker)
 {
-    sleep_until(worker, worker->now + DOZE_NS, false);
+    sleep_until(worker, worker->real + DOZE_NS, false);
     worker->quiet = others_sleep(worker) ? worker->quiet + 1 : 0;
     if (anything_here(worker)) /* the doze has ended with completions or timers of ours */
         return;
@@ -369,6 +376,8 @@ static void keep_watch(struct tri_worker *worker)
 enum tri_idle_result tri_idle(struct tri_worker *worker)
 {
     struct tr_runtime *runtime = worker->runtime;
+    if (worker->turns)
+        return tri_turn_idle(worker);
     if (tri_load(&runtime->phase, TRI_ACQUIRE) == TRI_PHASE_EXIT)
         return TRI_IDLE_EXIT;
     if (worker->alone) {

@@ -27,8 +27,8 @@
 
 enum tri_idle_result { TRI_IDLE_LOOK, TRI_IDLE_EXIT };
 
-/* Renews the clock, submits and reaps I/O, fires timers, and starts a new quota. */
-void tri_pass(struct tri_worker *worker);
+/* Renews the clock, submits and reaps I/O, fires timers, and starts a new quota. True: the turn is over (turn.h). */
+bool tri_pass(struct tri_worker *worker);
 
 /* Nothing is ready here: takes some from elsewhere or sleeps. EXIT: the runtime is over. */
 enum tri_idle_result tri_idle(struct tri_worker *worker);
@@ -52,8 +52,15 @@ void tri_wake_all(struct tr_runtime *runtime);
 /* Notes the bounds of the thread's own stack, for ASan. */
 void tri_worker_own_stack(struct tri_stack *stack);
 
-/* Runs the scheduler on the calling thread until the runtime is over. */
-void tri_worker_loop(struct tri_worker *worker);
+/* Makes the calling thread this worker's, and the worker ready to run: its reactor, its clock. Returns 0 or -errno. */
+int tri_worker_open(struct tri_worker *worker);
+/* Gives back what the worker has in its caches. */
+void tri_worker_flush(struct tri_worker *worker);
+/* The end of a worker that was opened, once all have left their loops. */
+void tri_worker_close(struct tri_worker *worker);
+
+/* Runs the scheduler on the calling thread until the runtime, or the turn, is over. Returns 0 or -ENOMEM. */
+int tri_worker_loop(struct tri_worker *worker);
 
 void tri_call_sentry_slow(struct tri_worker *worker);
 void tri_lifo_wait(struct tri_worker *worker);

@@ -13,7 +13,9 @@
 #include "actor/blocking.h"
 #include "actor/fault.h"
 #include "actor/idle.h"
+#include "actor/sim.h"
 #include "actor/spawn.h"
+#include "actor/turn.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -86,10 +88,60 @@ static uint64_t each_record(struct tr_runtime *runtime, uint64_t mask, uint64_t 
     return count;
 }
 
+/* The same in the order of a seeded runtime's serial numbers; of those without one, which no task has met, as they lie. */
+struct walk {
+    struct tri_sim *sim;
+    struct walked {
+        struct tri_task *task;
+        uint64_t generation, serial;
+    } * list;
+    size_t count, room;
+};
+
+static void note_record(struct tri_task *task, uint64_t generation, void *context)
+{
+    struct walk *walk = context;
+    if (walk->count == walk->room) {
+        size_t room = walk->room ? walk->room * 2 : 256;
+        struct walked *list = realloc(walk->list, room * sizeof *list);
+        if (!list)
+            return; /* shutdowns walk again */
+        walk->list = list;
+        walk->room = room;
+    }
+    uint64_t serial = tri_sim_serial(walk->sim, task, generation);
+    walk->list[walk->count++] = (struct walked){ task, generation, serial };
+}
+
+static int compare_walked(const void *a, const void *b)
+{
+    const struct walked *first = a, *second = b;
+    return first->serial < second->serial ? -1 : first->serial > second->serial;
+}
+
+static uint64_t each_in_order(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
+                              void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    struct walk walk = { .sim = runtime->sim };
+    uint64_t count = each_record(runtime, mask, flags, note_record, &walk);
+    if (walk.list)
+        qsort(walk.list, walk.count, sizeof *walk.list, compare_walked);
+    for (size_t i = 0; i < walk.count; i++)
+        visit(walk.list[i].task, walk.list[i].generation, context);
+    free(walk.list);
+    return count;
+}
+
+static uint64_t walk_records(struct tr_runtime *runtime, uint64_t mask, uint64_t flags,
+                             void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
+{
+    return (runtime->sim ? each_in_order : each_record)(runtime, mask, flags, visit, context);
+}
+
 uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
                                void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
 {
-    return each_record(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
+    return walk_records(runtime, TRI_LIFE_ALIVE, TRI_LIFE_ALIVE, visit, context);
 }
 
 /* A fork copies no threads: the child has runtimes that can never run. It is told so when it tries to start another. */
@@ -125,7 +177,7 @@ static struct tr_runtime *take_entry(void)
     return runtime;
 }
 
-static void give_entry(struct tr_runtime *runtime)
+void tri_runtime_free(struct tr_runtime *runtime)
 {
     if (runtime->wake_fd >= 0)
         close(runtime->wake_fd);
@@ -161,6 +213,15 @@ static void signal_event(void *context)
         return; /* full: it is readable anyway */
 }
 
+/* A clock that stands does not move by itself while jobs are under way. */
+static void hold_clock(void *context, bool busy)
+{
+    if (busy)
+        tri_clock_hold(context);
+    else
+        tri_clock_release(context);
+}
+
 static int configure(struct tr_runtime *runtime, const struct tr_options *options)
 {
     runtime->workers = wanted_workers(options);
@@ -174,13 +235,18 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->stop_ns = options->stop_ns ? options->stop_ns : DEFAULT_STOP_NS;
     runtime->shutdown_ns = options->shutdown_ns ? options->shutdown_ns : DEFAULT_SHUTDOWN_NS;
     runtime->migrate_always = options->migrate_always;
-    runtime->no_caches = options->no_caches;
+    runtime->no_caches = options->no_caches || options->seed; /* what a cache holds must not decide which way is gone */
     runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
+    runtime->seed = options->seed;
+    if (options->clock_paused || options->seed)
+        tri_clock_start_paused(&runtime->clock, options->seed ? TRI_SIM_START : tr_clock());
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (runtime->wake_fd < 0)
         return -errno;
     runtime->blocking = tri_blocking_create(options, signal_event, runtime);
+    if (runtime->blocking)
+        runtime->blocking->busy = hold_clock;
     return runtime->blocking ? 0 : -ENOMEM;
 }
 
@@ -247,19 +313,14 @@ static int start_threads(struct tr_runtime *runtime)
     return failed;
 }
 
-int tr_start(struct tr_runtime **out, const struct tr_options *options)
+int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options)
 {
-    static const struct tr_options defaults;
     static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-    if (tri_in_task())
-        return -EDEADLK;
     pthread_once(&fork_once, watch_forks);
     if (forked) {
         tr_log(TR_LOG_ERROR, "a process that was forked after a runtime had been started cannot start one: exec first");
         return -ENOTSUP;
     }
-    if (!options)
-        options = &defaults;
     struct tr_runtime *runtime = take_entry();
     if (!runtime)
         return -ENOMEM;
@@ -268,14 +329,29 @@ int tr_start(struct tr_runtime **out, const struct tr_options *options)
     int rc = configure(runtime, options);
     if (rc == 0)
         rc = make_workers(runtime);
-    if (rc == 0)
-        rc = start_threads(runtime);
-    if (rc < 0) {
-        give_entry(runtime);
-        return rc;
-    }
+    if (rc < 0)
+        tri_runtime_free(runtime);
     *out = runtime;
-    return 0;
+    return rc;
+}
+
+int tr_start(struct tr_runtime **out, const struct tr_options *options)
+{
+    static const struct tr_options defaults;
+    struct tr_runtime *runtime;
+    if (tri_in_task())
+        return -EDEADLK;
+    if (options && options->seed)
+        return -EINVAL;
+    int rc = tri_runtime_make(&runtime, options ? options : &defaults);
+    if (rc < 0)
+        return rc;
+    rc = start_threads(runtime);
+    if (rc < 0)
+        tri_runtime_free(runtime);
+    else
+        *out = runtime;
+    return rc;
 }
 
 /* ---- shutdown ------------------------------------------------------------------------------------------------- */
@@ -326,6 +402,8 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
                        void (*request)(struct tri_task *task, uint64_t generation, void *context))
 {
     tr_time pause = 5 * TR_MILLISECOND;
+    int again = 50; /* for those who take note of a cancellation, and wait again */
+    tr_time limit = tri_sim_after(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
     for (;;) {
         uint64_t concerned = 0;
         if (count_live(runtime) == 0)
@@ -333,11 +411,19 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         tri_runtime_each_task(runtime, request, &concerned);
         if (concerned == 0 && request == stop_actor)
             return true;
+        if (runtime->sim) {
+            if (!tri_sim_step(runtime, limit, deadline) && (request == stop_actor || --again == 0))
+                return count_live(runtime) == 0;
+            continue;
+        }
         tr_time now = tr_clock();
         if (now >= deadline)
             return false;
         tr_time until = deadline - now < pause ? deadline : now + pause;
-        await_event(runtime, -1, until);
+        if (runtime->turns)
+            tri_turn_run(runtime, until);
+        else
+            await_event(runtime, -1, until);
         if (pause < 100 * TR_MILLISECOND)
             pause *= 2;
     }
@@ -369,26 +455,32 @@ static bool end_blocking(struct tr_runtime *runtime, tr_time deadline)
 
 int tr_stop(struct tr_runtime *runtime, tr_time deadline)
 {
-    if (tri_in_task())
-        return -EDEADLK;
+    int rc = runtime->turns ? tri_turn_check(runtime) : tri_in_task() ? -EDEADLK : 0;
+    if (rc < 0)
+        return rc;
     enter_phase(runtime, TRI_PHASE_STOP);
-    tr_time stop = tr_after(runtime->stop_ns);
+    tr_time stop = runtime->sim ? deadline : tr_after(runtime->stop_ns);
     wait_phase(runtime, stop < deadline ? stop : deadline, stop_actor);
     enter_phase(runtime, TRI_PHASE_CANCEL);
     if (!wait_phase(runtime, deadline, cancel_task) || !end_blocking(runtime, deadline)) {
         tri_runtime_report(runtime);
         return -ETIMEDOUT;
     }
-    each_record(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task, NULL); /* handles that were never joined go stale */
+    walk_records(runtime, TRI_LIFE_FLAGS, TRI_LIFE_ENDED, reap_task,
+                 NULL); /* handles that were never joined go stale */
     tri_fetch_add(&runtime->visitors, 1u,
                   TRI_RELAXED); /* [S5] of idle.h: no worker takes its reactor down while we wake them */
+    tri_clock_finish(runtime);
     pthread_mutex_lock(&table_lock);
     enter_phase(runtime, TRI_PHASE_EXIT);
     pthread_mutex_unlock(&table_lock);
     tri_wake_all(runtime);
     tri_fetch_sub(&runtime->visitors, 1u, TRI_RELEASE);
-    join_workers(runtime, runtime->workers);
-    give_entry(runtime);
+    if (runtime->turns)
+        tri_turn_finish(runtime);
+    else
+        join_workers(runtime, runtime->workers);
+    tri_runtime_free(runtime);
     return 0;
 }
 
@@ -398,7 +490,7 @@ int tr_shutdown(tr_time deadline)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tr_runtime *runtime = worker->runtime;
-    tri_store(&runtime->shutdown_at, deadline, TRI_RELAXED);
+    tri_store(&runtime->shutdown_at, tri_clock_to_real(runtime, deadline), TRI_RELAXED);
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);
@@ -469,6 +561,8 @@ static int run_program(struct program *program, int signal_fd)
 
 int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument)
 {
+    if (options && options->seed)
+        return tri_sim_run(options, main, argument, NULL);
     struct program *program = malloc(sizeof *program);
     sigset_t signals, before;
     int signal_fd = -1;

@@ -5,6 +5,10 @@
 
 #include "actor/scheduler.h"
 
+/* A runtime with its workers, none of which runs yet; and its end. Returns as tr_start. */
+int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options);
+void tri_runtime_free(struct tr_runtime *runtime);
+
 /* Calls visit for every worker of every runtime, with the table locked. */
 void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *context), void *context);
 

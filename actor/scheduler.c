@@ -162,9 +162,8 @@ static struct tri_task *next_own(struct tri_worker *worker)
 /* The next task to run, its budget set; NULL when nothing is ready. */
 static struct tri_task *next_task(struct tri_worker *worker)
 {
-    struct tri_task *task = next_own(worker);
-    worker->budget = TRI_BUDGET;
-    return task;
+    worker->budget = TRI_BUDGET; /* a seed may say less */
+    return next_own(worker);
 }
 
 /* ---- switching ------------------------------------------------------------------------------------------------ */
@@ -268,16 +267,27 @@ static struct tri_stack *answered_caller(struct tri_worker *worker)
     return stack_for(worker, task);
 }
 
+/* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
+static struct tri_stack *leave_turn(struct tri_worker *worker)
+{
+    worker->current = NULL;
+    return &worker->os_stack;
+}
+
 /* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
 static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_task *next = next_task(worker);
     if (!next && hook == TRI_HOOK_REQUEUE) {
-        tri_pass(worker);
+        bool over = tri_pass(worker);
         next = next_task(worker);
-        if (!next && !worker->migrate)
-            return NULL; /* a yield to nobody */
+        if (!next && over)
+            return leave_turn(worker);
+        if (!next && !worker->migrate) { /* a yield to nobody, but not a task that hogs the worker */
+            tri_count(&worker->switches);
+            return NULL;
+        }
     }
     /*
      * A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. One that has
@@ -299,8 +309,8 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
         die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
-    if (worker->quota <= 0)
-        tri_pass(worker);
+    if (worker->quota <= 0 && tri_pass(worker) && !to)
+        to = leave_turn(worker);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
     self->stack = from;
@@ -408,7 +418,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
     tri_arrive(tri_worker_here());
 }
 
-/* The end of the worker: back to the thread's own stack. */
+/* The end of the worker, or of the turn: back to the thread's own stack. */
 static void leave_worker(struct tri_worker *worker)
 {
     release_after_switch(worker, worker->stack);
@@ -428,8 +438,8 @@ void tri_loop_entry(struct tri_stack *stack)
         else
             task = after_task(worker);
         if (!task) {
-            if (worker->quota-- <= 0)
-                tri_pass(worker);
+            if (worker->quota-- <= 0 && tri_pass(worker))
+                leave_worker(worker);
             task = next_task(worker);
             if (task && __builtin_expect(worker->on_watch, 0))
                 tri_leave_watch(worker);
@@ -448,21 +458,18 @@ void tri_loop_entry(struct tri_stack *stack)
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
 
-void tri_worker_loop(struct tri_worker *worker)
+int tri_worker_loop(struct tri_worker *worker)
 {
-    tri_worker_tls = worker;
-    worker->errno_at = &errno;
-    worker->os_stack.fiber = tri_fiber_current();
-    tri_worker_own_stack(&worker->os_stack);
-    worker->stack = &worker->os_stack;
     struct tri_stack *loop = take_stack(worker, worker->stack_class);
     if (!loop) {
         tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
-        tri_worker_tls = NULL;
-        return;
+        return -ENOMEM;
     }
+    tri_worker_tls = worker;
+    worker->os_stack.fiber = tri_fiber_current();
+    worker->stack = &worker->os_stack;
     tri_switch_stacks(worker, &worker->os_stack, loop);
     tri_arrive(tri_worker_here());
-    tri_stack_flush(&worker->stacks);
     tri_worker_tls = NULL;
+    return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef TRI_SCHEDULER_H
 #define TRI_SCHEDULER_H
 
+#include "actor/clock.h"
 #include "actor/queue.h"
 #include "actor/sanitizer.h"
 #include "actor/stack.h"
@@ -56,17 +57,24 @@ struct tri_worker {
     bool alone;            /* the only worker: no thieves */
     bool migrate;          /* for tests: every wake goes to the next worker */
     bool no_caches;        /* for tests */
+    bool turns;            /* has no thread of its own: see turn.h */
     bool on_watch;         /* this worker is the sentry */
+    bool exact;            /* the clock stands: timers fire at their time */
     uint32_t quiet;        /* looks in a row at which everybody else slept */
     uint32_t index;
     uint32_t stack_class;
-    tr_time now, pass_start;
-    tr_time next_alarm; /* when the wheel wants to be looked at */
+    uint64_t random;          /* the state of tri_choice; in a seeded runtime it follows from the seed */
+    tr_time now;              /* for the tasks: see clock.h */
+    tr_time real, pass_start; /* on the real clock */
+    tr_time next_alarm;       /* when the wheel wants to be looked at, on the tasks' clock */
+    uint64_t told_at;         /* the count of switches when many were last woken from here: see news.c */
     struct tri_cache tasks, colds, slots, alarms, posts_free, nodes;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
     struct tri_wheel wheel;
     struct tri_reactor *reactor;
+    bool still, outstanding;                 /* of clock.h, under the clock's lock: idle; with I/O in flight */
+    tr_time due;                             /* likewise: the next deadline here, for who moves the clock */
     int *errno_at;                           /* the thread's errno */
     struct tri_stack os_stack;               /* the thread's own, as far as switching is concerned */
     uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' switch counts at the last look, for the sentry, */
@@ -110,8 +118,13 @@ struct tr_runtime {
     TRI_ATOMIC(uint64_t) foreign_spawned;
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
-    struct tri_blocking *blocking;              /* the pool of threads for work that blocks */
-    int wake_fd;                                /* tells the thread in tr_run or tr_stop that something happened */
+    struct tri_clock clock;
+    uint64_t seed;                 /* non-zero: see sim.h */
+    struct tri_turns *turns;       /* non-NULL: no threads of its own, see turn.h */
+    struct tri_sim *sim;           /* non-NULL: seeded, see sim.h */
+    uint64_t *digest;              /* where its digest goes at the end; NULL: nowhere */
+    struct tri_blocking *blocking; /* the pool of threads for work that blocks */
+    int wake_fd;                   /* tells the thread in tr_run or tr_stop that something happened */
 };
 
 /*
@@ -328,9 +341,6 @@ static inline void tri_task_give(struct tri_worker *worker, struct tri_task *tas
         tri_task_free_cold(worker, task);
     tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
-
-/* Records that stand for foreign threads. */
-uint64_t tri_foreign_count(void);
 
 /* The thread function of a worker; argument: struct tri_worker. */
 void *tri_worker_main(void *argument);

@@ -31,13 +31,13 @@ struct tri_stack {
     char *low;                  /* lowest usable byte */
     uint64_t bytes;             /* usable */
     uint32_t size_class;
-    bool canary;              /* unguarded: *low holds the canary */
-    bool sent;                /* of the task that runs here: see tr_call_sent */
-    void *fiber;              /* TSan's, else NULL */
-    void *fake;               /* ASan's, while nobody runs on it */
-    struct tr_scope *scope;   /* of the task that runs here: innermost deadline scope or shield */
-    struct tri_slot *awaits;  /* the answer that a held caller waits for; NULL: a join */
-    int64_t since;            /* when the task that is suspended here began to wait */
+    bool canary;             /* unguarded: *low holds the canary */
+    bool sent;               /* of the task that runs here: see tr_call_sent */
+    void *fiber;             /* TSan's, else NULL */
+    void *fake;              /* ASan's, while nobody runs on it */
+    struct tr_scope *scope;  /* of the task that runs here: innermost deadline scope or shield */
+    struct tri_slot *awaits; /* the answer that a held caller waits for; NULL: a join */
+    int64_t since;           /* when the task that is suspended here began to wait */
 };
 
 struct tri_stack_cache {

@@ -14,6 +14,7 @@
 #include "actor/deadline.h"
 #include "actor/idle.h"
 #include "actor/scheduler.h"
+#include "actor/sim.h"
 #include "actor/spawn.h"
 
 #include <assert.h>
@@ -22,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void construct(void *object)
+void tri_task_construct(void *object)
 {
     struct tri_task *task = object;
     tri_mailbox_construct(&task->mailbox, &task->consumer);
@@ -34,7 +35,7 @@ struct tri_pool tri_task_pool = {
     .object_bytes = sizeof(struct tri_task),
     .link_offset = offsetof(struct tri_task, next),
     .slab_objects = 4096,
-    .construct = construct,
+    .construct = tri_task_construct,
 };
 
 struct tri_pool tri_node_pool = {
@@ -63,7 +64,7 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
 
-/* The part that most tasks do without. NULL: no memory. */
+/* The part that most tasks do without. NULL: no memory. May suspend, in what the user does to inherit values or destroys them. */
 static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
     struct tri_cold *made = tri_pool_take(&tri_cold_pool, tri_cold_cache(worker));
@@ -79,7 +80,7 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
     made->owned = NULL;
     made->ending = false;
     if (spawn->inherit_locals && tri_cold_inherit(made) < 0) {
-        tri_cold_free(worker, made);
+        tri_cold_free(tri_worker_here(), made);
         return NULL;
     }
     made->name[0] = '\0';
@@ -89,7 +90,7 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
             tri_cold_end(made);
-            tri_cold_free(worker, made);
+            tri_cold_free(tri_worker_here(), made);
             return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
@@ -167,7 +168,8 @@ static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struc
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     int rc = tri_cold_start(task, tri_task_generation(task), cold, spawn);
     if (rc < 0) {
-        tri_cold_end(cold);
+        tri_cold_end(cold); /* may suspend in what inherited values need to be destroyed */
+        worker = tri_worker_here();
         free_task(worker, task);
         uncount_spawn(worker, runtime);
     }
@@ -194,6 +196,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
+        worker = tri_worker_here();
         rc = cold ? 0 : -ENOMEM;
     }
     if (__builtin_expect(rc < 0, 0)) {
@@ -217,8 +220,11 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         *spawn->handle = (struct tr_task){ task, generation };
     if (spawn->address)
         *spawn->address = (struct tr_address){ task, generation };
-    if (spawn->flags & TRI_TASK_HANDLER)
+    if (spawn->flags & TRI_TASK_HANDLER) {
+        if (__builtin_expect(worker && worker->turns, 0))
+            tri_sim_meet(worker, task);
         return 0; /* runs when its first message comes */
+    }
     if (spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* as above */
         rc = start_cold(worker, runtime, task, &copy);

@@ -31,8 +31,9 @@ static void await_all(struct tr_runtime *runtime)
         usleep(100);
 }
 
-static void flush_caches(struct tri_worker *worker)
+void tri_worker_flush(struct tri_worker *worker)
 {
+    tri_stack_flush(&worker->stacks);
     tri_deadline_flush(worker);
     tri_pool_spill(&tri_task_pool, &worker->tasks, 0);
     tri_pool_spill(&tri_cold_pool, &worker->colds, 0);
@@ -43,6 +44,30 @@ static void flush_caches(struct tri_worker *worker)
     tri_storage_flush(&worker->storages);
 }
 
+int tri_worker_open(struct tri_worker *worker)
+{
+    struct tr_runtime *runtime = worker->runtime;
+    worker->errno_at = &errno;
+    tri_worker_own_stack(&worker->os_stack);
+    tri_clock_renew(worker);
+    worker->random = (uint64_t)worker->real ^ (uint64_t)worker->index << 48;
+    worker->next_alarm = TR_FOREVER;
+    tri_wheel_init(&worker->wheel, worker->now);
+    enum tr_backend backend = runtime->backend;
+    int rc = tri_reactor_create(&worker->reactor, &backend);
+    if (rc == 0 && worker->index == 0)
+        runtime->backend_used = backend;
+    return rc;
+}
+
+void tri_worker_close(struct tri_worker *worker)
+{
+    while (tri_load(&worker->runtime->visitors, TRI_ACQUIRE) >
+           0) /* [S5] of idle.h: somebody is in a wake of our reactor */
+        usleep(50);
+    tri_reactor_destroy(worker->reactor);
+}
+
 void *tri_worker_main(void *argument)
 {
     struct tri_worker *worker = argument;
@@ -50,29 +75,23 @@ void *tri_worker_main(void *argument)
     char name[16];
     snprintf(name, sizeof name, "troupe-%u", worker->index);
     prctl(PR_SET_NAME, name);
-    worker->now = tr_clock();
-    worker->next_alarm = TR_FOREVER;
-    tri_wheel_init(&worker->wheel, worker->now);
     void *alternate = tri_fault_enter();
     struct tri_seat *seat = tri_seat_enter();
     worker->home = worker->alone ? seat : NULL;
-    enum tr_backend backend = runtime->backend;
-    int rc = tri_reactor_create(&worker->reactor, &backend);
-    if (rc == 0 && worker->index == 0)
-        runtime->backend_used = backend;
+    int rc = tri_worker_open(worker);
     answer_start(runtime, rc);
     await_all(runtime); /* nobody runs a task that could wake a worker without a reactor */
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
         tri_worker_loop(worker);
-    flush_caches(worker);
+    tri_worker_flush(worker);
     worker->home = NULL;
     tri_seat_leave();
-    /* Others may still be in a wake of our reactor: the thread in tr_stop destroys it when all have left their loops. */
+    /* Others may still be in a wake of our reactor: it goes when all have left their loops. */
     tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);
-    while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers || tri_load(&runtime->visitors, TRI_ACQUIRE) > 0)
+    while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers)
         usleep(50);
     if (rc == 0)
-        tri_reactor_destroy(worker->reactor);
+        tri_worker_close(worker);
     tri_fault_leave(alternate);
     return NULL;
 }

@@ -2,6 +2,10 @@
 /*
  * troupe.h: actors in C on io_uring. This header includes the whole public interface; each topic has its own.
  *
+ *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
+ *   time.h     deadlines and sleep                actor.h    addresses, mailboxes, calls and replies
+ *   runtime.h  starting and stopping, logs        net.h      TCP
+ *   sim.h      tests that can be replayed
  *   base.h       conventions and error codes         runtime.h    starting and stopping, logs
  *   time.h       deadlines, sleep, intervals         net.h        TCP
  *   task.h       tasks, join, cancel, scopes         actor.h      addresses, mailboxes, calls and replies
@@ -9,20 +13,9 @@
  *   gather.h     many calls, many joins              local.h      values of a task
  *   timer.h      messages sent later                 delay.h      values that come out when due
  *   blocking.h   work for threads that may block     select.h     the first of several
+ *   channel.h    many senders, one receiver          queue.h      many senders, many receivers
+ *   oneshot.h    one value, once
  *   broadcast.h  every receiver sees every value     watch.h      the latest value
- *   base.h     conventions and error codes        task.h     tasks, join, cancel, yield
- *   time.h     deadlines, sleep, intervals        actor.h    addresses, mailboxes, calls and replies
- *   runtime.h  starting and stopping, logs        net.h      TCP
- *   select.h   the first of several               semaphore.h
- *   channel.h  many senders, one receiver         queue.h    many senders, many receivers
- *   oneshot.h  one value, once
- *   broadcast.h  every receiver sees every value    watch.h    the latest value
- *   timer.h    messages sent later                blocking.h work for threads that may block
- *   delay.h    values that come out when due
- *   timer.h    messages sent later
- *   group.h    tasks that end together            token.h    cancellation in a tree
- *   local.h    values of a task                   gather.h   many calls, many joins
- *   select.h   the first of several
  *
  * and what tasks keep each other in order with:
  *   mutex.h    condition.h    rwlock.h    semaphore.h    notify.h    latch.h    barrier.h    once.h    cell.h
@@ -50,6 +43,7 @@
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/runtime.h>
+#include <troupe/sim.h>
 #include <troupe/rwlock.h>
 #include <troupe/select.h>
 #include <troupe/semaphore.h>

@@ -217,7 +217,9 @@ int tri_address_look_up(struct tri_addresses *out, const char *host, uint16_t po
         return -ENOMEM;
     rc = post(request);
     if (rc == 0) {
+        tri_outside_begin();
         rc = await(request, deadline);
+        tri_outside_end();
         if (rc < 0)
             return rc; /* abandoned: the thread's now */
         rc = request->result;

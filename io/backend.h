@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend.h: what a reactor needs from the kernel: io_uring (uring.c) or epoll (epoll.c) behind the same five functions.
+ * backend.h: what a reactor needs from the kernel: io_uring (uring.c) or epoll (epoll.c) behind the same six functions.
  *
  * Everything here is called on the owner's thread. A backend embeds struct tri_reactor as its first member. The
  * wake-up, the cancel requests of other threads and the life of an operation are reactor.c's.
+ *
+ * A simulated network would be a third one: without a wake_fd to look at, its poll ends operations as its seed says
+ * (tri_choice), and tells the clock when the next will end; tri_reactor_busy is what keeps the clock until then.
  */
 #ifndef TRI_BACKEND_H
 #define TRI_BACKEND_H
@@ -22,6 +25,8 @@ struct tri_backend {
     void (*submit)(struct tri_reactor *reactor, struct tri_io_op *op);
     /* Withdraws one that it has and that has not ended; it then ends soon, here or in a later poll. */
     void (*cancel)(struct tri_reactor *reactor, struct tri_io_op *op);
+    /* Submits, and returns a descriptor that is readable while a poll would find something, but for wakes. NULL: none. */
+    int (*watch)(struct tri_reactor *reactor);
     /* Submits and reaps; waits until an event or `until`, unless something is there already. */
     void (*poll)(struct tri_reactor *reactor, tr_time until);
 };
@@ -33,6 +38,7 @@ struct tri_reactor {
     unsigned in_flight;          /* operations taken and not ended */
     uint64_t completions;        /* operations ended, ever */
     unsigned batch;              /* by the last poll that ended any */
+    bool watched;                /* since the last poll: what makes the descriptor readable must be taken off it */
     TRI_ATOMIC(uint64_t) enters; /* system calls, ever; written by the owner */
 
     /* Everybody's. */

@@ -12,6 +12,7 @@
  * registration. It costs one system call for each operation that has to wait.
  */
 #include "io/backend.h"
+#include "io/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -188,7 +189,7 @@ static int wait_once(struct epoll *epoll, tr_time until)
     if (until == TR_FOREVER) {
         limit = NULL;
     } else if (until > TR_NOW) {
-        tr_time left = until - tr_clock();
+        tr_time left = until - tri_clock_real();
         if (left > 0)
             span = (struct timespec){ .tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND };
     }
@@ -205,7 +206,7 @@ static int wait_once(struct epoll *epoll, tr_time until)
 static void poll_epoll(struct tri_reactor *reactor, tr_time until)
 {
     struct epoll *epoll = epoll_of(reactor);
-    if (until <= TR_NOW && reactor->in_flight == 0)
+    if (until <= TR_NOW && reactor->in_flight == 0 && !reactor->watched)
         return;
     int count;
     do
@@ -216,6 +217,11 @@ static void poll_epoll(struct tri_reactor *reactor, tr_time until)
         if (epoll->events[i].data.u64 != WAKE_DATA)
             dispatch(epoll, (int)epoll->events[i].data.u64, epoll->events[i].events);
     }
+}
+
+static int watch_epoll(struct tri_reactor *reactor)
+{
+    return epoll_of(reactor)->fd; /* everything is registered at once */
 }
 
 /* The eventfd is edge-triggered and never read: each write is an edge, and 2^64 of them will not come. */
@@ -260,5 +266,6 @@ const struct tri_backend tri_backend_epoll = {
     .destroy = destroy,
     .submit = submit,
     .cancel = cancel,
+    .watch = watch_epoll,
     .poll = poll_epoll,
 };

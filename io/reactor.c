@@ -273,20 +273,55 @@ static void take_cancels(struct tri_reactor *reactor)
 
 /* ---- Polling ---- */
 
+/* Before anything is looked at: what is written from here on is for the next watch. */
+static void take_wake(struct tri_reactor *reactor)
+{
+    uint64_t count;
+    ssize_t ignored = read(reactor->wake_fd, &count, sizeof count); /* -EAGAIN: nobody has woken us */
+    (void)ignored;
+}
+
 unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until)
 {
     uint64_t before = reactor->completions;
+    if (reactor->watched)
+        take_wake(reactor);
     take_cancels(reactor);
     if (reactor->completions != before)
         until = TR_NOW;
     bool asleep = until > TR_NOW && fall_asleep(reactor);
     reactor->backend->poll(reactor, asleep ? until : TR_NOW);
+    reactor->watched = false;
     if (asleep)
         wake_up(reactor);
     unsigned count = (unsigned)(reactor->completions - before);
     if (count > 0)
         reactor->batch = count;
     return count;
+}
+
+int tri_reactor_watch(struct tri_reactor *reactor)
+{
+    if (!reactor->backend->watch)
+        return -ENOTSUP;
+    int fd = reactor->backend->watch(reactor);
+    reactor->watched = fd >= 0;
+    return fd;
+}
+
+int tri_reactor_wake_fd(struct tri_reactor *reactor)
+{
+    return reactor->wake_fd;
+}
+
+bool tri_reactor_doze(struct tri_reactor *reactor)
+{
+    return fall_asleep(reactor);
+}
+
+void tri_reactor_rouse(struct tri_reactor *reactor)
+{
+    wake_up(reactor);
 }
 
 bool tri_reactor_calm(const struct tri_reactor *reactor)

@@ -33,6 +33,20 @@ void tri_reactor_destroy(struct tri_reactor *reactor);
  */
 unsigned tri_reactor_poll(struct tri_reactor *reactor, tr_time until);
 
+/*
+ * For an owner that does not wait itself, but looks at a descriptor together with others. Submits what is queued. Returns
+ * the descriptor, which is readable when a poll would find something; -EAGAIN: it takes another poll before that holds;
+ * -ENOTSUP, -EMFILE, ... Always the same descriptor; it stays the reactor's. Owner only.
+ */
+int tri_reactor_watch(struct tri_reactor *reactor);
+
+/* Another one, readable when a dozing reactor was woken. Owner only. */
+int tri_reactor_wake_fd(struct tri_reactor *reactor);
+
+/* Around the wait of such an owner. False: somebody has woken it meanwhile, it must not wait. Owner only. */
+bool tri_reactor_doze(struct tri_reactor *reactor);
+void tri_reactor_rouse(struct tri_reactor *reactor);
+
 /* True if a poll could find or submit something: operations queued or in flight. Owner only; cheap. */
 bool tri_reactor_busy(const struct tri_reactor *reactor);
 

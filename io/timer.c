@@ -178,3 +178,139 @@ tr_time tri_wheel_next(const struct tri_wheel *wheel)
         return TR_FOREVER;
     return tick > (uint64_t)TR_FOREVER >> TICK_SHIFT ? TR_FOREVER : (tr_time)(tick << TICK_SHIFT);
 }
+
+/* ---- for a clock that is moved by hand ------------------------------------------------------------------------ */
+
+/*
+ * Timers that are due are first collected in a list without a place, where `link` holds their order, and then hang in a level
+ * of their own, which no tick reaches: so fire may remove those that come after.
+ */
+#define LEVEL_DUE TRI_WHEEL_LEVELS
+
+struct expiry {
+    struct tri_timer *due;
+    uint32_t (*draw)(uint32_t count);
+    uint32_t count;
+};
+
+static void collect(struct tri_timer *timer, void *context)
+{
+    struct expiry *expiry = context;
+    uint32_t order = expiry->draw ? expiry->draw(UINT32_MAX) : expiry->count;
+    timer->link = (struct tri_timer **)(uintptr_t)order;
+    timer->next = expiry->due;
+    expiry->due = timer;
+    expiry->count++;
+}
+
+/* Timers of the tick that has begun: those whose time has come. All of that tick are in one slot. */
+static void collect_next_tick(struct tri_wheel *wheel, struct expiry *expiry, tr_time now)
+{
+    unsigned level = level_of(wheel->tick, wheel->tick + 1);
+    struct tri_timer *timer = wheel->slots[level][digit(wheel->tick + 1, level)].first;
+    while (timer) {
+        struct tri_timer *next = timer->next;
+        if (timer->when <= now) {
+            tri_wheel_remove(wheel, timer);
+            collect(timer, expiry);
+        }
+        timer = next;
+    }
+}
+
+static bool comes_first(const struct tri_timer *a, const struct tri_timer *b)
+{
+    return a->when < b->when || (a->when == b->when && (uintptr_t)a->link <= (uintptr_t)b->link);
+}
+
+static struct tri_timer *merge(struct tri_timer *a, struct tri_timer *b)
+{
+    struct tri_timer *first = NULL, **end = &first;
+    while (a && b) {
+        struct tri_timer **from = comes_first(a, b) ? &a : &b;
+        *end = *from;
+        *from = (*from)->next;
+        end = &(*end)->next;
+    }
+    *end = a ? a : b;
+    return first;
+}
+
+/* Merge sort from below: sorted[i] holds 2^i timers. */
+static struct tri_timer *sort(struct tri_timer *list)
+{
+    struct tri_timer *sorted[32] = { NULL }, *all = NULL;
+    while (list) {
+        struct tri_timer *carry = list;
+        list = list->next;
+        carry->next = NULL;
+        unsigned i = 0;
+        for (; i < 31 && sorted[i]; i++) {
+            carry = merge(sorted[i], carry);
+            sorted[i] = NULL;
+        }
+        sorted[i] = sorted[i] ? merge(sorted[i], carry) : carry;
+    }
+    for (unsigned i = 0; i < 32; i++)
+        all = merge(sorted[i], all);
+    return all;
+}
+
+unsigned tri_wheel_expire(struct tri_wheel *wheel, tr_time now, uint32_t (*draw)(uint32_t count),
+                          void (*fire)(struct tri_timer *timer, void *context), void *context)
+{
+    struct expiry expiry = { .draw = draw };
+    tri_wheel_advance(wheel, now, collect, &expiry);
+    collect_next_tick(wheel, &expiry, now);
+    for (struct tri_timer *timer = sort(expiry.due), *next; timer; timer = next) {
+        next = timer->next;
+        hang(wheel, timer, LEVEL_DUE, 0);
+        wheel->count++;
+    }
+    struct tri_timer_list *due = &wheel->slots[LEVEL_DUE][0];
+    while (due->first) {
+        struct tri_timer *timer = due->first;
+        take_off(wheel, timer);
+        wheel->count--;
+        fire(timer, context);
+    }
+    return expiry.count;
+}
+
+/* Sets the timers of a slot right. Returns the time of the earliest, and in *changed whether any was moved or dropped. */
+static tr_time judge_slot(struct tri_wheel *wheel, struct tri_timer *timer, const struct tri_wheel_judge *judge,
+                          void *context, bool *changed)
+{
+    tr_time earliest = TR_FOREVER;
+    while (timer) {
+        struct tri_timer *next = timer->next;
+        tr_time due = judge->due(timer, context);
+        if (due > timer->when) {
+            *changed = true;
+            tri_wheel_remove(wheel, timer);
+            if (due == TR_FOREVER)
+                judge->drop(timer, context);
+            else
+                tri_wheel_insert(wheel, timer, due);
+        } else if (timer->when < earliest) {
+            earliest = timer->when;
+        }
+        timer = next;
+    }
+    return earliest;
+}
+
+tr_time tri_wheel_earliest(struct tri_wheel *wheel, const struct tri_wheel_judge *judge, void *context)
+{
+    for (;;) {
+        uint64_t tick;
+        bool changed = false;
+        unsigned level = first_slot(wheel, &tick);
+        if (level == LEVEL_NONE)
+            return TR_FOREVER;
+        struct tri_timer *first = wheel->slots[level][digit(tick, level)].first;
+        tr_time earliest = judge_slot(wheel, first, judge, context, &changed);
+        if (!changed)
+            return earliest;
+    }
+}

@@ -26,10 +26,10 @@ struct tri_timer_list {
 };
 
 struct tri_wheel {
-    uint64_t tick;                       /* everything due at or before this tick has been fired */
-    uint64_t occupied[TRI_WHEEL_LEVELS]; /* a bit for each slot that holds timers */
+    uint64_t tick;                           /* everything due at or before this tick has been fired */
+    uint64_t occupied[TRI_WHEEL_LEVELS + 1]; /* a bit for each slot that holds timers */
     uint64_t count;
-    struct tri_timer_list slots[TRI_WHEEL_LEVELS][TRI_WHEEL_SLOTS];
+    struct tri_timer_list slots[TRI_WHEEL_LEVELS + 1][TRI_WHEEL_SLOTS]; /* the last level: see tri_wheel_expire */
 };
 
 void tri_wheel_init(struct tri_wheel *wheel, tr_time now);
@@ -43,5 +43,24 @@ unsigned tri_wheel_advance(struct tri_wheel *wheel, tr_time now, void (*fire)(st
 /* A time by which tri_wheel_advance should be called again: never later than the earliest timer's tick, at times
  * earlier (a cascade). TR_FOREVER when empty. Constant time. */
 tr_time tri_wheel_next(const struct tri_wheel *wheel);
+
+/*
+ * For a clock that is moved by hand. As tri_wheel_advance, but exact: fires what is due at `now`, not at its tick, in the
+ * order of the times. Of those with the same time, the order is that of draw(UINT32_MAX), if there is a draw.
+ */
+unsigned tri_wheel_expire(struct tri_wheel *wheel, tr_time now, uint32_t (*draw)(uint32_t count),
+                          void (*fire)(struct tri_timer *timer, void *context), void *context);
+
+/* What tri_wheel_earliest asks of the owner of the timers. */
+struct tri_wheel_judge {
+    tr_time (*due)(struct tri_timer *timer, void *context); /* not before timer->when; TR_FOREVER: nobody needs it */
+    void (*drop)(struct tri_timer *timer, void *context);   /* nobody needs it, and it is out of the wheel */
+};
+
+/*
+ * The time of the earliest timer, exactly; TR_FOREVER when there is none. Timers that it meets and that are due later than
+ * they say are moved, and those that nobody needs are dropped.
+ */
+tr_time tri_wheel_earliest(struct tri_wheel *wheel, const struct tri_wheel_judge *judge, void *context);
 
 #endif

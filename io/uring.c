@@ -17,6 +17,7 @@
  * absolute times nor the patience of gather.h.
  */
 #include "io/backend.h"
+#include "io/clock.h"
 #include "io/gather.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* Linux 6.12. */
@@ -60,6 +62,7 @@ struct uring {
     bool has_poll_first; /* Linux 5.19 */
     bool has_patience; /* Linux 6.12: a wait takes an absolute time, and can ask for several completions for a while */
     tr_time entered;   /* the kernel, last */
+    int event_fd;      /* written to by the kernel when there is something to reap; -1: nobody watches */
     struct tri_gather gather;
     struct tri_io_op *backlog, **backlog_end;
 };
@@ -119,7 +122,7 @@ static unsigned fill_limit(const struct uring *uring, tr_time until, struct __ke
 {
     tr_time time = until;
     if (!uring->has_patience)
-        time = until > tr_clock() ? until - tr_clock() : 0;
+        time = until > tri_clock_real() ? until - tri_clock_real() : 0;
     limit->tv_sec = time / TR_SECOND;
     limit->tv_nsec = time % TR_SECOND;
     return uring->has_patience ? IORING_ENTER_ABS_TIMER : 0;
@@ -133,7 +136,7 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     struct tri_gather *gather = &uring->gather;
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     if (uring->has_patience)
-        tri_gather_begin(gather, tr_clock(), uring->reactor.in_flight);
+        tri_gather_begin(gather, tri_clock_real(), uring->reactor.in_flight);
     if (gather->count > 1)
         argument.patience_us = gather->patience_us;
     int rc;
@@ -146,7 +149,7 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
     check_enter(rc);
     tri_gather_end(gather, io_uring_cq_ready(&uring->ring));
-    uring->entered = tr_clock();
+    uring->entered = tri_clock_real();
 }
 
 /* ---- The submission queue ---- */
@@ -248,6 +251,7 @@ static void drain_backlog(struct uring *uring)
         uring->backlog = op->next;
         if (!uring->backlog)
             uring->backlog_end = &uring->backlog;
+        uring->event_fd = -1;
         op->phase &= (uint8_t)~BACKLOG;
         io_uring_prep_nop(entry); /* an entry that was taken goes out: harmless if nothing below needs it */
         io_uring_sqe_set_data64(entry, TAG_CANCEL);
@@ -268,7 +272,7 @@ static void drain_backlog(struct uring *uring)
 /* A poll on the eventfd that stays armed. The kernel can end it (completion queue full), then it is armed again. */
 static void arm_wake(struct uring *uring)
 {
-    if (uring->wake_armed)
+    if (uring->wake_armed || uring->event_fd >= 0) /* who watches looks at the wake_fd itself */
         return;
     struct io_uring_sqe *entry = next_entry(uring);
     if (!entry)
@@ -356,20 +360,30 @@ static void enter_if_due(struct uring *uring, bool full)
 {
     tr_time now = 0; /* without load nobody asks when it was */
     if (uring->gather.wanted > 1 && !full) {
-        now = tr_clock();
+        now = tri_clock_real();
         if (now - uring->entered < PAUSE_NS)
             return;
     }
     enter(uring, now);
 }
 
+/* What is written from here on is for the next watch. */
+static void take_events(struct uring *uring)
+{
+    uint64_t count;
+    ssize_t ignored = read(uring->event_fd, &count, sizeof count); /* -EAGAIN: nothing has happened */
+    (void)ignored;
+}
+
 static void poll_ring(struct tri_reactor *reactor, tr_time until)
 {
     struct uring *uring = uring_of(reactor);
     uint64_t before = reactor->completions;
+    if (reactor->watched)
+        take_events(uring);
     drain_backlog(uring);
     arm_wake(uring);
-    bool full = uring->backlog || !uring->wake_armed;
+    bool full = uring->backlog || !(uring->wake_armed || uring->event_fd >= 0);
     if (reactor->completions != before || full || io_uring_cq_ready(&uring->ring))
         until = TR_NOW; /* there is something to report, or the kernel takes no more, perhaps not even the wake-up */
     if (until > TR_NOW)
@@ -382,6 +396,36 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
         enter(uring, uring->entered);
         reap(uring);
     }
+}
+
+/*
+ * The ring's own descriptor will not do: what is deferred to the owner's next enter wakes nobody who polls it. A registered
+ * eventfd is written to for that as well, but late when the cause is another eventfd, so that the ring does not poll the
+ * wake_fd then.
+ */
+static int make_event_fd(struct uring *uring)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int rc = io_uring_register_eventfd(&uring->ring, fd);
+    if (rc < 0)
+        close(fd);
+    else
+        uring->event_fd = fd;
+    return rc;
+}
+
+static int watch_ring(struct tri_reactor *reactor)
+{
+    struct uring *uring = uring_of(reactor);
+    int rc = uring->event_fd < 0 ? make_event_fd(uring) : 0;
+    if (rc < 0)
+        return rc;
+    drain_backlog(uring);
+    if (io_uring_sq_ready(&uring->ring))
+        enter(uring, uring->entered);
+    return uring->backlog ? -EAGAIN : uring->event_fd;
 }
 
 /* ---- Making a ring ---- */
@@ -461,10 +505,10 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     io_uring_ring_dontfork(&uring->ring);
     uring->has_poll_first = uring->ring.flags & IORING_SETUP_COOP_TASKRUN; /* came with the same kernel */
     uring->backlog_end = &uring->backlog;
+    uring->event_fd = -1;
     uring->reactor.wake_fd = wake_fd;
     uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
-    tri_gather_init(&uring->gather, tr_clock());
-    arm_wake(uring);
+    tri_gather_init(&uring->gather, tri_clock_real());
     snprintf(note, note_bytes, "; %s", names);
     *out = &uring->reactor;
     return 0;
@@ -475,6 +519,8 @@ static void destroy(struct tri_reactor *reactor)
     struct uring *uring = uring_of(reactor);
     end_of_ring();
     io_uring_queue_exit(&uring->ring);
+    if (uring->event_fd >= 0)
+        close(uring->event_fd);
     free(uring);
 }
 
@@ -485,5 +531,6 @@ const struct tri_backend tri_backend_uring = {
     .destroy = destroy,
     .submit = submit,
     .cancel = cancel,
+    .watch = watch_ring,
     .poll = poll_ring,
 };

@@ -36,46 +36,10 @@ uint64_t tri_channel_weigh(const struct tr_channel *channel, const void *message
 
 /* ---- the lock and the edge ------------------------------------------------------------------------------------ */
 
-static inline uint64_t length_of(struct tr_channel *channel)
-{
-    return tri_load(&channel->tail, TRI_RELAXED) - tri_load(&channel->head, TRI_ACQUIRE); /* [C2] */
-}
-
-/* Places that are free. */
-static inline uint32_t room_of(struct tr_channel *channel)
-{
-    uint64_t used = length_of(channel) + channel->reserved;
-    return used < channel->capacity ? (uint32_t)(channel->capacity - used) : 0;
-}
-
 static inline bool has_room(struct tr_channel *channel, uint32_t count, uint64_t weight)
 {
-    return (channel->unbounded || room_of(channel) >= count) &&
+    return (channel->unbounded || tri_channel_room(channel) >= count) &&
            (weight == 0 || channel->weight + weight <= channel->options.byte_limit);
-}
-
-/* Nobody may send any more, and no permit is left. */
-static inline bool is_at_end(struct tr_channel *channel)
-{
-    return (tri_load(&channel->state, TRI_RELAXED) & (TRI_CHANNEL_CLOSED | TRI_CHANNEL_ENDED)) &&
-           channel->reserved == 0;
-}
-
-void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn)
-{
-    turn->wakes.count = 0;
-    tri_bias_lock(&channel->lock);
-}
-
-void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn)
-{
-    uint32_t room = 0;
-    if (tri_line_is_empty(&channel->senders) && tri_line_is_empty(&channel->receivers) &&
-        !tri_channel_is_closed(channel))
-        room = room_of(channel);
-    channel->edge = tri_load(&channel->tail, TRI_RELAXED) + room;
-    tri_bias_unlock(&channel->lock);
-    tri_wakes_make(&turn->wakes);
 }
 
 /* ---- messages in the ring, or in blocks ----------------------------------------------------------------------- */
@@ -230,15 +194,11 @@ void tri_channel_serve(struct tr_channel *channel, struct tri_channel_turn *turn
         tri_store(&channel->waiting, 0u, TRI_RELAXED);
 }
 
-bool tri_channel_has_nothing(struct tr_channel *channel)
-{
-    return length_of(channel) == 0 && !is_at_end(channel);
-}
-
 int tri_channel_take(struct tr_channel *channel, void *message, struct tri_channel_turn *turn)
 {
-    if (channel->solo ? !tri_channel_take_fast(channel, message, channel->bytes, false) : length_of(channel) == 0)
-        return is_at_end(channel) ? -EPIPE : -EAGAIN;
+    if (channel->solo ? !tri_channel_take_fast(channel, message, channel->bytes, false)
+                      : tri_channel_stored(channel) == 0)
+        return tri_channel_is_at_end(channel) ? -EPIPE : -EAGAIN;
     if (!channel->solo)
         tri_channel_collect(channel, message);
     tri_channel_serve(channel, turn);
@@ -248,7 +208,7 @@ int tri_channel_take(struct tr_channel *channel, void *message, struct tri_chann
 void tri_channel_tell_end(struct tr_channel *channel, struct tri_channel_turn *turn)
 {
     struct tr_case *c;
-    if (!is_at_end(channel))
+    if (!tri_channel_is_at_end(channel))
         return;
     while ((c = tri_line_claim(&channel->receivers)))
         tri_wakes_add(&turn->wakes, tri_finish(c, -EPIPE));
@@ -266,11 +226,23 @@ int tri_channel_serve_now(struct tr_channel *channel)
     return 0;
 }
 
+/*
+ * Without the lock: nothing is there, and more may come. Who knows otherwise (because he has sent, or seen the end) sees that
+ * here, too; whether the end has come is for the lock to say.
+ */
+static bool looks_empty(struct tr_channel *channel)
+{
+    return tri_load(&channel->tail, TRI_RELAXED) == tri_load(&channel->head, TRI_RELAXED) &&
+           !(tri_load(&channel->state, TRI_RELAXED) & (TRI_CHANNEL_CLOSED | TRI_CHANNEL_ENDED));
+}
+
 int tri_channel_receive_now(struct tr_channel *channel, void *message)
 {
     struct tri_channel_turn turn;
     if (channel->solo && tri_channel_take_fast(channel, message, channel->bytes, false))
         return tri_channel_looks(channel, tri_seat_here()) ? tri_channel_serve_now(channel) : 0;
+    if (looks_empty(channel))
+        return -EAGAIN;
     tri_channel_lock(channel, &turn);
     int rc = tri_channel_take(channel, message, &turn);
     tri_channel_unlock(channel, &turn);

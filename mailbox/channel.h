@@ -171,15 +171,53 @@ static inline __attribute__((always_inline)) bool tri_channel_looks(struct tr_ch
 
 /* ---- channel.c: under the lock --------------------------------------------------------------------------------- */
 
-void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn);
+static inline uint64_t tri_channel_stored(struct tr_channel *channel)
+{
+    return tri_load(&channel->tail, TRI_RELAXED) - tri_load(&channel->head, TRI_ACQUIRE); /* [C2] */
+}
+
+/* Places that are free. */
+static inline uint32_t tri_channel_room(struct tr_channel *channel)
+{
+    uint64_t used = tri_channel_stored(channel) + channel->reserved;
+    return used < channel->capacity ? (uint32_t)(channel->capacity - used) : 0;
+}
+
+/* Nobody may send any more, and no permit is left. */
+static inline bool tri_channel_is_at_end(struct tr_channel *channel)
+{
+    return (tri_load(&channel->state, TRI_RELAXED) & (TRI_CHANNEL_CLOSED | TRI_CHANNEL_ENDED)) &&
+           channel->reserved == 0;
+}
+
+/* No message, but there may yet be one. */
+static inline bool tri_channel_has_nothing(struct tr_channel *channel)
+{
+    return tri_channel_stored(channel) == 0 && !tri_channel_is_at_end(channel);
+}
+
+static inline void tri_channel_lock(struct tr_channel *channel, struct tri_channel_turn *turn)
+{
+    turn->wakes.count = 0;
+    tri_bias_lock(&channel->lock);
+}
+
 /* Sets the edge, unlocks, wakes. Whoever has no reference besides must not touch the channel afterwards. */
-void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn);
+static inline void tri_channel_unlock(struct tr_channel *channel, struct tri_channel_turn *turn)
+{
+    uint32_t room = 0;
+    if (tri_line_is_empty(&channel->receivers) && tri_line_is_empty(&channel->senders) &&
+        !tri_channel_is_closed(channel))
+        room = tri_channel_room(channel);
+    channel->edge = tri_load(&channel->tail, TRI_RELAXED) + room;
+    tri_bias_unlock(&channel->lock);
+    tri_wakes_make(&turn->wakes);
+}
+
 /* Sends if there is room and nobody waits for it. Returns 0, -EAGAIN, -EPIPE, -ENOMEM. */
 int tri_channel_put(struct tr_channel *channel, const void *message, uint64_t weight, struct tri_channel_turn *turn);
 /* As put, by a permit: there is room. */
 void tri_channel_put_reserved(struct tr_channel *channel, const void *message, struct tri_channel_turn *turn);
-/* No message, but there may yet be one. */
-bool tri_channel_has_nothing(struct tr_channel *channel);
 /* Takes the oldest message and lets those in who wait for its room. Returns 0, -EAGAIN, -EPIPE. */
 int tri_channel_take(struct tr_channel *channel, void *message, struct tri_channel_turn *turn);
 /* The message at the head, which there is, where receivers lock: nobody is served yet. */

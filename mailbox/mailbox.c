@@ -46,6 +46,7 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
     uint64_t position = (tri_tail_position(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
     tri_store(&consumer->head, position, TRI_RELAXED);
+    tri_store(&mailbox->head_copy, position, TRI_RELAXED); /* or the first send would find it full at first sight */
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
     consumer->keep = !idle;

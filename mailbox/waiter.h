@@ -81,7 +81,17 @@ int tri_cancel_check(void);
 /* Both in one: how a suspending call begins. May suspend. Returns 0 or -ECANCELED. */
 int tri_checkpoint(void);
 
-/* A number below `count`: which of several that are equally good. Thread: any. */
+/*
+ * Around a wait for what some thread outside does for the calling task: a clock that stands does not move by itself
+ * meanwhile (actor/clock.h). Nothing on a foreign thread.
+ */
+void tri_outside_begin(void);
+void tri_outside_end(void);
+
+/*
+ * A number below `count`: which of several that are equally good. A seeded runtime decides by its seed, so that whatever is
+ * left to chance must be asked for here. Thread: any.
+ */
 uint32_t tri_choice(uint32_t count);
 
 #endif

@@ -67,7 +67,7 @@ int tr_watch_subscribe_raw(struct tr_watch face, struct tr_watch_receiver *out)
     tri_audience_join(&watch->audience);
     uint64_t version = tri_load(&watch->version, TRI_RELAXED);
     tri_bias_unlock(&watch->audience.lock);
-    *out = (struct tr_watch_receiver){ watch, version };
+    *out = (struct tr_watch_receiver){ .tri_channel = watch, .tri_seen = version };
     return 0;
 }
 

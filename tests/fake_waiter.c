@@ -142,6 +142,14 @@ int tri_budget(void)
     return 0;
 }
 
+void tri_outside_begin(void)
+{
+}
+
+void tri_outside_end(void)
+{
+}
+
 int tri_cancel_check(void)
 {
     return tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0;

@@ -6,7 +6,45 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+
+/* ---- seeds ---------------------------------------------------------------------------------------------------- */
+
+static char seed_line[96]; /* of the seed that is run: made beforehand, for the signal handler */
+
+static void print_seed(void)
+{
+    ssize_t ignored = write(STDERR_FILENO, seed_line, strlen(seed_line));
+    (void)ignored;
+}
+
+static void on_signal(int number)
+{
+    print_seed();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static int run_seed(void *body)
+{
+    uint64_t seed = tr_sim_seed();
+    snprintf(seed_line, sizeof seed_line, "seed %llu: TR_SEED=%llu runs it alone\n", (unsigned long long)seed,
+             (unsigned long long)seed);
+    (*(void (**)(void))body)();
+    return 0;
+}
+
+void test_seeds(void (*body)(void))
+{
+    struct tr_options options = test_options(1);
+    struct tr_sim sim = { .runs = 200 * test_stress(), .options = &options };
+    static const int deadly[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        signal(deadly[i], on_signal);
+    expect_int(tr_sim_run(&sim, run_seed, &body), 0);
+    seed_line[0] = 0;
+}
 
 /* ---- expectations --------------------------------------------------------------------------------------------- */
 
@@ -18,6 +56,7 @@ void test_fail(const char *file, int line, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     fprintf(stderr, "%s:%d: %s\n", file, line, text);
+    print_seed();
     const char *fork_mode = getenv("CK_FORK");
     if (fork_mode && strcmp(fork_mode, "no") == 0)
         abort(); /* under a debugger: a jump out of a worker's thread would hide the cause */

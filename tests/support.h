@@ -12,7 +12,8 @@
  *     TR_TEST_MIGRATE=1         every wake moves the task to another worker
  *     TR_TEST_NO_CACHES=1       every stack, record and slot goes through the shared lists
  *     TR_TEST_TIMEOUT=seconds   for one test, default 120
- *     TR_STRESS=n               sizes of the stress programs, times n
+ *     TR_STRESS=n               sizes of the stress programs, times n, and seeds of a SEED_TEST
+ *     TR_SEED=n                 the only seed of a SEED_TEST
  *
  * expect() costs nothing when it holds and may be used by any thread; a failure ends the test's process.
  */
@@ -100,6 +101,20 @@ void test_run_with(const struct tr_options *options, void (*body)(void));
     }                                                                                                                  \
     END_TEST                                                                                                           \
     static void name##_body(void)
+
+/*
+ * A test whose body is a task of a seeded runtime, run for 200 seeds, times TR_STRESS (see troupe/sim.h). Whatever way it fails,
+ * also by a signal, the seed is printed.
+ */
+#define SEED_TEST(name)                                                                                                \
+    static void name##_body(void);                                                                                     \
+    START_TEST(name)                                                                                                   \
+    {                                                                                                                  \
+        test_seeds(name##_body);                                                                                       \
+    }                                                                                                                  \
+    END_TEST                                                                                                           \
+    static void name##_body(void)
+void test_seeds(void (*body)(void));
 
 /*
  * On one worker: lets every task that is ready, and those that they make ready, run until they end or wait. A task that

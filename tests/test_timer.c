@@ -371,6 +371,118 @@ START_TEST(timer_clock_that_goes_back_fires_nothing)
 }
 END_TEST
 
+/* ---- a clock that is moved by hand ---- */
+
+static tr_time earliest_of(const struct world *world)
+{
+    tr_time earliest = TR_FOREVER;
+    for (unsigned i = 0; i < TIMERS; i++)
+        if (world->entries[i].armed && world->entries[i].when < earliest)
+            earliest = world->entries[i].when;
+    return earliest;
+}
+
+static tr_time last_fired;
+
+static void fire_exactly(struct tri_timer *timer, void *context)
+{
+    struct world *world = context;
+    struct entry *entry = (struct entry *)timer;
+    must(entry->armed && !timer->link);
+    must(entry->when <= world->now && entry->when >= last_fired); /* in order */
+    last_fired = entry->when;
+    entry->armed = false;
+    world->armed--;
+    if (world->remove_others && draw(world) % 4 == 0)
+        remove_entry(world, &world->entries[draw(world) % TIMERS]);
+    if (world->reinsert && draw(world) % 4 == 0) { /* later, at times in the same tick */
+        tr_time when = draw(world) % 2 ? world->now + 1 + (tr_time)(draw(world) % 1000) : draw_when(world);
+        insert(world, entry, when > world->now ? when : world->now + 1);
+    }
+}
+
+/* Some say less than what they wait for, and some are needed no more: by what `fired` says, which is free here. */
+static tr_time due_of_entry(struct tri_timer *timer, void *context)
+{
+    struct entry *entry = (struct entry *)timer;
+    (void)context;
+    if (entry->fired == 1)
+        return TR_FOREVER;
+    if (entry->fired < 2)
+        return entry->when;
+    entry->when += (tr_time)entry->fired;
+    entry->fired = 0;
+    return entry->when;
+}
+
+static void drop_entry(struct tri_timer *timer, void *context)
+{
+    struct world *world = context;
+    struct entry *entry = (struct entry *)timer;
+    must(entry->armed && !timer->link);
+    entry->armed = false;
+    entry->fired = 0;
+    world->armed--;
+}
+
+/* What tri_wheel_earliest has not met may be stale still, but then it is later. */
+static bool is_earliest(const struct world *world, tr_time time)
+{
+    tr_time earliest = TR_FOREVER;
+    for (unsigned i = 0; i < TIMERS; i++) {
+        const struct entry *entry = &world->entries[i];
+        if (entry->armed && entry->when < time)
+            return false;
+        if (entry->armed && entry->fired == 0 && entry->when < earliest)
+            earliest = entry->when;
+    }
+    return time == earliest || time == TR_FOREVER;
+}
+
+static uint64_t draw_state;
+
+static uint32_t draw_order(uint32_t count)
+{
+    draw_state = draw_state * UINT64_C(6364136223846793005) + 1;
+    return (uint32_t)(draw_state >> 32) % count;
+}
+
+static void step_exactly(uint64_t seed)
+{
+    struct world *world = make_world((tr_time)(seed % 5) * TR_SECOND, seed);
+    static const struct tri_wheel_judge judge = { due_of_entry, drop_entry };
+    world->reinsert = seed % 2;
+    world->remove_others = seed % 3 == 0;
+    for (unsigned step = 0; step < 3000; step++) {
+        for (unsigned n = 0; n < 3; n++) {
+            struct entry *entry = &world->entries[draw(world) % TIMERS];
+            remove_entry(world, entry);
+            entry->fired = draw(world) % 8 == 0 ? (unsigned)(draw(world) % 5000) : 0;
+            tr_time when = draw_when(world);
+            if (draw(world) % 4 == 0)
+                when = world->now + (tr_time)(draw(world) % (2 * TR_TIMER_TICK));
+            insert(world, entry, when < world->now ? world->now : when);
+        }
+        tr_time next = tri_wheel_earliest(&world->wheel, &judge, world);
+        must(is_earliest(world, next));
+        if (next == TR_FOREVER || draw(world) % 4 == 0)
+            continue;
+        world->now = next;
+        last_fired = 0;
+        must(tri_wheel_expire(&world->wheel, next, seed % 4 ? draw_order : NULL, fire_exactly, world) > 0);
+        must(earliest_of(world) > next);
+        ck_assert_uint_eq(world->wheel.count, world->armed);
+    }
+    free(world);
+}
+
+START_TEST(timer_steps_of_a_paused_clock_are_exact)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        step_exactly(seed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("timer");
@@ -387,6 +499,7 @@ int main(void)
     tcase_add_test(tests, timer_those_of_one_tick_keep_their_order);
     tcase_add_test(tests, timer_that_renews_itself_does_not_hold_the_clock);
     tcase_add_test(tests, timer_clock_that_goes_back_fires_nothing);
+    tcase_add_test(tests, timer_steps_of_a_paused_clock_are_exact);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

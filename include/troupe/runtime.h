@@ -3,7 +3,7 @@
  * runtime.h: starting and ending the pool of workers that runs tasks.
  *
  * tr_run is the short form for a program that is all Troupe; tr_start and tr_stop put a runtime beside a program's own
- * main loop. Several runtimes can live in one process.
+ * main loop, tr_open and tr_turn into it. Several runtimes can live in one process.
  */
 #ifndef TROUPE_RUNTIME_H
 #define TROUPE_RUNTIME_H
@@ -27,9 +27,11 @@ struct tr_options {
     unsigned blocking_threads; /* the pool of blocking.h: at most so many threads; default 64 */
     unsigned blocking_queue;   /* and so many jobs that have not started; default 1024 */
     int64_t blocking_idle_ns;  /* a thread without a job ends after this; default 10 s */
-    bool keep_signals;         /* tr_run only: leave SIGINT and SIGTERM alone */
-    bool migrate_always;       /* for tests: every wake moves the task to another worker */
-    bool no_caches;            /* for tests: every stack, record and slot goes through the shared lists */
+    bool clock_paused;         /* for tests: the clock stands from the start (see tr_clock_pause) */
+    uint64_t seed;       /* for tests: non-zero: one thread, chance decided by this (see sim.h); not for tr_start */
+    bool keep_signals;   /* tr_run only: leave SIGINT and SIGTERM alone */
+    bool migrate_always; /* for tests: every wake moves the task to another worker */
+    bool no_caches;      /* for tests: every stack, record and slot goes through the shared lists */
 };
 
 /*
@@ -43,7 +45,7 @@ struct tr_options {
 TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
 
 /*
- * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -ENOTSUP in a process that was forked after its
+ * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -EINVAL with a seed; -ENOTSUP in a process that was forked after its
  * parent had started one (threads are not copied: exec first). Thread: foreign.
  */
 TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);
@@ -52,9 +54,48 @@ TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options
  * Shuts the runtime down by `deadline` and frees it. Every address and handle into it becomes stale and safe.
  * At the deadline the log names every task that still runs, what it waits on and since when, and the call returns
  * -ETIMEDOUT with the runtime still there: call again to wait on.
- * Thread: foreign. Suspends: blocks the thread.
+ * Thread: foreign; for a runtime of tr_open its own, which runs it meanwhile. Suspends: blocks the thread.
+ * Returns 0, -ETIMEDOUT, -EDEADLK (in a task; inside a turn), -EINVAL (not the thread that opened it).
  */
 TR_PUBLIC int tr_stop(struct tr_runtime *runtime, tr_time deadline);
+
+/*
+ * A runtime without threads of its own, for a program that has its own main loop: it runs in turns on the thread that opens it.
+ *
+ *     struct tr_runtime *runtime;
+ *     rc = tr_open(&runtime, NULL);
+ *     struct pollfd fds[] = { { .fd = tr_turn_fd(runtime), .events = POLLIN }, ... };
+ *     while (poll(fds, count, -1) >= 0) {
+ *         if (fds[0].revents)
+ *             tr_turn(runtime, TR_NOW);
+ *         ...
+ *     }
+ *     tr_stop(runtime, tr_after(TR_SECOND));
+ *
+ * As tr_start, with one worker (options->workers: 0 or 1; TR_WORKERS does not count). Other threads, and this one between
+ * turns, are foreign threads to it: they spawn and send as ever, and the descriptor becomes readable. But a call that
+ * waits for one of its tasks, made by its own thread, waits in vain: let a task make it. A thread can have several open.
+ * Thread: foreign; the runtime belongs to it from then on. Suspends: no.
+ * Returns 0, -ENOMEM, -EINVAL, -EDEADLK (in a task, or inside a turn), -EMFILE, -ENFILE, -ENOTSUP (forked).
+ */
+TR_PUBLIC int tr_open(struct tr_runtime **out, const struct tr_options *options);
+
+/*
+ * Runs what is ready, and what that makes ready, for about a millisecond at most (a task that does not suspend is not
+ * interrupted). With a deadline other than TR_NOW it waits first, until there is something to do. Timers that are due
+ * fire; a clock that stands moves, if there is nothing else to do.
+ * Thread: the one that opened the runtime. Suspends: blocks the thread until `deadline` (on the real clock) at most.
+ * Returns 1 (there is more to do at once), 0, -EINVAL (not open, or another thread's), -EDEADLK (in a task; inside a turn, of
+ * any runtime), -ENOMEM (no stack), -EPIPE (it has run, and a task has called tr_shutdown: it is time for tr_stop).
+ */
+TR_PUBLIC int tr_turn(struct tr_runtime *runtime, tr_time deadline);
+
+/*
+ * The descriptor to poll between turns: readable (level-triggered) when tr_turn has something to do: a task is ready, by whomever
+ * it was woken, I/O has completed, a timer is due. It stays the runtime's: poll it, do nothing else with it. Returns it, or
+ * -EINVAL (the runtime has threads of its own). Thread: any. Suspends: no.
+ */
+TR_PUBLIC int tr_turn_fd(struct tr_runtime *runtime);
 
 /*
  * Begins the shutdown of the calling task's runtime, to be over by `deadline`: actors drain, the main of tr_run is

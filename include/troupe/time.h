@@ -4,6 +4,11 @@
  *
  * A tr_time is nanoseconds on CLOCK_MONOTONIC. Timers fire on a wheel whose tick is TR_TIMER_TICK; a deadline is never
  * reported early with respect to the clock that made it, and at most one tick late on an idle worker.
+ *
+ * For tests the clock of a runtime can be stopped (tr_clock_pause, or tr_options.clock_paused from the start). Then time
+ * passes in steps, and only when nothing else happens: once all its workers are idle, the clock moves to the earliest
+ * deadline of any task, which fires at exactly its time. A test of an hour's timeouts takes no time, with any number of
+ * workers. See tr_clock_pause.
  */
 #ifndef TROUPE_TIME_H
 #define TROUPE_TIME_H
@@ -33,7 +38,7 @@ typedef int64_t tr_time;
  */
 TR_PUBLIC tr_time tr_after(int64_t nanoseconds);
 
-/* The clock itself, read afresh. Thread: any. Suspends: no. */
+/* The clock itself, read afresh: in a task its runtime's, elsewhere the real one. Thread: any. Suspends: no. */
 TR_PUBLIC tr_time tr_clock(void);
 
 /*
@@ -100,6 +105,60 @@ TR_PUBLIC void tr_interval_reset(struct tr_interval *interval);
 TR_PUBLIC void tr_interval_reset_now(struct tr_interval *interval);
 TR_PUBLIC void tr_interval_reset_after(struct tr_interval *interval, int64_t nanoseconds);
 TR_PUBLIC void tr_interval_reset_at(struct tr_interval *interval, tr_time when);
+
+/* ---- clocks that are moved by hand ---------------------------------------------------------------------------- */
+
+/*
+ * Stops the clock of `runtime` (NULL: of the calling task's) at the time that it is. From then on all that its tasks see of
+ * time is virtual: tr_clock, tr_after, sleeps, and every deadline and timer.
+ *
+ * The clock moves by itself, from deadline to deadline, whenever no worker has anything to run and nothing is in flight that
+ * could make it run: I/O, jobs of the blocking pool, and what tr_clock_hold stands for. It does not move if no task has
+ * a deadline. Timers fire at exactly their time and in that order; those of one time fire together.
+ *
+ * Foreign threads stay on the real clock: a wait of theirs is bounded by it, also one for an actor whose clock stands, and
+ * tr_clock and tr_after give them real times. They must not hand such a time to a task of the runtime (or one of another
+ * runtime); tr_clock_translate makes it one of its own. TR_NOW and TR_FOREVER are the same on all clocks. A thread that
+ * works with the runtime, but not in it, is not seen between its calls: it holds the clock (tr_clock_hold), or finds that
+ * it has moved on meanwhile. A thread that waits in a call does not keep the clock from moving.
+ *
+ * Real as ever: the bounds of a shutdown (the deadline of tr_shutdown is translated), and the watchdog.
+ * Returns 0 (also if it stands already) or -EINVAL (NULL outside a task). Thread: any. Suspends: no.
+ */
+TR_PUBLIC int tr_clock_pause(struct tr_runtime *runtime);
+
+/*
+ * The clock goes on, at the pace of the real one, from where it stands. Returns 0 (also if it goes) or -EINVAL (NULL outside a
+ * task; a seeded runtime, whose clock never goes). Thread: any. Suspends: no.
+ */
+TR_PUBLIC int tr_clock_resume(struct tr_runtime *runtime);
+
+/*
+ * Moves a clock that stands by `nanoseconds`, and waits until it is there and all that was due by then has run: the
+ * deadlines on the way are reached one after the other, each at its own time, and what they wake runs until every worker
+ * is idle again. Holds and I/O in flight do not hinder it. Several may advance at once; the clock goes no further for it.
+ * Thread: any but that of an embedded runtime (tr_open) outside its turns: -EDEADLK. Suspends: yes (a foreign thread blocks).
+ * Returns 0, -EINVAL (the clock goes, or was made to meanwhile; a negative or endless span; NULL outside a task), -ECANCELED
+ * or -ETIMEDOUT (a shield's deadline) if the wait was given up, where the clock stands then is open.
+ */
+TR_PUBLIC int tr_clock_advance(struct tr_runtime *runtime, int64_t nanoseconds);
+
+/*
+ * From the return of tr_clock_hold until as many calls of tr_clock_release, a clock that stands does not move by itself,
+ * only by tr_clock_advance: for threads that work for the runtime, and for tests that move the clock themselves.
+ * Returns 0 or -EINVAL (NULL outside a task; a release without a hold). Thread: any. Suspends: no.
+ */
+TR_PUBLIC int tr_clock_hold(struct tr_runtime *runtime);
+TR_PUBLIC int tr_clock_release(struct tr_runtime *runtime);
+
+/* What time it is for the tasks of `runtime`; NULL: as tr_clock. Thread: any. Suspends: no. */
+TR_PUBLIC tr_time tr_clock_of(struct tr_runtime *runtime);
+
+/*
+ * A time of the clock of `from` (NULL: the real one) as one of `to`: what is as far away now. TR_NOW, TR_FOREVER and what is
+ * negative stay what they are. Thread: any. Suspends: no.
+ */
+TR_PUBLIC tr_time tr_clock_translate(tr_time when, struct tr_runtime *from, struct tr_runtime *to);
 
 TRI_END_DECLS
 #endif

@@ -57,6 +57,7 @@ static void pass_turn(struct tri_context *from, struct tri_context *to);
 #include "actor/call.c"
 #include "actor/scope.c"
 #include "actor/task.c"
+#include "fake_clock.h"
 #include "fake_cold.h"
 #include "actor/wait.c"
 #undef pthread_once /* mailbox/storage.c means it */
@@ -212,10 +213,11 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
     model_fail("task %p has no alarm", (void *)task);
 }
 
-void tri_pass(struct tri_worker *worker)
+bool tri_pass(struct tri_worker *worker)
 {
     worker->quota = worker->quota_start = TRI_PASS_SWITCHES;
     tri_spin(); /* nothing is ready */
+    return false;
 }
 
 struct tri_task *tri_take_shared_work(struct tri_worker *worker)

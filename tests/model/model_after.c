@@ -32,6 +32,7 @@
 #pragma pop_macro("__x86_64__")
 
 #include "actor/after.c"
+#include "fake_clock.h"
 #include "actor/deadline.c"
 #include "actor/post.c"
 #include "io/timer.c"

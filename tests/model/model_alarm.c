@@ -21,6 +21,7 @@
 #include "actor/switch.h"
 
 #include "actor/deadline.c"
+#include "fake_clock.h"
 #include "fake_posts.h"
 #include "io/timer.c"
 #include "mailbox/pool.c"

@@ -177,11 +177,11 @@ static void try_two(void)
 {
     for (int i = 0; i < 2; i++) {
         int rc = try_next(0);
-        model_assert(rc >= 0 || rc == -EAGAIN);
+        model_assert(rc >= 0 || (rc == -EAGAIN && receivers[0].tri_missed == 0));
     }
 }
 
-/* With a capacity of 2, one that has been overtaken finds a value. */
+/* One that has been overtaken finds a value. */
 static void try_lagging(void)
 {
     for (int i = 0; i < 2; i++) {

@@ -25,6 +25,7 @@
 
 #include "fake_worker.h"
 
+#include "fake_clock.h"
 #include "fake_cold.h"
 
 #include "actor/join.c"
@@ -54,11 +55,6 @@ struct tri_worker *tri_worker_here(void)
 int tri_checkpoint(void)
 {
     return 0;
-}
-
-uint32_t tri_choice(uint32_t count)
-{
-    return model_choose(count);
 }
 
 tr_time tr_after(int64_t nanoseconds)

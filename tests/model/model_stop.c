@@ -53,6 +53,7 @@ static ssize_t read_fd(void *to, size_t bytes);
 #include "actor/join.c"
 #include "actor/task.c"
 #include "actor/worker.c"
+#include "fake_clock.h"
 #include "mailbox/mailbox.c"
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
@@ -183,6 +184,11 @@ tr_time tr_clock(void)
     return 1;
 }
 
+void tri_stack_flush(struct tri_stack_cache *cache)
+{
+    (void)cache;
+}
+
 tr_time tr_after(int64_t nanoseconds)
 {
     (void)nanoseconds;
@@ -256,11 +262,11 @@ static ssize_t read_fd(void *to, size_t bytes)
 }
 
 /* Runs what there is, and sleeps, until the runtime is over. */
-void tri_worker_loop(struct tri_worker *worker)
+int tri_worker_loop(struct tri_worker *worker)
 {
     if (loop) {
         loop(worker);
-        return;
+        return 0;
     }
     do
         for (struct tri_task *next;
@@ -269,6 +275,7 @@ void tri_worker_loop(struct tri_worker *worker)
             tri_task_end(next, result);
         }
     while (tri_idle(worker) != TRI_IDLE_EXIT);
+    return 0;
 }
 
 /* ---- the parts ---- */
