@@ -75,6 +75,44 @@ _Static_assert(sizeof(struct tri_post) == 128, "two cache lines");
 
 extern struct tri_pool tri_post_pool;
 
+static inline uint64_t tri_post_word(uint64_t generation, enum tri_post_state state)
+{
+    return generation << TRI_POST_SHIFT | (uint64_t)state;
+}
+
+static inline enum tri_post_state tri_post_state(uint64_t word)
+{
+    return (enum tri_post_state)(word & ((1u << TRI_POST_SHIFT) - 1));
+}
+
+/* The generation, to one who knows that it stands. */
+static inline uint64_t tri_post_generation(struct tri_post *post)
+{
+    return tri_load(&post->word, TRI_RELAXED) >> TRI_POST_SHIFT;
+}
+
+/* Moves the word on from `from`. False: it was something else. */
+static inline bool tri_post_move(struct tri_post *post, uint64_t generation, enum tri_post_state from,
+                                 enum tri_post_state to)
+{
+    uint64_t word = tri_post_word(generation, from);
+    return tri_cas(&post->word, &word, tri_post_word(generation, to), TRI_ACQ_REL, TRI_ACQUIRE); /* [A1] [A2] [A3] */
+}
+
+static inline struct tri_cache *tri_post_cache(struct tri_worker *worker)
+{
+    return worker && !worker->no_caches ? &worker->posts_free : NULL;
+}
+
+/* The post, which is the caller's alone, goes back to the pool. `worker`: the caller's, or NULL. */
+void tri_post_free(struct tri_worker *worker, struct tri_post *post);
+/* Puts the post on the list of its owner, whose runtime does not end meanwhile. Thread: any. */
+void tri_post_leave_with(struct tri_worker *owner, struct tri_post *post);
+/* Takes a post that is LEAVING out of the mailbox's queue. False: it was served, and is SERVED. Thread: any. */
+bool tri_post_leave_queue(struct tri_post *post);
+/* Somebody is a few instructions away from the next state: the turn-th look was in vain. */
+void tri_post_await(unsigned turn);
+
 /* The timer of a post has gone off. Owner. */
 void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer);
 /* Takes in what others have left for this worker: new posts and recalled ones. Owner. */

@@ -3,8 +3,10 @@
 #include "actor/after.h"
 #include "actor/blocking.h"
 #include "actor/deadline.h"
+#include "actor/group.h"
 #include "actor/runtime.h"
 #include "actor/sanitizer.h"
+#include "actor/token.h"
 #include "io/stream.h"
 
 #include <errno.h>
@@ -51,13 +53,15 @@ void tr_census(struct tr_census *out)
 {
     struct cached cached = { 0 };
     tri_runtime_each_worker(count_worker, &cached);
-    out->tasks = less(in_use(&tri_task_pool, cached.tasks), tri_foreign_count());
+    out->tasks = in_use(&tri_task_pool, cached.tasks);
     out->slots = in_use(&tri_slot_pool, cached.slots);
     out->timers = in_use(&tri_alarm_pool, cached.alarms) + in_use(&tri_post_pool, cached.posts);
     out->stacks = less(tri_stack_live(), cached.stacks);
     out->storages = less(tri_storage_live(), cached.storages);
     out->streams = tri_stream_count();
     out->jobs = tri_blocking_jobs();
+    out->groups = in_use(&tri_group_pool, 0);
+    out->tokens = in_use(&tri_token_pool, 0);
 }
 
 int tr_counters(struct tr_counters *out)

@@ -348,7 +348,8 @@ int tr_join_all(struct tr_gather_task *tasks, uint32_t count, tr_time deadline, 
     int succeeded = 0;
     if (count > INT32_MAX || flags & ~(ends | TR_GATHER_CANCEL_REST))
         return -EINVAL;
-    int rc = tri_checkpoint();
+    struct tri_worker *worker;
+    int rc = tri_begin(&worker);
     struct tri_task *self = tri_self();
     for (uint32_t i = 0; (rc < 0 || !self) && i < count; i++)
         tasks[i].error = rc < 0 ? rc : -ENOMEM;

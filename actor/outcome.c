@@ -102,7 +102,9 @@ void tri_outcome_fill(struct tr_outcome *out, int result, const struct tri_reaso
 {
     out->kind = result >= 0 ? TR_RETURNED : result == -ECANCELED ? TR_CANCELLED : TR_FAILED;
     out->code = result;
-    snprintf(out->text, sizeof out->text, "%s", text_of(result, reason));
+    out->text[0] = '\0';
+    if (reason && reason->code == result)
+        memcpy(out->text, reason->text, sizeof out->text);
 }
 
 void tri_outcome_report(struct tri_task *task, int result, const struct tri_reason *reason)

@@ -67,6 +67,7 @@ struct tri_worker {
     tr_time now;              /* for the tasks: see clock.h */
     tr_time real, pass_start; /* on the real clock */
     tr_time next_alarm;       /* when the wheel wants to be looked at, on the tasks' clock */
+    uint64_t told_at;         /* the count of switches when many were last woken from here: see news.c */
     struct tri_cache tasks, colds, slots, alarms, posts_free, nodes;
     struct tri_storage_cache storages;
     struct tri_stack_cache stacks;
@@ -340,9 +341,6 @@ static inline void tri_task_give(struct tri_worker *worker, struct tri_task *tas
         tri_task_free_cold(worker, task);
     tri_pool_give(&tri_task_pool, tri_task_cache(worker), task);
 }
-
-/* Records that stand for foreign threads. */
-uint64_t tri_foreign_count(void);
 
 /* The thread function of a worker; argument: struct tri_worker. */
 void *tri_worker_main(void *argument);

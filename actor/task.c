@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void construct(void *object)
+void tri_task_construct(void *object)
 {
     struct tri_task *task = object;
     tri_mailbox_construct(&task->mailbox, &task->consumer);
@@ -35,7 +35,7 @@ struct tri_pool tri_task_pool = {
     .object_bytes = sizeof(struct tri_task),
     .link_offset = offsetof(struct tri_task, next),
     .slab_objects = 4096,
-    .construct = construct,
+    .construct = tri_task_construct,
 };
 
 struct tri_pool tri_node_pool = {
@@ -64,7 +64,7 @@ TRI_NO_TSAN const char *tri_task_copy_label(struct tri_task *task, char *buffer)
 
 /* ---- spawn ---------------------------------------------------------------------------------------------------- */
 
-/* The part that most tasks do without. NULL: no memory. */
+/* The part that most tasks do without. NULL: no memory. May suspend, in what the user does to inherit values or destroys them. */
 static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *worker, const struct tri_spawn *spawn)
 {
     struct tri_cold *made = tri_pool_take(&tri_cold_pool, tri_cold_cache(worker));
@@ -80,15 +80,17 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
     made->owned = NULL;
     made->ending = false;
     if (spawn->inherit_locals && tri_cold_inherit(made) < 0) {
-        tri_cold_free(worker, made);
+        tri_cold_free(tri_worker_here(), made);
         return NULL;
     }
-    snprintf(made->name, sizeof made->name, "%s", spawn->name ? spawn->name : "");
+    made->name[0] = '\0';
+    if (spawn->name)
+        snprintf(made->name, sizeof made->name, "%s", spawn->name);
     if (spawn->argument_bytes > 0) {
         made->copy = malloc(spawn->argument_bytes);
         if (!made->copy) {
             tri_cold_end(made);
-            tri_cold_free(worker, made);
+            tri_cold_free(tri_worker_here(), made);
             return NULL;
         }
         memcpy(made->copy, spawn->argument, spawn->argument_bytes);
@@ -166,7 +168,8 @@ static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struc
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     int rc = tri_cold_start(task, tri_task_generation(task), cold, spawn);
     if (rc < 0) {
-        tri_cold_end(cold);
+        tri_cold_end(cold); /* may suspend in what inherited values need to be destroyed */
+        worker = tri_worker_here();
         free_task(worker, task);
         uncount_spawn(worker, runtime);
     }
@@ -193,6 +196,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         spawn->token || spawn->member) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
+        worker = tri_worker_here();
         rc = cold ? 0 : -ENOMEM;
     }
     if (__builtin_expect(rc < 0, 0)) {

@@ -113,6 +113,8 @@ _Static_assert(sizeof(struct tri_task) == 192, "three cache lines");
 _Static_assert(sizeof(struct tri_mailbox) + 24 == 64 && sizeof(struct tri_mailbox_consumer) + 40 == 64, "a line each");
 
 extern struct tri_pool tri_task_pool;
+/* Makes a record of zeroed memory. */
+void tri_task_construct(void *object);
 extern struct tri_pool tri_cold_pool;
 extern struct tri_pool tri_node_pool; /* 64 bytes: task-local values, members of groups, links to tokens */
 

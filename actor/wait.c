@@ -3,7 +3,9 @@
  * wait.c: the waiter seam of mailbox/waiter.h, for tasks and for foreign threads.
  *
  * A foreign thread is stood for by a record of its own, taken at its first wait and given back when the thread ends. It
- * parks on a futex on the record's state word, so that whoever wakes need not know whom.
+ * parks on a futex on the record's state word, so that whoever wakes need not know whom. Such records are never tasks': a thread
+ * sees for itself that it has been woken, and may have ended before its waker, still on the way to the futex, looks at what
+ * the record is.
  */
 #include "actor/deadline.h"
 #include "actor/scheduler.h"
@@ -17,19 +19,24 @@
 static pthread_key_t foreign_key;
 static pthread_once_t foreign_once = PTHREAD_ONCE_INIT;
 
-static TRI_ATOMIC(uint64_t) foreign_count;
-
-uint64_t tri_foreign_count(void)
+static void construct(void *object)
 {
-    return tri_load(&foreign_count, TRI_RELAXED);
+    struct tri_task *task = object;
+    tri_task_construct(task);
+    tri_store(&task->flags, (uint16_t)TRI_TASK_FOREIGN, TRI_RELAXED); /* for ever */
 }
+
+static struct tri_pool foreign_pool = {
+    .name = "foreign",
+    .object_bytes = sizeof(struct tri_task),
+    .link_offset = offsetof(struct tri_task, next),
+    .slab_objects = 64,
+    .construct = construct,
+};
 
 static void give_foreign(void *record)
 {
-    struct tri_task *task = record;
-    tri_fetch_sub(&foreign_count, UINT64_C(1), TRI_RELAXED);
-    tri_store(&task->flags, (uint16_t)0, TRI_RELAXED);
-    tri_pool_give_shared(&tri_task_pool, task);
+    tri_pool_give_shared(&foreign_pool, record);
 }
 
 static void make_key(void)
@@ -44,13 +51,11 @@ static struct tri_task *foreign_self(void)
     struct tri_task *task = pthread_getspecific(foreign_key);
     if (task)
         return task;
-    task = tri_pool_take_shared(&tri_task_pool);
+    task = tri_pool_take_shared(&foreign_pool);
     if (!task)
         return NULL;
-    tri_store(&task->flags, (uint16_t)TRI_TASK_FOREIGN, TRI_RELAXED);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
     pthread_setspecific(foreign_key, task);
-    tri_fetch_add(&foreign_count, UINT64_C(1), TRI_RELAXED);
     return task;
 }
 

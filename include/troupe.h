@@ -13,6 +13,8 @@
  *   gather.h     many calls, many joins              local.h      values of a task
  *   timer.h      messages sent later                 delay.h      values that come out when due
  *   blocking.h   work for threads that may block     select.h     the first of several
+ *   channel.h    many senders, one receiver          queue.h      many senders, many receivers
+ *   oneshot.h    one value, once
  *   broadcast.h  every receiver sees every value     watch.h      the latest value
  *
  * and what tasks keep each other in order with:
@@ -24,17 +26,20 @@
 #include <troupe/actor.h>
 #include <troupe/barrier.h>
 #include <troupe/base.h>
-#include <troupe/blocking.h>
+#include <troupe/channel.h>
+#include <troupe/net.h>
+#include <troupe/oneshot.h>
+#include <troupe/queue.h>
+#include <troupe/gather.h>
 #include <troupe/broadcast.h>
+#include <troupe/blocking.h>
 #include <troupe/cell.h>
 #include <troupe/condition.h>
 #include <troupe/delay.h>
-#include <troupe/gather.h>
 #include <troupe/group.h>
 #include <troupe/latch.h>
 #include <troupe/local.h>
 #include <troupe/mutex.h>
-#include <troupe/net.h>
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/runtime.h>

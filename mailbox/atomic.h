@@ -49,9 +49,6 @@
 #define tri_fence_after_rmw() atomic_thread_fence(memory_order_seq_cst)
 #endif
 
-/* Orders for the compiler only: the other side makes every thread pass a barrier. */
-#define tri_fence_compiler() atomic_signal_fence(memory_order_seq_cst)
-
 /* One turn of a short spin. */
 static inline void tri_spin(void)
 {

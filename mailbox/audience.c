@@ -21,16 +21,26 @@ static void append(struct tri_line *to, struct tri_line *from)
     from->last = NULL;
 }
 
-/* Takes up to a handful out of those who are being told. */
-static void take_handful(struct tri_audience *audience, struct tri_wakes *wakes)
+/* Takes up to a handful out of those who are being told, from the first on. What comes next is read before a frame may go. */
+static void take_handful(struct tri_line *telling, struct tri_wakes *wakes)
 {
-    struct tr_case *c;
-    wakes->count = 0;
-    while (wakes->count < TRI_WAKES && (c = tri_line_pop(&audience->telling))) {
+    struct tr_case *last = telling->last, *next = last ? last->tri_next : NULL;
+    unsigned count = 0;
+    while (next && count < TRI_WAKES) {
+        struct tr_case *c = next;
         struct tri_waiter *waiter = c->tri_waiter;
-        wakes->task[wakes->count++] = waiter->task;
+        next = c == last ? NULL : c->tri_next;
+        wakes->task[count++] = waiter->task;
+        c->tri_next = NULL;
         if (!waiter->several)
             tri_store(&waiter->state, (uint32_t)TRI_WAIT_DONE, TRI_RELEASE); /* [A2] */
+    }
+    wakes->count = count;
+    if (next) {
+        last->tri_next = next;
+        next->tri_previous = last;
+    } else {
+        telling->last = NULL;
     }
 }
 
@@ -40,7 +50,7 @@ static void tell(struct tri_audience *audience, struct tri_line *line)
     struct tri_wakes wakes;
     append(&audience->telling, line);
     for (;;) {
-        take_handful(audience, &wakes);
+        take_handful(&audience->telling, &wakes);
         bool more = !tri_line_is_empty(&audience->telling);
         tri_bias_unlock(&audience->lock);
         tri_wake_many(wakes.task, wakes.count);
@@ -143,8 +153,7 @@ static int enter_deserted(struct tr_case *c)
 
 int tri_audience_await_desertion(struct tri_audience *audience, tr_time deadline)
 {
-    struct tr_case c = { .tri_object = audience };
     if (deadline == TR_NOW)
         return tri_audience_count(audience, &audience->receivers) == 0 ? 0 : -ETIMEDOUT;
-    return tri_audience_wait(audience, &audience->deserted, &c, deadline, enter_deserted, tri_park);
+    return tri_audience_wait(audience, &audience->deserted, audience, deadline, enter_deserted, tri_self(), tri_park);
 }

@@ -73,26 +73,32 @@ static inline void tri_audience_tell(struct tri_audience *audience)
 bool tri_audience_leave(struct tri_audience *audience, struct tri_line *line, struct tr_case *c);
 
 /*
- * Waits for news, in a case that is made but for its waiter; `enter` puts it into `line`, as tri_kind.enter. Returns 0 when
- * there are some, else what enter has returned, -ETIMEDOUT, -ECANCELED or -ENOMEM. Inlined with its `park`, so that between the
- * switch and the caller of a hot function stands no other frame.
+ * Waits for news, in a case of `object`, which `enter` puts into `line`, as tri_kind.enter. Returns 0 when there are some, else
+ * what enter has returned, -ETIMEDOUT, -ECANCELED or -ENOMEM. Inlined with its `park`, so that between the switch and the
+ * caller of a hot function stands no other frame; and of the case only that is set which is looked at.
  */
 static inline __attribute__((always_inline)) int tri_audience_wait(struct tri_audience *audience, struct tri_line *line,
-                                                                   struct tr_case *c, tr_time deadline,
+                                                                   void *object, tr_time deadline,
                                                                    int (*enter)(struct tr_case *c),
+                                                                   struct tri_task *self,
                                                                    int (*park)(tr_time deadline, enum tri_wait on))
 {
-    struct tri_waiter waiter = { .task = tri_self() };
-    if (!waiter.task)
+    struct tri_waiter waiter;
+    struct tr_case c;
+    if (!self)
         return -ENOMEM;
-    c->tri_waiter = &waiter;
-    c->tri_next = NULL;
-    int rc = enter(c);
+    waiter.task = self;
+    waiter.several = false;
+    tri_store(&waiter.state, (uint32_t)TRI_WAIT_OPEN, TRI_RELAXED);
+    c.tri_waiter = &waiter;
+    c.tri_object = object;
+    c.tri_next = NULL;
+    int rc = enter(&c);
     if (rc != -EAGAIN)
         return rc;
     while (tri_load(&waiter.state, TRI_ACQUIRE) != TRI_WAIT_DONE) { /* [A2] */
         rc = park(deadline, TRI_WAIT_CHANGE);
-        if (rc < 0 && tri_audience_leave(audience, line, c))
+        if (rc < 0 && tri_audience_leave(audience, line, &c))
             return rc;
     }
     return 0;

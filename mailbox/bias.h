@@ -70,25 +70,48 @@ static inline struct tri_seat *tri_seat_here(void)
 struct tri_seat *tri_seat_here(void);
 #endif
 
+/* True as long as the lock is biased to this seat, and so to the calling thread. */
+static inline bool tri_bias_is_mine(struct tri_bias *lock, const struct tri_seat *seat)
+{
+    return tri_load(&lock->owner, TRI_RELAXED) == seat->claim;
+}
+
+/* True while the calling thread is inside by its mark, not by the word. */
+static inline bool tri_bias_is_marked(const struct tri_bias *lock, struct tri_seat *seat)
+{
+    return tri_load(&seat->inside, TRI_RELAXED) == (uintptr_t)lock;
+}
+
+/* Goes in by the mark, if the lock is the calling thread's. False: not in. To be left by tri_bias_leave. */
+static inline __attribute__((always_inline)) bool tri_bias_enter(struct tri_bias *lock, struct tri_seat *seat)
+{
+    if (__builtin_expect(!tri_bias_is_mine(lock, seat), 0) ||
+        __builtin_expect(tri_load(&seat->inside, TRI_RELAXED) != 0, 0))
+        return false;
+    tri_store(&seat->inside, (uintptr_t)lock, TRI_RELEASE); /* [B1] [B2] */
+    tri_fence_compiler();
+    if (__builtin_expect(tri_bias_is_mine(lock, seat), 1)) /* [B1] */
+        return true;
+    tri_store(&seat->inside, (uintptr_t)0, TRI_RELEASE); /* [B2] */
+    return false;
+}
+
+static inline void tri_bias_leave(struct tri_seat *seat)
+{
+    tri_store(&seat->inside, (uintptr_t)0, TRI_RELEASE); /* [B2] */
+}
+
 static inline __attribute__((always_inline)) void tri_bias_lock(struct tri_bias *lock)
 {
-    struct tri_seat *seat = tri_seat_here();
-    if (__builtin_expect(tri_load(&lock->owner, TRI_RELAXED) == seat->claim, 1) &&
-        __builtin_expect(tri_load(&seat->inside, TRI_RELAXED) == 0, 1)) {
-        tri_store(&seat->inside, (uintptr_t)lock, TRI_RELEASE); /* [B1] [B2] */
-        tri_fence_compiler();
-        if (__builtin_expect(tri_load(&lock->owner, TRI_RELAXED) == seat->claim, 1)) /* [B1] */
-            return;
-        tri_store(&seat->inside, (uintptr_t)0, TRI_RELEASE); /* [B2] */
-    }
-    tri_bias_lock_slow(lock);
+    if (__builtin_expect(!tri_bias_enter(lock, tri_seat_here()), 0))
+        tri_bias_lock_slow(lock);
 }
 
 static inline __attribute__((always_inline)) void tri_bias_unlock(struct tri_bias *lock)
 {
     struct tri_seat *seat = tri_seat_here();
-    if (__builtin_expect(tri_load(&seat->inside, TRI_RELAXED) == (uintptr_t)lock, 1))
-        tri_store(&seat->inside, (uintptr_t)0, TRI_RELEASE); /* [B2] */
+    if (__builtin_expect(tri_bias_is_marked(lock, seat), 1))
+        tri_bias_leave(seat);
     else
         tri_unlock(&lock->word); /* [B3] */
 }

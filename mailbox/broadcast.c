@@ -102,7 +102,7 @@ static int subscribe(struct tri_broadcast *broadcast, struct tr_broadcast_receiv
     tri_audience_join(&broadcast->audience);
     uint64_t tail = tri_load(&broadcast->tail, TRI_RELAXED);
     tri_bias_unlock(&broadcast->audience.lock);
-    *out = (struct tr_broadcast_receiver){ broadcast, tail, 0 };
+    *out = (struct tr_broadcast_receiver){ .tri_channel = broadcast, .tri_next = tail };
     return 0;
 }
 
@@ -153,7 +153,7 @@ static bool overwrite(struct tri_broadcast *broadcast, const void *value, void *
     if (drops)
         tri_slate_copy(slate, old, broadcast->bytes);
     tri_slate_write(slate, tail, value, broadcast->bytes);
-    tri_store(&broadcast->tail, tail + 1, TRI_RELAXED); /* [X1] */
+    tri_store(&broadcast->tail, tail + 1, TRI_RELEASE); /* [X1] */
     return drops;
 }
 
@@ -187,10 +187,9 @@ static int note_received(struct tr_broadcast_receiver *receiver)
     return missed;
 }
 
-/* The slate has a newer value than the receiver's next: goes on at the oldest kept. `stamp` is of that newer one. */
-static void skip_missed(struct tri_broadcast *broadcast, struct tr_broadcast_receiver *receiver, uint64_t stamp)
+/* The slate has value `newer`, not the receiver's next: goes on at the oldest kept. */
+static void skip_missed(struct tri_broadcast *broadcast, struct tr_broadcast_receiver *receiver, uint64_t newer)
 {
-    uint64_t newer = (stamp - 1) / 2;                                                  /* there, or being written */
     uint64_t oldest = oldest_kept(broadcast, tri_load(&broadcast->tail, TRI_ACQUIRE)); /* [X1] */
     if (oldest < newer - broadcast->mask)
         oldest = newer - broadcast->mask;
@@ -198,7 +197,7 @@ static void skip_missed(struct tri_broadcast *broadcast, struct tr_broadcast_rec
     receiver->tri_next = oldest;
 }
 
-/* One attempt without the lock: 0 received, -EAGAIN not there, -ESTALE overwritten meanwhile. */
+/* One attempt without the lock: 0 received, -EAGAIN not there, -ESTALE overwritten meanwhile, -EBUSY being overwritten. */
 static int attempt_once(struct tri_broadcast *broadcast, struct tr_broadcast_receiver *receiver, void *value)
 {
     uint64_t next = receiver->tri_next;
@@ -206,11 +205,12 @@ static int attempt_once(struct tri_broadcast *broadcast, struct tr_broadcast_rec
     uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [C1] */
     if (stamp < TRI_SLATE_STAMP(next))
         return -EAGAIN;
-    if (stamp > TRI_SLATE_STAMP(next)) {
-        skip_missed(broadcast, receiver, stamp);
-        return -ESTALE;
-    }
-    return tri_slate_read(slate, next, value, broadcast->bytes) ? 0 : -ESTALE;
+    if (stamp == TRI_SLATE_STAMP(next))
+        return tri_slate_read(slate, next, value, broadcast->bytes) ? 0 : -ESTALE;
+    if (TRI_SLATE_IS_MARKED(stamp))
+        return -EBUSY; /* whether ours is still there is about to be decided */
+    skip_missed(broadcast, receiver, TRI_SLATE_NUMBER(stamp));
+    return -ESTALE;
 }
 
 /* Under the lock: nothing is being written. */
@@ -235,7 +235,7 @@ static int attempt(struct tri_broadcast *broadcast, struct tr_broadcast_receiver
     int rc = -ESTALE;
     for (int i = 0; i < TRI_BROADCAST_TRIES && rc == -ESTALE && !broadcast->clone; i++)
         rc = attempt_once(broadcast, receiver, value);
-    if (rc != -ESTALE)
+    if (rc == 0 || rc == -EAGAIN)
         return rc;
     tri_bias_lock(&broadcast->audience.lock);
     bool received = attempt_locked(broadcast, receiver, value);
@@ -255,9 +255,10 @@ int tri_broadcast_take_slow(struct tr_broadcast_receiver *receiver, void *value)
     return rc == 0 ? note_received(receiver) : rc;
 }
 
+/* Without the lock the tail may lag behind what has been received. */
 static bool has_news(const struct tri_broadcast *broadcast, const struct tr_broadcast_receiver *receiver)
 {
-    return tri_load(&broadcast->tail, TRI_RELAXED) != receiver->tri_next ||
+    return tri_load(&broadcast->tail, TRI_RELAXED) > receiver->tri_next ||
            tri_load(&broadcast->audience.closed, TRI_RELAXED);
 }
 
@@ -283,7 +284,9 @@ int tr_broadcast_try_receive_raw(struct tr_broadcast_receiver *receiver, uint32_
 uint64_t tr_broadcast_length_raw(const struct tr_broadcast_receiver *receiver)
 {
     struct tri_broadcast *broadcast = channel_of(receiver->tri_channel);
+    tri_bias_lock(&broadcast->audience.lock);
     uint64_t count = tri_load(&broadcast->tail, TRI_RELAXED) - receiver->tri_next;
+    tri_bias_unlock(&broadcast->audience.lock);
     return count <= broadcast->mask ? count : broadcast->mask + 1;
 }
 

@@ -10,13 +10,13 @@
  *
  * Senders write under the lock. A receiver reads its slate without it: the stamp says whether its value is there, still there
  * after the copy, not there yet, or overwritten. So a delivery costs the receiver a copy and no locked instruction, the
- * sender nothing per receiver that does not wait, and nobody ever waits for a receiver. (See slate.h.) Who has been
- * overtaken again and again while it copied takes the lock. Values that are cloned are read under the lock always.
+ * sender nothing per receiver that does not wait, and nobody ever waits for a receiver. (See slate.h.) Who finds its value
+ * being overwritten, or is overtaken again and again while it copies, takes the lock. Values that are cloned are read under the
+ * lock always.
  *
  *   [C1] [C2] of slate.h: a value.
- *   [X1] tail, relaxed after the fence of [C2] -> acquire by a receiver that has been overtaken: all values before the newest are
- *        there for it to see. The oldest kept is no older than the tail says, and not older than the slate says, in which a
- *        newer value has been found.
+ *   [X1] tail, release -> acquire by a receiver that has been overtaken: the values before it are there for it to see. The oldest
+ *        kept is no older than the tail says, nor than the slate says, in which a newer value has been found.
  *   [A1] to [A3] of audience.h: waiting, and the end. Under the lock a receiver looks at the tail, which moves only there.
  */
 #ifndef TRI_BROADCAST_H
@@ -55,35 +55,30 @@ static inline __attribute__((always_inline)) int tri_broadcast_take(struct tr_br
     struct tri_broadcast *broadcast = receiver->tri_channel;
     uint64_t next = receiver->tri_next;
     struct tri_slate *slate = tri_broadcast_slate(broadcast, next);
-    if (__builtin_expect(tri_load(&slate->stamp, TRI_ACQUIRE) == TRI_SLATE_STAMP(next), 1) && /* [C1] */
+    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [C1] */
+    if (__builtin_expect(stamp == TRI_SLATE_STAMP(next), 1) &&
         __builtin_expect(!broadcast->clone && !receiver->tri_missed, 1) &&
         __builtin_expect(tri_slate_read(slate, next, value, broadcast->bytes), 1)) {
         receiver->tri_next = next + 1;
         return 0;
     }
+    if (stamp < TRI_SLATE_STAMP(next) && !tri_load(&broadcast->audience.closed, TRI_RELAXED))
+        return -EAGAIN;
     return tri_broadcast_take_slow(receiver, value);
 }
 
-/*
- * Receives after a wait. See tri_audience_wait about `park`. What was there can be overwritten before we look, and what
- * overwrites it not be there yet.
- */
+/* Receives after a wait. See tri_audience_wait about `park`. */
 static inline __attribute__((always_inline)) int tri_broadcast_await(struct tr_broadcast_receiver *receiver,
                                                                      void *value, tr_time deadline,
+                                                                     struct tri_task *self,
                                                                      int (*park)(tr_time deadline, enum tri_wait on))
 {
     struct tri_broadcast *broadcast = receiver->tri_channel;
-    struct tr_case c = { .tri_object = receiver };
     if (deadline == TR_NOW)
         return -ETIMEDOUT;
-    for (;;) {
-        int rc = tri_audience_wait(&broadcast->audience, &broadcast->audience.waiting, &c, deadline,
-                                   tri_broadcast_enter, park);
-        if (rc == 0)
-            rc = tri_broadcast_take(receiver, value);
-        if (rc != -EAGAIN)
-            return rc;
-    }
+    int rc = tri_audience_wait(&broadcast->audience, &broadcast->audience.waiting, receiver, deadline,
+                               tri_broadcast_enter, self, park);
+    return rc < 0 ? rc : tri_broadcast_take(receiver, value);
 }
 
 #endif

@@ -46,8 +46,13 @@ static int take(struct tri_turn *turn, struct tr_case *c, struct tri_task *self)
     return 0;
 }
 
+/* Most often a look will do. */
 static int attempt(struct tr_case *c)
 {
+    struct tri_monitor *monitor = c->tri_object;
+    uint64_t word = tri_load(&monitor->word, TRI_RELAXED);
+    if (!(word & TRI_STORED) && (!c->tri_amount || c->tri_amount - 1 == round_of(word)))
+        return -EAGAIN;
     return tri_monitor_attempt(c, take);
 }
 

@@ -14,8 +14,6 @@
  *        watch the look is at its state, which is released after the stamp.
  *   [C2] stamp 2n + 1, fence (release), words   ->   words, fence (acquire), stamp again: a reader that has got a word of value
  *        n sees that its stamp has gone.
- *   [C3] stamp 2n + 1 release -> the reader's first look: who finds that value n is being written sees the stamps of all
- *        values before it, in whatever slates they are.
  */
 #ifndef TRI_SLATE_H
 #define TRI_SLATE_H
@@ -30,6 +28,8 @@ struct tri_slate {
 };
 
 #define TRI_SLATE_STAMP(number) (2 * (number) + 2)
+#define TRI_SLATE_NUMBER(stamp) ((stamp) / 2 - 1)
+#define TRI_SLATE_IS_MARKED(stamp) ((stamp)&1)
 
 static inline size_t tri_slate_bytes(uint32_t value_bytes)
 {
@@ -42,8 +42,8 @@ static inline void tri_slate_write(struct tri_slate *slate, uint64_t number, con
     const char *from = value;
     uint64_t word;
     uint32_t i = 0;
-    tri_store(&slate->stamp, TRI_SLATE_STAMP(number) - 1, TRI_RELEASE); /* [C3] */
-    tri_fence(TRI_RELEASE);                                             /* [C2] */
+    tri_store(&slate->stamp, TRI_SLATE_STAMP(number) - 1, TRI_RELAXED);
+    tri_fence(TRI_RELEASE); /* [C2] */
     for (; bytes >= 8; bytes -= 8, from += 8) {
         memcpy(&word, from, 8);
         tri_store(&slate->word[i++], word, TRI_RELAXED); /* [C2] */

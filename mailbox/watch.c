@@ -67,7 +67,7 @@ int tr_watch_subscribe_raw(struct tr_watch face, struct tr_watch_receiver *out)
     tri_audience_join(&watch->audience);
     uint64_t version = tri_load(&watch->version, TRI_RELAXED);
     tri_bias_unlock(&watch->audience.lock);
-    *out = (struct tr_watch_receiver){ watch, version };
+    *out = (struct tr_watch_receiver){ .tri_channel = watch, .tri_seen = version };
     return 0;
 }
 
@@ -213,8 +213,6 @@ int tr_watch_peek_raw(const struct tr_watch_receiver *receiver, uint32_t bytes, 
 int tri_watch_check_closed(struct tr_watch_receiver *receiver)
 {
     struct tri_watch *watch = watch_of(receiver->tri_channel);
-    if (!tri_load(&watch->audience.closed, TRI_ACQUIRE)) /* [A3] */
-        return -EAGAIN;
     uint64_t version = tri_load(&watch->version, TRI_RELAXED); /* the last one: [A3] */
     if (version == receiver->tri_seen)
         return -EPIPE;

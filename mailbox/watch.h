@@ -38,7 +38,7 @@ struct tri_watch {
 
 /* As tri_watch_read, if that fails: the value is overwritten faster than it is read, or cloned. */
 uint64_t tri_watch_read_locked(struct tri_watch *watch, void *value);
-/* No news at first sight: -EAGAIN, or 0 or -EPIPE after all. */
+/* Closed, and no news at first sight: -EPIPE, or 0 after all. */
 int tri_watch_check_closed(struct tr_watch_receiver *receiver);
 /* As tri_kind.enter, for a wait of one case. */
 int tri_watch_enter(struct tr_case *c);
@@ -68,21 +68,22 @@ static inline __attribute__((always_inline)) int tri_watch_check(struct tr_watch
 {
     struct tri_watch *watch = receiver->tri_channel;
     uint64_t version = tri_load(&watch->version, TRI_ACQUIRE); /* [V1] */
-    if (__builtin_expect(version == receiver->tri_seen, 0))
-        return tri_watch_check_closed(receiver);
+    if (version == receiver->tri_seen)
+        return tri_load(&watch->audience.closed, TRI_ACQUIRE) ? tri_watch_check_closed(receiver) : -EAGAIN; /* [A3] */
     receiver->tri_seen = version;
     return 0;
 }
 
 /* As tri_watch_check, after a wait. See tri_audience_wait about `park`. */
 static inline __attribute__((always_inline)) int tri_watch_await(struct tr_watch_receiver *receiver, tr_time deadline,
+                                                                 struct tri_task *self,
                                                                  int (*park)(tr_time deadline, enum tri_wait on))
 {
     struct tri_watch *watch = receiver->tri_channel;
-    struct tr_case c = { .tri_object = receiver };
     if (deadline == TR_NOW)
         return -ETIMEDOUT;
-    int rc = tri_audience_wait(&watch->audience, &watch->audience.waiting, &c, deadline, tri_watch_enter, park);
+    int rc =
+        tri_audience_wait(&watch->audience, &watch->audience.waiting, receiver, deadline, tri_watch_enter, self, park);
     return rc < 0 ? rc : tri_watch_check(receiver);
 }
 

@@ -18,7 +18,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
 sanitized="stress_migration stress_respawn"
-programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_held test_debt test_join"
+programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_held test_debt test_join \
+    test_mutex test_semaphore test_rwlock test_notify test_barrier test_condition stress_sync"
 
 # name, file, and the change: a sed script that is kept inside the function it is about.
 change() {
@@ -56,6 +57,24 @@ change() {
     expired_not_skipped)
         echo mailbox/reply.h
         printf '%s\n' '/ bool tri_reply_expired(/,/^}/ s/return .*/return false;/' ;;
+    behind_a_large_wait_not_served) # who waits behind one that gives up is forgotten
+        echo mailbox/semaphore.c
+        printf '%s\n' '/ bool leave(/,/^}/ s/if (waited)/if (false)/' ;;
+    waiting_writer_overtaken)
+        echo mailbox/rwlock.c
+        printf '%s\n' '/ int take(/,/^}/ s/tri_line_is_empty(&turn->monitor->line) \&\& //' ;;
+    claimed_twice) # a select that has ended is served all the same
+        echo mailbox/wait.h
+        printf '%s\n' '/ bool tri_claim(/,/^}/ s/return !waiter->several/return true/' ;;
+    listening_in_vain) # who began to listen before all were notified
+        echo mailbox/notify.c
+        printf '%s\n' '/ int take(/,/^}/ s/    if (c->tri_amount \&\&/    if (false \&\&/' ;;
+    left_and_yet_come) # who gives up at a barrier is counted on
+        echo mailbox/barrier.c
+        printf '%s\n' '/ bool leave(/,/^}/ s/turn.state -= TRI_STATE_ONE;/(void)0;/' ;;
+    unlocked_after_the_wait) # a wait that fails comes back without the mutex
+        echo mailbox/condition.c
+        printf '%s\n' '/^int tr_condition_wait(/,/^}/ s/    tri_mutex_lock_tail(mutex);/    if (rc == 0)\n        tri_mutex_lock_tail(mutex);/' ;;
     *)
         return 1 ;;
     esac
@@ -67,7 +86,7 @@ build() { # build DIRECTORY FLAGS PROGRAMS
         rm -f ./*.o
         flags="-std=gnu17 -D_GNU_SOURCE= -w -fstack-clash-protection -Iinclude -I. $2"
         libraries="$(pkg-config --libs check liburing) -lpthread"
-        for source in actor/*.c mailbox/*.c io/*.c actor/arch/"$(uname -m)".S tests/support.c; do
+        for source in actor/*.c mailbox/*.c io/*.c actor/arch/"$(uname -m)".S tests/support.c tests/script.c; do
             "$cc" $flags -c "$source" -o "$(echo "$source" | tr / _).o" || exit 1
         done
         for program in $3; do
@@ -95,7 +114,7 @@ try_mutant() { # try_mutant NAME
     name=$1 copy=$work/$1
     mkdir -p "$copy/tests"
     cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$copy/"
-    cp "$root"/tests/support.c "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
+    cp "$root"/tests/support.c "$root"/tests/script.c "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
     if [ "$name" != unchanged ]; then
         mutate "$name" "$copy" || return 1
     fi
@@ -132,7 +151,8 @@ mutate() {
 
 mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
-    drop_without_resolving expired_not_skipped"
+    drop_without_resolving expired_not_skipped behind_a_large_wait_not_served waiting_writer_overtaken claimed_twice \
+    listening_in_vain left_and_yet_come unlocked_after_the_wait"
 status=0
 if [ "${1:-}" = places ]; then
     for name in $mutants; do

@@ -148,6 +148,8 @@ void test_census_end(void)
     expect_int((int64_t)now.streams, (int64_t)census_before.streams);
     expect_int((int64_t)now.timers, (int64_t)census_before.timers);
     expect_int((int64_t)now.jobs, (int64_t)census_before.jobs);
+    expect_int((int64_t)now.groups, (int64_t)census_before.groups);
+    expect_int((int64_t)now.tokens, (int64_t)census_before.tokens);
     if (!TEST_TSAN) /* which opens a pipe for its first report, also for one that is suppressed */
         expect_int(open_descriptors(), descriptors_before);
 }

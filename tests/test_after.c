@@ -55,12 +55,7 @@ static void await_timers(uint64_t count)
     wait_until((tr_census(&now), now.timers <= count));
 }
 
-static struct number *value(int64_t value)
-{
-    static _Thread_local struct number number;
-    number = (struct number){ .value = value };
-    return &number;
-}
+#define MESSAGE(v) (&(struct number){ .value = (v) })
 
 /* ---- sending -------------------------------------------------------------------------------------------------- */
 
@@ -96,7 +91,7 @@ TASK_TEST(those_of_one_tick_come_in_order)
     struct taker *taker = new_taker(&address, 256, 1000, NULL);
     tr_time when = tr_after(5 * MS) / TR_TIMER_TICK * TR_TIMER_TICK;
     for (int i = 0; i < 200; i++)
-        expect_int(tr_send_at(NULL, address, when - i * 100, value(i)), 0);
+        expect_int(tr_send_at(NULL, address, when - i * 100, MESSAGE(i)), 0);
     await_taken(taker, 200);
     for (int i = 0; i < 200; i++)
         expect_int(taker->values[i], i);
@@ -170,10 +165,10 @@ TASK_TEST(wrong_arguments_are_refused)
     expect_int(tr_send_after_raw(&timer, address.tri_raw, &small, bytes, 0), -EINVAL);
     expect_int(tr_send_at_raw(&timer, address.tri_raw, &huge, bytes, 0), -EINVAL);
     expect_int(tr_send_interval_raw(&timer, address.tri_raw, &small, bytes, MS), -EINVAL);
-    expect_int(tr_send_interval(&timer, address, 0, value(1)), -EINVAL);
-    expect_int(tr_send_interval(&timer, address, -MS, value(1)), -EINVAL);
+    expect_int(tr_send_interval(&timer, address, 0, MESSAGE(1)), -EINVAL);
+    expect_int(tr_send_interval(&timer, address, -MS, MESSAGE(1)), -EINVAL);
     struct number_address nobody = { { { 0 } } };
-    expect_int(tr_send_after(&timer, nobody, 0, value(1)), -ESRCH);
+    expect_int(tr_send_after(&timer, nobody, 0, MESSAGE(1)), -ESRCH);
     expect_int(tr_timer_cancel((struct tr_timer){ 0 }), -ESRCH);
 }
 
@@ -185,7 +180,7 @@ TASK_TEST(cancelled_in_time_is_not_sent)
     struct taker *taker = new_taker(&address, 64, 1000, NULL);
     struct tr_timer timers[100], copy;
     for (int i = 0; i < 100; i++)
-        expect_int(tr_send_after(&timers[i], address, 4 * MS, value(i)), 0);
+        expect_int(tr_send_after(&timers[i], address, 4 * MS, MESSAGE(i)), 0);
     for (int i = 0; i < 100; i += 2) {
         copy = timers[i];
         expect_int(tr_timer_cancel(copy), 0);
@@ -205,10 +200,10 @@ TASK_TEST(a_handle_that_is_over_never_hits_a_stranger)
     struct number_address address;
     struct tr_timer old, fresh[300];
     new_taker(&address, 64, 1000, NULL);
-    expect_int(tr_send_after(&old, address, TR_SECOND, value(0)), 0);
+    expect_int(tr_send_after(&old, address, TR_SECOND, MESSAGE(0)), 0);
     expect_int(tr_timer_cancel(old), 0);
     for (int i = 0; i < 300; i++)
-        expect_int(tr_send_after(&fresh[i], address, 3600 * TR_SECOND, value(i)), 0);
+        expect_int(tr_send_after(&fresh[i], address, 3600 * TR_SECOND, MESSAGE(i)), 0);
     expect_int(tr_timer_cancel(old), -ESRCH);
     for (int i = 0; i < 300; i++)
         expect_int(tr_timer_cancel(fresh[i]), 0);
@@ -221,9 +216,9 @@ TASK_TEST(one_that_never_comes_is_freed_by_its_cancellation)
     struct tr_census before, now;
     new_taker(&address, 4, 1000, NULL);
     tr_census(&before);
-    expect_int(tr_send_at(&timers[0], address, TR_FOREVER, value(1)), 0);
-    expect_int(tr_send_after(&timers[1], address, INT64_MAX, value(1)), 0);
-    expect_int(tr_send_interval(&timers[2], address, INT64_MAX, value(1)), 0);
+    expect_int(tr_send_at(&timers[0], address, TR_FOREVER, MESSAGE(1)), 0);
+    expect_int(tr_send_after(&timers[1], address, INT64_MAX, MESSAGE(1)), 0);
+    expect_int(tr_send_interval(&timers[2], address, INT64_MAX, MESSAGE(1)), 0);
     expect((tr_census(&now), now.timers >= 3));
     for (int i = 0; i < 3; i++)
         expect_int(tr_timer_cancel(timers[i]), 0);
@@ -246,7 +241,7 @@ static int make_timers(void *argument)
 {
     (void)argument;
     for (int i = 0; i < 50; i++)
-        expect_int(tr_send_after(&shared_timers[i], shared_address, 3600 * TR_SECOND, value(i)), 0);
+        expect_int(tr_send_after(&shared_timers[i], shared_address, 3600 * TR_SECOND, MESSAGE(i)), 0);
     return 0;
 }
 
@@ -283,15 +278,15 @@ static struct tr_timer_counts counts(void)
 TASK_TEST(a_full_mailbox_makes_it_wait_in_turn)
 {
     struct taker *taker = new_taker(&shared_address, 2, 0, NULL);
-    expect_int(tr_send(shared_address, TR_NOW, value(1)), 0);
-    expect_int(tr_send(shared_address, TR_NOW, value(2)), 0);
+    expect_int(tr_send(shared_address, TR_NOW, MESSAGE(1)), 0);
+    expect_int(tr_send(shared_address, TR_NOW, MESSAGE(2)), 0);
     struct tr_task first = test_task(send_one, (void *)3);
     expect_int(tr_sleep(2 * MS), 0);
-    expect_int(tr_send_after(NULL, shared_address, 0, value(4)), 0);
+    expect_int(tr_send_after(NULL, shared_address, 0, MESSAGE(4)), 0);
     wait_until(counts().delayed == 1);
     struct tr_task second = test_task(send_one, (void *)5);
     expect_int(tr_sleep(2 * MS), 0);
-    expect_int(tr_send_after(NULL, shared_address, 0, value(6)), 0);
+    expect_int(tr_send_after(NULL, shared_address, 0, MESSAGE(6)), 0);
     wait_until(counts().delayed == 2);
     expect_int(test_queued(shared_address), 2); /* no side door past the bound */
     atomic_store(&taker->credit, 6);
@@ -307,9 +302,9 @@ TASK_TEST(one_that_waits_for_room_can_be_cancelled)
 {
     struct tr_timer timers[3];
     struct taker *taker = new_taker(&shared_address, 1, 0, NULL);
-    expect_int(tr_send(shared_address, TR_NOW, value(0)), 0);
+    expect_int(tr_send(shared_address, TR_NOW, MESSAGE(0)), 0);
     for (int i = 0; i < 3; i++) {
-        expect_int(tr_send_after(&timers[i], shared_address, 0, value(i + 1)), 0);
+        expect_int(tr_send_after(&timers[i], shared_address, 0, MESSAGE(i + 1)), 0);
         wait_until(counts().delayed == (uint64_t)i + 1);
     }
     expect_int(tr_timer_cancel(timers[1]), 0);
@@ -320,7 +315,7 @@ TASK_TEST(one_that_waits_for_room_can_be_cancelled)
     expect_int(taker->values[1], 3);
     expect_int(tr_timer_cancel(timers[2]), -ESRCH);
     atomic_store(&taker->credit, 1); /* the mailbox is as good as new */
-    expect_int(tr_send(shared_address, TR_FOREVER, value(9)), 0);
+    expect_int(tr_send(shared_address, TR_FOREVER, MESSAGE(9)), 0);
     await_taken(taker, 3);
     expect_int(taker->values[2], 9);
 }
@@ -330,13 +325,13 @@ TASK_TEST(a_target_that_ends_lets_it_fall)
     struct tr_task task;
     struct tr_timer timers[4];
     new_taker(&shared_address, 1, 0, &task);
-    expect_int(tr_send(shared_address, TR_NOW, value(0)), 0);
-    expect_int(tr_send_after(&timers[0], shared_address, 0, value(1)), 0); /* waits for room when the end comes */
+    expect_int(tr_send(shared_address, TR_NOW, MESSAGE(0)), 0);
+    expect_int(tr_send_after(&timers[0], shared_address, 0, MESSAGE(1)), 0); /* waits for room when the end comes */
     wait_until(counts().delayed == 1);
-    expect_int(tr_send_after(&timers[1], shared_address, 50 * MS, value(2)), 0);
-    expect_int(tr_send_interval(&timers[2], shared_address, 2 * MS, value(3)), 0);
+    expect_int(tr_send_after(&timers[1], shared_address, 50 * MS, MESSAGE(2)), 0);
+    expect_int(tr_send_interval(&timers[2], shared_address, 2 * MS, MESSAGE(3)), 0);
     wait_until(counts().delayed >= 2); /* the interval's */
-    expect_int(tr_send_after(&timers[3], shared_address, 50 * MS, value(2)), 0);
+    expect_int(tr_send_after(&timers[3], shared_address, 50 * MS, MESSAGE(2)), 0);
     expect_int(tr_task_cancel(task), 0);
     test_join(task);
     /* Who follows in the same record gets nothing of it. */
@@ -345,7 +340,7 @@ TASK_TEST(a_target_that_ends_lets_it_fall)
     for (int i = 0; i < 64; i++)
         takers[i] = new_taker(&next[i], 4, 10, NULL);
     wait_until(counts().lost == 5); /* the two that waited, the two later, and the tick by which the interval ended */
-    expect_int(tr_send_after(&timers[0], shared_address, 0, value(1)), -ESRCH);
+    expect_int(tr_send_after(&timers[0], shared_address, 0, MESSAGE(1)), -ESRCH);
     for (int i = 0; i < 4; i++)
         expect_int(tr_timer_cancel(timers[i]), -ESRCH);
     await_timers(4); /* of sleepers */
@@ -361,7 +356,7 @@ TASK_TEST(an_interval_sends_until_it_is_cancelled)
     struct tr_timer timer;
     struct taker *taker = new_taker(&address, 64, 1000, NULL);
     tr_time begin = tr_after(0);
-    expect_int(tr_send_interval(&timer, address, 2 * MS, value(7)), 0);
+    expect_int(tr_send_interval(&timer, address, 2 * MS, MESSAGE(7)), 0);
     wait_until(atomic_load(&taker->taken) >= 10);
     expect_int(tr_timer_cancel(timer), 0);
     expect_int(tr_timer_cancel(timer), -ESRCH);
@@ -380,8 +375,8 @@ TASK_TEST(an_interval_has_one_message_waiting_at_most)
     struct number_address address;
     struct tr_timer timer;
     struct taker *taker = new_taker(&address, 1, 0, NULL);
-    expect_int(tr_send(address, TR_NOW, value(0)), 0);
-    expect_int(tr_send_interval(&timer, address, MS, value(1)), 0);
+    expect_int(tr_send(address, TR_NOW, MESSAGE(0)), 0);
+    expect_int(tr_send_interval(&timer, address, MS, MESSAGE(1)), 0);
     wait_until(counts().skipped >= 5);
     expect_int((int64_t)counts().delayed, 1);
     atomic_store(&taker->credit, 1); /* now the one that waits takes the place */
@@ -423,18 +418,18 @@ START_TEST(a_foreign_thread_sends_and_cancels)
     struct taker *taker = taker_in(runtime, &address, 64, 1000);
     tr_time begin = tr_clock();
     for (int i = 0; i < 40; i++)
-        expect_int(tr_send_after(&timers[i], address, i % 2 ? 3600 * TR_SECOND : 2 * MS, value(i)), 0);
+        expect_int(tr_send_after(&timers[i], address, i % 2 ? 3600 * TR_SECOND : 2 * MS, MESSAGE(i)), 0);
     await_taken(taker, 20);
     for (int i = 0; i < 20; i++)
         expect(taker->times[i] >= begin + 2 * MS && taker->values[i] % 2 == 0);
     for (int i = 0; i < 40; i++)
         expect_int(tr_timer_cancel(timers[i]), i % 2 ? 0 : -ESRCH);
-    expect_int(tr_send_interval(&interval, address, MS, value(1)), 0);
+    expect_int(tr_send_interval(&interval, address, MS, MESSAGE(1)), 0);
     wait_until(atomic_load(&taker->taken) >= 25);
     expect_int(tr_timer_cancel(interval), 0);
     await_timers(2);
     expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
-    expect_int(tr_send_after(&timers[0], address, 0, value(0)), -ESRCH);
+    expect_int(tr_send_after(&timers[0], address, 0, MESSAGE(0)), -ESRCH);
     expect_int(tr_timer_cancel(interval), -ESRCH);
 }
 END_TEST
@@ -446,8 +441,8 @@ START_TEST(pending_ones_end_with_their_runtime)
     struct tr_runtime *runtime = start(2);
     struct taker *taker = taker_in(runtime, &address, 64, 0);
     for (int i = 0; i < 60; i++)
-        expect_int(i % 2 ? tr_send_after(&timers[i], address, 3600 * TR_SECOND, value(i))
-                         : tr_send_interval(&timers[i], address, 3600 * TR_SECOND, value(i)),
+        expect_int(i % 2 ? tr_send_after(&timers[i], address, 3600 * TR_SECOND, MESSAGE(i))
+                         : tr_send_interval(&timers[i], address, 3600 * TR_SECOND, MESSAGE(i)),
                    0);
     expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
     expect_int((int64_t)counts().lost, 60);
@@ -462,10 +457,10 @@ static int send_across(void *argument)
 {
     struct tr_timer *timers = argument;
     for (int i = 0; i < 4; i++)
-        expect_int(tr_send_after(&timers[i], shared_address, MS, value(i + 1)), 0);
-    expect_int(tr_send_after(&timers[4], shared_address, 3600 * TR_SECOND, value(5)), 0);
+        expect_int(tr_send_after(&timers[i], shared_address, MS, MESSAGE(i + 1)), 0);
+    expect_int(tr_send_after(&timers[4], shared_address, 3600 * TR_SECOND, MESSAGE(5)), 0);
     for (int i = 5; i < 8; i++)
-        expect_int(tr_send_interval(&timers[i], shared_address, MS, value(i + 1)), 0);
+        expect_int(tr_send_interval(&timers[i], shared_address, MS, MESSAGE(i + 1)), 0);
     return 0;
 }
 
@@ -474,7 +469,7 @@ START_TEST(messages_cross_runtimes_and_outlive_the_timer)
     struct tr_timer timers[8];
     struct tr_runtime *there = start(1), *here = start(1);
     struct taker *taker = taker_in(there, &shared_address, 1, 0);
-    expect_int(tr_send(shared_address, TR_FOREVER, value(0)), 0);
+    expect_int(tr_send(shared_address, TR_FOREVER, MESSAGE(0)), 0);
     struct tr_task task;
     struct tr_task_options options = { .runtime = here };
     expect_int(tr_task_spawn(&task, send_across, timers, &options), 0);
@@ -505,7 +500,7 @@ static int count_down(void *state, void *message)
     int64_t left = ((struct number *)message)->value;
     expect_int(tr_self(&self), 0);
     atomic_fetch_add((atomic_int *)state, 1);
-    return left == 0 ? TR_END : tr_send_after(NULL, self, 100, value(left - 1));
+    return left == 0 ? TR_END : tr_send_after(NULL, self, 100, MESSAGE(left - 1));
 }
 
 TASK_TEST(an_actor_wakes_itself)
@@ -513,7 +508,7 @@ TASK_TEST(an_actor_wakes_itself)
     static atomic_int turns;
     struct tr_task task;
     struct number_address actor = test_handler(count_down, &turns, 1, &task);
-    expect_int(tr_send_after(NULL, actor, 0, value(20)), 0);
+    expect_int(tr_send_after(NULL, actor, 0, MESSAGE(20)), 0);
     expect_int(test_join(task), 0);
     expect_int(atomic_load(&turns), 21);
 }

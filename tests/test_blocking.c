@@ -256,42 +256,63 @@ POOL_TEST(a_cancelled_task_goes_on_at_once, 1, 8, 0)
 
 /* ---- no threads ----------------------------------------------------------------------------------------------- */
 
-/* A limit on address space: a thread's stack cannot be mapped. Root is subject to that one, too. */
+/* A limit on address space: a thread's stack cannot be mapped. Sanitizers need more than any limit for their shadow. */
+static void limit_memory(struct rlimit *before)
+{
+    struct rlimit least;
+    expect_int(getrlimit(RLIMIT_AS, before), 0);
+    least = *before;
+    least.rlim_cur = 1 << 20;
+    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+}
+
 POOL_TEST(no_thread_to_be_had_is_said, 4, 8, MS)
 {
-    struct rlimit before, none;
+    struct rlimit before;
     struct gate *gate = new_gate(true);
     struct tr_work work = work_of(&(struct request){ gate, 1, 0 });
-    if (TEST_SANITIZED)
-        return;                           /* whose shadow needs more than any limit */
-    join_job(start_job(gate, 1, TR_NOW)); /* the first thread's stack is kept by libc: it must be taken */
-    wait_until(info().threads == 0);
-    expect_int(getrlimit(RLIMIT_STACK, &before), 0);
-    none = before;
-    expect_int(getrlimit(RLIMIT_AS, &before), 0);
-    none = before;
-    none.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &none), 0);
-    struct tr_job jobs[4];
-    int made = 0, rc = 0;
-    struct gate *closed = new_gate(false);
-    struct tr_work gated = work_of(&(struct request){ closed, 1, 0 });
-    while (made < 4 && (rc = tr_job_start(&jobs[made], &gated, TR_NOW)) == 0)
-        made++;
+    struct tr_job job;
     bool started = true;
-    if (made == 0) {
-        expect_int(rc, -ENOMEM);
-        expect_int(tr_blocking_raw(&work, NULL, &started, TR_FOREVER), -ENOMEM);
-        expect(!started);
-    } else { /* what libc keeps gives one thread: it serves all */
-        expect_int(made, 4);
-        wait_until(info().running >= 1);
-    }
+    if (TEST_SANITIZED)
+        return;
+    limit_memory(&before);
+    void *probe = malloc(2 * sizeof(struct answer)); /* it is threads that are not to be had, not memory */
+    int rc = tr_blocking_raw(&work, NULL, &started, TR_FOREVER);
+    int rc2 = tr_job_start(&job, &work, TR_FOREVER);
+    int rc3 = tr_job_start(NULL, &work, TR_FOREVER);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
-    open_gate(closed);
-    for (int i = 0; i < made; i++)
-        join_job(jobs[i]);
+    expect(probe);
+    free(probe);
+    expect_int(rc, -ENOMEM);
+    expect_int(rc2, -ENOMEM);
+    expect_int(rc3, -ENOMEM);
+    expect(!started);
+    expect_int(atomic_load(&gate->started) + atomic_load(&gate->dropped_unstarted), 0);
+    expect_int(info().queued + info().threads, 0);
     expect_int(join_job(start_job(gate, 7, TR_NOW)), 14);
+}
+
+/* The stack of a thread that has ended is kept by libc, so that one can be made: it serves all. */
+POOL_TEST(no_more_threads_leave_the_work_to_those_there_are, 4, 8, MS)
+{
+    struct rlimit before;
+    struct gate *gate = new_gate(false), *open = new_gate(true);
+    struct tr_job jobs[4];
+    if (TEST_SANITIZED)
+        return;
+    join_job(start_job(open, 1, TR_NOW));
+    wait_until(info().threads == 0);
+    limit_memory(&before);
+    for (int i = 0; i < 4; i++)
+        jobs[i] = start_job(gate, i + 1, TR_NOW);
+    wait_until(atomic_load(&gate->started) == 1);
+    struct tr_blocking_info now = info();
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    expect_int(now.threads, 1);
+    expect_int(now.queued, 3);
+    open_gate(gate);
+    for (int i = 0; i < 4; i++)
+        expect_int(join_job(jobs[i]), 2 * (i + 1));
 }
 
 /* A job is a foreign thread: it may send and call. */
@@ -323,5 +344,6 @@ int main(void)
                            options_out_of_range_are_refused, threads_are_bounded_and_jobs_start_in_order,
                            a_full_queue_makes_callers_wait_in_turn, threads_without_work_end,
                            an_idle_thread_is_used_again, a_deadline_leaves_an_orphan_or_nothing,
-                           a_cancelled_task_goes_on_at_once, no_thread_to_be_had_is_said, a_job_may_call_actors));
+                           a_cancelled_task_goes_on_at_once, no_thread_to_be_had_is_said,
+                           no_more_threads_leave_the_work_to_those_there_are, a_job_may_call_actors));
 }

@@ -345,6 +345,58 @@ TASK_TEST_ON(1, broadcast_value_is_there_after_a_cancelled_wait)
     tr_broadcast_close(feed);
 }
 
+struct turns {
+    struct feed_receiver receiver;
+    struct tr_semaphore *taken;
+    int count, timeouts;
+};
+
+/* Tells the sender of each value; gives up now and then, and comes back. */
+static int take_turns(void *argument)
+{
+    struct turns *turns = argument;
+    struct value value;
+    for (;;) {
+        tr_time deadline = turns->count % 100 == 50 ? tr_after(TR_MILLISECOND) : TR_FOREVER;
+        int rc = tr_broadcast_receive(&turns->receiver, &value, deadline);
+        if (rc == 0) {
+            expect_received(value, turns->count++);
+            expect_int(tr_semaphore_release(turns->taken, 1), 0);
+        } else if (rc == -ETIMEDOUT) {
+            turns->timeouts++;
+        } else {
+            tr_broadcast_unsubscribe(&turns->receiver);
+            return rc;
+        }
+    }
+}
+
+/* Receivers that have found out that yielding is enough (see actor/news.c), and then are let down. */
+TASK_TEST_ON(1, broadcast_taking_turns_with_pauses)
+{
+    enum { RECEIVERS = 20, ROUNDS = 500 };
+    struct turns *turns = test_new(RECEIVERS * sizeof *turns);
+    struct tr_task tasks[RECEIVERS];
+    struct tr_semaphore taken = TR_SEMAPHORE_INIT(0);
+    struct feed feed = create(4);
+    for (int i = 0; i < RECEIVERS; i++) {
+        turns[i] = (struct turns){ .receiver = subscribe(feed), .taken = &taken };
+        tasks[i] = test_task(take_turns, &turns[i]);
+    }
+    for (int n = 0; n < ROUNDS; n++) {
+        if (n % 100 == 50)
+            expect_int(tr_sleep(3 * TR_MILLISECOND), 0);
+        expect_int(send_number(feed, n), RECEIVERS);
+        expect_int(tr_semaphore_acquire(&taken, RECEIVERS, TR_FOREVER), 0);
+    }
+    tr_broadcast_close(feed);
+    for (int i = 0; i < RECEIVERS; i++) {
+        expect_int(test_join(tasks[i]), -EPIPE);
+        expect_int(turns[i].count, ROUNDS);
+        expect(turns[i].timeouts >= 5);
+    }
+}
+
 TASK_TEST(broadcast_slow_receiver_holds_nobody_up)
 {
     struct feed feed = create(16);
@@ -528,7 +580,8 @@ int main(void)
                            broadcast_subscribers_see_only_later_values, broadcast_ends_with_the_last_of_its_senders,
                            broadcast_weak_handle_keeps_nothing_open, broadcast_missed_beyond_int_is_told_in_parts,
                            broadcast_wakes_all_who_wait, broadcast_wait_ends_by_deadline_or_cancel_and_takes_nothing,
-                           broadcast_value_is_there_after_a_cancelled_wait, broadcast_slow_receiver_holds_nobody_up,
-                           broadcast_sender_awaits_the_last_receivers_end, broadcast_in_a_select_wins_loses_and_ends,
-                           broadcast_counted_values_are_dropped_once, broadcast_between_a_task_and_threads));
+                           broadcast_value_is_there_after_a_cancelled_wait, broadcast_taking_turns_with_pauses,
+                           broadcast_slow_receiver_holds_nobody_up, broadcast_sender_awaits_the_last_receivers_end,
+                           broadcast_in_a_select_wins_loses_and_ends, broadcast_counted_values_are_dropped_once,
+                           broadcast_between_a_task_and_threads));
 }

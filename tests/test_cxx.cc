@@ -27,6 +27,30 @@ int on_request(void *state, void *message)
     return tr_reply_raw(r->reply, sizeof *count, count);
 }
 
+/* Channels: the values of a broadcast and of a watch, by the untyped functions. */
+int use_channels()
+{
+    tr_broadcast broadcast;
+    tr_broadcast_receiver receiver;
+    tr_watch watch;
+    tr_watch_receiver observer;
+    long sent = 7, got = 0, seen = 0;
+    if (tr_broadcast_create_raw(&broadcast, sizeof sent, 4, nullptr) != 0 ||
+        tr_watch_create_raw(&watch, sizeof sent, &got, nullptr) != 0)
+        return -ENOMEM;
+    tr_broadcast_subscribe_raw(broadcast, &receiver);
+    tr_watch_subscribe_raw(watch, &observer);
+    bool right = tr_broadcast_send_raw(broadcast, sizeof sent, &sent) == 1 &&
+                 tr_broadcast_receive_raw(&receiver, sizeof got, &got, TR_FOREVER) == 0 && got == sent &&
+                 tr_watch_send_raw(watch, sizeof sent, &sent) == 0 &&
+                 tr_watch_next_raw(&observer, sizeof seen, &seen, TR_FOREVER) == 0 && seen == sent;
+    tr_broadcast_unsubscribe_raw(&receiver);
+    tr_broadcast_close_raw(broadcast);
+    tr_watch_unsubscribe_raw(&observer);
+    tr_watch_close_raw(watch);
+    return right ? 0 : -EINVAL;
+}
+
 int body(void *argument)
 {
     tr_address counter;
@@ -46,7 +70,7 @@ int body(void *argument)
     if (rc == 0)
         rc = tr_task_join(task, nullptr, TR_FOREVER);
     *static_cast<int *>(argument) = answer;
-    return rc;
+    return rc == 0 ? use_channels() : rc;
 }
 
 } // namespace

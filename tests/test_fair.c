@@ -244,8 +244,20 @@ START_TEST(late_closer_harms_no_next_tenant)
 }
 END_TEST
 
+/* ---- who yields to nobody is no hog ----------------------------------------------------------------------------- */
+
+TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
+{
+    test_log_capture(TR_LOG_WARNING);
+    for (tr_time until = tr_clock() + 600 * TR_MILLISECOND; tr_clock() < until;)
+        expect_int(tr_yield(), 0);
+    expect(!test_log_has("has kept worker"));
+    test_log_release();
+}
+
 int main(void)
 {
     return test_main("fair", TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
-                                   held_calls_leave_time_to_others, late_closer_harms_no_next_tenant));
+                                   held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
+                                   yielding_to_nobody_is_not_hogging));
 }

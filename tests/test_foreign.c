@@ -321,6 +321,47 @@ START_TEST(foreign_stop_wakes_an_idle_actor)
 }
 END_TEST
 
+/* The word of a locked mutex tells whose it is; see mailbox/mutex.c and monitor.h. */
+static uintptr_t owner_of(const struct tr_mutex *mutex)
+{
+    return (uintptr_t)(mutex->tri_word & ((UINT64_C(1) << 54) - 4));
+}
+
+static void *tell_record(void *argument)
+{
+    struct tr_mutex mutex = TR_MUTEX_INIT;
+    expect_int(tr_mutex_lock(&mutex, TR_FOREVER), 0);
+    *(uintptr_t *)argument = owner_of(&mutex);
+    expect_int(tr_mutex_unlock(&mutex), 0);
+    return NULL;
+}
+
+static int is_record(void *argument)
+{
+    return (uintptr_t)tr_task_self().tri_record == *(uintptr_t *)argument;
+}
+
+/* A waker that is late may still ask whether it is a thread that the record stands for: then it must not be a task's by now. */
+START_TEST(foreign_records_never_become_tasks)
+{
+    static uintptr_t record;
+    pthread_t thread;
+    struct tr_options options = test_options(1);
+    options.no_caches = true; /* the record that was given back last is the next to be taken */
+    expect_int(tr_start(&runtime, &options), 0);
+    expect_int(pthread_create(&thread, NULL, tell_record, &record), 0);
+    expect_int(pthread_join(thread, NULL), 0);
+    expect(record != 0);
+    for (int i = 0; i < 10; i++) {
+        struct tr_task task;
+        struct tr_task_options of_runtime = { .runtime = runtime };
+        expect_int(tr_task_spawn(&task, is_record, &record, &of_runtime), 0);
+        expect_int(test_join(task), 0);
+    }
+    stop();
+}
+END_TEST
+
 int main(void)
 {
     return test_main("foreign",
@@ -329,5 +370,5 @@ int main(void)
                            foreign_callers_of_an_actor_that_ends_all_return,
                            foreign_thread_may_not_do_what_only_tasks_do, foreign_sleep_blocks_at_least_that_long,
                            foreign_threads_that_come_and_go_leave_nothing, foreign_thread_replies_for_an_actor,
-                           foreign_stop_wakes_an_idle_actor));
+                           foreign_stop_wakes_an_idle_actor, foreign_records_never_become_tasks));
 }

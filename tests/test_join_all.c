@@ -12,9 +12,12 @@ static int return_argument(void *argument)
     return (int)(intptr_t)argument;
 }
 
+static atomic_int over; /* bodies that are about to return */
+
 static int fail_with_text(void *argument)
 {
     expect_int(tr_yield(), 0);
+    atomic_fetch_add(&over, 1);
     return tr_task_fail((int)(intptr_t)argument, "for %d", (int)(intptr_t)argument);
 }
 
@@ -27,6 +30,7 @@ static int sleep_long(void *argument)
 static int sleep_briefly(void *argument)
 {
     expect_int(tr_sleep((int64_t)(intptr_t)argument % 7 * 30 * TR_MICROSECOND), 0);
+    atomic_fetch_add(&over, 1);
     return (int)(intptr_t)argument;
 }
 
@@ -49,7 +53,7 @@ static const struct join_row {
     { "some too late",
       { STAY, FINE, STAY, FAIL },
       4,
-      3 * TR_MILLISECOND,
+      300 * TR_MILLISECOND,
       0,
       1,
       { -ETIMEDOUT, 0, -ETIMEDOUT, 0 },
@@ -99,8 +103,12 @@ static void try_row(const struct join_row *row)
 {
     struct tr_gather_task tasks[4];
     struct tr_task twice = test_task(sleep_long, NULL);
-    for (int i = 0; i < row->count; i++)
+    int ends = atomic_load(&over);
+    for (int i = 0; i < row->count; i++) {
         tasks[i].task = start(row->kind[i], tasks);
+        ends += row->kind[i] == FINE || row->kind[i] == FAIL;
+    }
+    wait_until(row->span == 0 || atomic_load(&over) >= ends);
     tr_time deadline = row->span == 0 ? TR_FOREVER : tr_clock() + row->span;
     int succeeded = tr_join_all(tasks, (uint32_t)row->count, deadline, row->flags);
     if (succeeded != row->succeeded)

@@ -323,6 +323,58 @@ TASK_TEST(local_inherited_value_is_the_childs_own)
     expect_int(atomic_load(&references), 0);
 }
 
+/* ---- a spawn that is refused after all ------------------------------------------------------------------------- */
+
+static int do_nothing(void *argument)
+{
+    (void)argument;
+    return 0;
+}
+
+/* Being woken moves a task to another worker, in the variant below. */
+static void destroy_elsewhere(void *value)
+{
+    (void)value;
+    expect_int(test_join(test_task(do_nothing, NULL)), 0);
+}
+
+static const struct tr_local wandering = { .inherit = tr_local_share, .destroy = destroy_elsewhere };
+static struct tr_cancel_token *cancelled;
+
+static int spawn_in_vain(void *argument)
+{
+    struct tr_task_options refused = { .inherit_locals = true, .token = cancelled };
+    struct tr_task task;
+    expect_int(tr_local_set(&wandering, argument), 0);
+    for (int i = 0; i < 1000; i++) {
+        expect_int(tr_task_spawn(&task, do_nothing, NULL, &refused), -ECANCELED);
+        expect_int(test_join(test_task(do_nothing, NULL)), 0);
+    }
+    return 0;
+}
+
+static void spawn_in_vain_from_all(void)
+{
+    struct tr_task tasks[6];
+    int value;
+    expect_int(tr_cancel_token_create(&cancelled, NULL), 0);
+    tr_cancel_token_cancel(cancelled);
+    for (int i = 0; i < 6; i++)
+        tasks[i] = test_task(spawn_in_vain, &value);
+    for (int i = 0; i < 6; i++)
+        expect_int(test_join(tasks[i]), 0);
+    tr_cancel_token_unref(cancelled);
+}
+
+/* What was inherited is destroyed again in the spawner, which is on another worker afterwards. */
+START_TEST(local_of_a_spawn_refused_is_destroyed_wherever)
+{
+    struct tr_options options = test_options(2);
+    options.migrate_always = true;
+    test_run_with(&options, spawn_in_vain_from_all);
+}
+END_TEST
+
 int main(void)
 {
     return test_main("local", TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
@@ -331,5 +383,6 @@ int main(void)
                                     local_values_left_are_destroyed_at_the_end_newest_first,
                                     local_destructor_may_suspend, local_scope_brings_back_what_there_was,
                                     local_set_inside_a_scope_ends_with_it, local_scope_left_open_ends_with_the_task,
-                                    local_inheritance_table, local_inherited_value_is_the_childs_own));
+                                    local_inheritance_table, local_inherited_value_is_the_childs_own,
+                                    local_of_a_spawn_refused_is_destroyed_wherever));
 }

@@ -354,6 +354,61 @@ TASK_TEST_ON(1, watch_wait_ends_by_deadline_or_cancel_and_marks_nothing)
     tr_watch_close(setting);
 }
 
+struct turns {
+    struct setting_receiver receiver;
+    struct tr_semaphore *seen;
+    int64_t last;
+    int timeouts;
+};
+
+/* Tells the sender of each change; gives up now and then, and comes back. */
+static int take_turns(void *argument)
+{
+    struct turns *turns = argument;
+    int64_t value = 0;
+    for (;;) {
+        tr_time deadline = turns->last % 100 == 50 ? tr_after(TR_MILLISECOND) : TR_FOREVER;
+        int rc = turns->last % 2 ? tr_watch_next(&turns->receiver, &value, deadline)
+                                 : tr_watch_changed(&turns->receiver, deadline);
+        if (rc == 0) {
+            expect_int(tr_watch_read(&turns->receiver, &value), 0);
+            expect_int(value, ++turns->last);
+            expect_int(tr_semaphore_release(turns->seen, 1), 0);
+        } else if (rc == -ETIMEDOUT) {
+            turns->timeouts++;
+        } else {
+            tr_watch_unsubscribe(&turns->receiver);
+            return rc;
+        }
+    }
+}
+
+/* Receivers that have found out that yielding is enough (see actor/news.c), and then are let down. */
+TASK_TEST_ON(1, watch_taking_turns_with_pauses)
+{
+    enum { RECEIVERS = 20, ROUNDS = 500 };
+    struct turns *turns = test_new(RECEIVERS * sizeof *turns);
+    struct tr_task tasks[RECEIVERS];
+    struct tr_semaphore seen = TR_SEMAPHORE_INIT(0);
+    struct setting setting = create(0);
+    for (int i = 0; i < RECEIVERS; i++) {
+        turns[i] = (struct turns){ .receiver = subscribe(setting), .seen = &seen };
+        tasks[i] = test_task(take_turns, &turns[i]);
+    }
+    for (int n = 1; n <= ROUNDS; n++) {
+        if (n % 100 == 51)
+            expect_int(tr_sleep(3 * TR_MILLISECOND), 0);
+        expect_int(send_number(setting, n), 0);
+        expect_int(tr_semaphore_acquire(&seen, RECEIVERS, TR_FOREVER), 0);
+    }
+    tr_watch_close(setting);
+    for (int i = 0; i < RECEIVERS; i++) {
+        expect_int(test_join(tasks[i]), -EPIPE);
+        expect_int(turns[i].last, ROUNDS);
+        expect(turns[i].timeouts >= 5);
+    }
+}
+
 static bool at_least(const void *value, void *argument)
 {
     return *(const int64_t *)value >= *(const int64_t *)argument;
@@ -536,7 +591,7 @@ int main(void)
                            watch_modify_that_says_no_has_changed_nothing, watch_large_value_is_of_one_piece,
                            watch_clone_has_seen_what_its_model_has, watch_ends_with_the_last_of_its_senders,
                            watch_sender_awaits_the_last_receivers_end, watch_wakes_all_who_wait,
-                           watch_wait_ends_by_deadline_or_cancel_and_marks_nothing,
+                           watch_wait_ends_by_deadline_or_cancel_and_marks_nothing, watch_taking_turns_with_pauses,
                            watch_wait_for_looks_at_the_value_there_first, watch_in_a_select_wins_loses_and_ends,
                            watch_counted_values_are_dropped_once, watch_between_a_task_and_threads));
 }

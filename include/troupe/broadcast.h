@@ -51,6 +51,7 @@ struct tr_broadcast_weak {
 struct tr_broadcast_receiver {
     void *tri_channel;
     uint64_t tri_next, tri_missed;
+    int32_t tri_haste;
 };
 
 /*

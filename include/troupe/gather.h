@@ -26,6 +26,7 @@ enum tr_gather_flags {
         4, /* of tasks: when the wait ends, those that are left are cancelled; up to the deadline they are then waited for */
 };
 
+/* One call. Made by tr_gather_call, or by hand; what is after `ask` is written by tr_gather. */
 struct tr_gather_call {
     struct tr_address address;
     const struct tr_type *type;
@@ -47,6 +48,7 @@ struct tr_gather_call {
  */
 TR_PUBLIC int tr_gather(struct tr_gather_call *calls, uint32_t count, tr_time deadline, unsigned flags);
 
+/* One task to be joined. */
 struct tr_gather_task {
     struct tr_task task;
     int error; /* 0: it has ended, and this was its join; else as tr_task_join, and it can be joined still */

@@ -109,9 +109,9 @@ TR_PUBLIC int tr_worker_index(void); /* the worker the task is on now; -1 outsid
 TR_PUBLIC enum tr_backend tr_backend_kind(void);
 
 /* What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams,
- * timers, jobs of the pool for blocking work. */
+ * timers, jobs of the pool for blocking work, groups and trackers, cancellation tokens. */
 struct tr_census {
-    uint64_t tasks, stacks, slots, storages, streams, timers, jobs;
+    uint64_t tasks, stacks, slots, storages, streams, timers, jobs, groups, tokens;
 };
 TR_PUBLIC void tr_census(struct tr_census *out);
 

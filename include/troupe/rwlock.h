@@ -8,8 +8,8 @@
  *     rc = tr_rwlock_write(&lock, deadline);  ...   tr_rwlock_end_write(&lock);
  *
  * Fair: all are served in the order in which they came; readers that come behind a waiting writer wait for it, so that writers are
- * not starved. Hence a task that reads must not ask to read again: behind a writer that would be for ever, and nobody
- * could tell, for readers are counted and not known. The writer is known.
+ * not starved. Hence a task that reads must not ask to write, nor to read again: behind a writer that would be for ever, and
+ * nobody could tell, for readers are counted and not known. The writer is known.
  */
 #ifndef TROUPE_RWLOCK_H
 #define TROUPE_RWLOCK_H

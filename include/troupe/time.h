@@ -88,7 +88,10 @@ TR_PUBLIC int tr_interval_init_at(struct tr_interval *interval, tr_time first, i
  */
 TR_PUBLIC int tr_interval_tick(struct tr_interval *interval, tr_time *scheduled, tr_time deadline);
 
-/* When the next tick is due: a deadline for other waits. Thread: any. Suspends: no. */
+/*
+ * When the next tick is due: a deadline for other waits, or the time of a case of a select (tr_case_timer); then
+ * tr_interval_tick with TR_NOW takes it. Thread: any. Suspends: no.
+ */
 static inline tr_time tr_interval_next(const struct tr_interval *interval)
 {
     return interval->tri_next;

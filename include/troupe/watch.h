@@ -45,6 +45,7 @@ struct tr_watch {
 struct tr_watch_receiver {
     void *tri_channel;
     uint64_t tri_seen;
+    int32_t tri_haste;
 };
 
 /*

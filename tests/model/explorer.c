@@ -31,6 +31,7 @@ static const struct {
 } kept_orders[] = {
     { "queue.h", "tri_queue_push", "&queue->head",
       "without it a thief's copy, made before its CAS, may be of the store that follows: load buffering" },
+    { "wait.c", "tri_wait", "&waiter.state", "who leaves orders it again: by the thing's lock, or by a look of its own" },
 };
 
 static struct mutant mutants[MUTANTS_LIMIT];

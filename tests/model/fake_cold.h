@@ -56,7 +56,9 @@ void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold)
 
 void tri_outcome_fill(struct tr_outcome *out, int result, const struct tri_reason *reason)
 {
-    (void)out, (void)result, (void)reason;
+    (void)reason;
+    out->kind = result < 0 ? TR_FAILED : TR_RETURNED;
+    out->code = result;
 }
 
 void tri_outcome_report(struct tri_task *task, int result, const struct tri_reason *reason)

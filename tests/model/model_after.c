@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_after.c: messages sent later (actor/after.c, with the real mailbox, deadline.c and wheel). A post lies in the first
+ * model_after.c: messages sent later (actor/after.c and post.c, with the real mailbox, deadline.c and wheel). A post lies in the first
  * worker's wheel, where it is due. In every case a message is received, cancelled or lost, and only one of them, as its
  * canceller was told; and the post is freed once.
  *
@@ -34,6 +34,7 @@
 #include "actor/after.c"
 #include "fake_clock.h"
 #include "actor/deadline.c"
+#include "actor/post.c"
 #include "io/timer.c"
 #include "mailbox/mailbox.c"
 #include "mailbox/pool.c"

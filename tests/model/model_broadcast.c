@@ -139,7 +139,7 @@ static void send_and_close(void)
 static int receive(unsigned self, struct value *value, tr_time deadline)
 {
     int rc = tri_broadcast_take(&receivers[self], value);
-    return rc == -EAGAIN ? tri_broadcast_await(&receivers[self], value, deadline, tri_park) : rc;
+    return rc == -EAGAIN ? tri_broadcast_await(&receivers[self], value, deadline, tri_self(), tri_park) : rc;
 }
 
 /* The oracle of one that was received, or tried to be, where one sender numbers what it sends. */
@@ -177,11 +177,11 @@ static void try_two(void)
 {
     for (int i = 0; i < 2; i++) {
         int rc = try_next(0);
-        model_assert(rc >= 0 || rc == -EAGAIN);
+        model_assert(rc >= 0 || (rc == -EAGAIN && receivers[0].tri_missed == 0));
     }
 }
 
-/* With a capacity of 2, one that has been overtaken finds a value. */
+/* One that has been overtaken finds a value. */
 static void try_lagging(void)
 {
     for (int i = 0; i < 2; i++) {

@@ -12,9 +12,13 @@
  *   detach, respawn    a late detacher instead
  *   reap       the runtime's last walk x a late joiner, or x the end
  *   cancel     a canceller x the end and a new tenant, who is not cancelled
+ *   case       a select with the end as its only case x the end
+ *   case, deadline     the same with a select that gives up: the result is taken by it, or there for a joiner
+ *   case, loses        a select of two ends x both: one is taken, the other is there for a joiner
+ *   case, rival        a select x a joiner x the end: one of them has the result, or both were told why not
+ *   all        both ends are awaited at once, to the last or to the first that succeeds
  *   held       a joiner who is held while the task runs x another joiner, a detacher, or the runtime's last walk
- *   held, respawn      the same joiner lets another in
- *   held, stopping     the same while the runtime is being stopped: the task ends the longer way
+ *   held, respawn, stopping      the same joiner lets another in; the runtime is being stopped: the longer way to the end
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -31,6 +35,8 @@
 #include "mailbox/storage.c"
 #define claim claim_slot
 #include "mailbox/reply.c"
+#define attempt_all attempt_cases
+#include "mailbox/wait.c"
 
 static struct tri_worker workers[MODEL_THREADS + 1];
 static struct tri_task waiters[MODEL_THREADS + 1]; /* those who join */
@@ -49,6 +55,12 @@ struct tri_worker *tri_worker_here(void)
 int tri_checkpoint(void)
 {
     return 0;
+}
+
+tr_time tr_after(int64_t nanoseconds)
+{
+    (void)nanoseconds;
+    return 1;
 }
 
 struct tri_task *tri_self(void)
@@ -391,6 +403,101 @@ static void held_reap_check(void)
     free_check();
 }
 
+/* ---- as a case, and many at once ---- */
+
+static int other_result;
+
+static void two_setup(void)
+{
+    setup();
+    spawn_into(&next_handle);
+}
+
+static void other_ender(void)
+{
+    run_to_end(next_handle, 8);
+}
+
+static void note_case(int index, const struct tr_case *c)
+{
+    int me = model_self() + 1;
+    codes[me] = index < 0 ? index : c[index].result;
+    model_assert(codes[me] != 0 || written[results[me] - 7] == 1);
+}
+
+static void select_end(void)
+{
+    struct tr_case c = tr_case_join(handle, &results[model_self() + 1]);
+    note_case(tr_select(&c, 1, TR_FOREVER, TR_SELECT_ORDERED), &c);
+}
+
+static void select_briefly(void)
+{
+    struct tr_case c = tr_case_join(handle, &results[model_self() + 1]);
+    note_case(tr_select(&c, 1, 1, TR_SELECT_ORDERED), &c);
+}
+
+static void select_either(void)
+{
+    int *result = &results[model_self() + 1];
+    struct tr_case c[] = { tr_case_join(handle, result), tr_case_join(next_handle, result) };
+    note_case(tr_select(c, 2, TR_FOREVER, TR_SELECT_ORDERED), c);
+}
+
+static void join_both(unsigned flags)
+{
+    struct tr_gather_task both[2] = { { .task = handle }, { .task = next_handle } };
+    int me = model_self() + 1;
+    codes[me] = tr_join_all(both, 2, TR_FOREVER, flags);
+    for (int i = 0; i < 2; i++) {
+        model_assert(both[i].error == 0 || (flags && both[i].error == -ECANCELED));
+        if (both[i].error == 0)
+            model_assert(both[i].outcome.code == 7 + i && written[i] == 1);
+        else
+            other_result = 7 + i;
+    }
+}
+
+static void join_all(void)
+{
+    join_both(TR_GATHER_ALL);
+}
+
+static void join_first(void)
+{
+    join_both(TR_GATHER_FIRST_SUCCESS);
+}
+
+static void either_check(void)
+{
+    int me = 3, left = 0;
+    model_assert(codes[me] == 0 && (results[me] == 7 || results[me] == 8));
+    struct tr_task one = results[me] == 7 ? next_handle : handle, gone = results[me] == 7 ? handle : next_handle;
+    model_assert(tr_task_join(one, &left, TR_FOREVER) == 0 && left == 15 - results[me]);
+    model_assert(tr_task_join(gone, NULL, TR_NOW) == -ESRCH);
+    free_check();
+}
+
+static void rival_check(void)
+{
+    for (int i = 2; i <= 3; i++)
+        model_assert(codes[i] == 0 || codes[i] == -EINVAL || codes[i] == -ESRCH);
+    model_assert(codes[2] != 0 || codes[3] != 0);
+    if (codes[2] != 0 && codes[3] != 0)
+        model_assert(tr_task_join(handle, NULL, TR_FOREVER) == 0);
+    free_check();
+}
+
+static void all_check(void)
+{
+    int result = 0;
+    model_assert(codes[3] == 2 - (other_result != 0));
+    struct tr_task other = other_result == 7 ? handle : next_handle;
+    if (other_result)
+        model_assert(tr_task_join(other, &result, TR_FOREVER) == 0 && result == other_result);
+    free_check();
+}
+
 static const struct model_case cases[] = {
     { .name = "join",
       .setup = setup,
@@ -460,6 +567,30 @@ static const struct model_case cases[] = {
       .setup = stopping_setup,
       .check = held_check,
       .threads = { { "worker", held_joiner, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "case",
+      .setup = setup,
+      .check = join_check,
+      .threads = { { "worker", ender, 0 }, { "selects", select_end, 0 } } },
+    { .name = "case, deadline",
+      .setup = setup,
+      .check = deadline_check,
+      .threads = { { "worker", ender, 0 }, { "selects", select_briefly, 0 } } },
+    { .name = "case, loses",
+      .setup = two_setup,
+      .check = either_check,
+      .threads = { { "worker", ender, 0 }, { "worker too", other_ender, 0 }, { "selects", select_either, 0 } } },
+    { .name = "case, rival",
+      .setup = setup,
+      .check = rival_check,
+      .threads = { { "worker", ender, 0 }, { "selects", select_end, 0 }, { "joins", joiner, 0 } } },
+    { .name = "all",
+      .setup = two_setup,
+      .check = all_check,
+      .threads = { { "worker", ender, 0 }, { "worker too", other_ender, 0 }, { "joins", join_all, 0 } } },
+    { .name = "all, to the first",
+      .setup = two_setup,
+      .check = all_check,
+      .threads = { { "worker", ender, 0 }, { "worker too", other_ender, 0 }, { "joins", join_first, 0 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);

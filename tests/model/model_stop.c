@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #define TRI_QUEUE_SLOTS 4u
-
 #include "fake_worker.h"
 
 #include "fake_cold.h"
@@ -88,11 +87,6 @@ struct tri_pool tri_alarm_pool = { .object_bytes = 64 };
 struct tri_worker *tri_worker_here(void)
 {
     return worker_of[model_self() + 1];
-}
-
-int tri_checkpoint(void)
-{
-    return 0;
 }
 
 struct tri_task *tri_self(void)

@@ -44,7 +44,7 @@ static TRI_ATOMIC(uint32_t) counts[8];
 int tr_watch_changed_raw(struct tr_watch_receiver *receiver, tr_time deadline)
 {
     int rc = tri_watch_check(receiver);
-    return rc == -EAGAIN ? tri_watch_await(receiver, deadline, tri_park) : rc;
+    return rc == -EAGAIN ? tri_watch_await(receiver, deadline, tri_self(), tri_park) : rc;
 }
 
 static void make(struct tr_watch *out, const struct tr_watch_options *options)
