@@ -53,7 +53,8 @@ static void publish(struct tri_post *post, struct tri_worker *owner, uint64_t ge
 {
     tri_store(&post->runtime, (uint16_t)owner->runtime->index, TRI_RELAXED);
     tri_store(&post->worker, (uint16_t)owner->index, TRI_RELAXED);
-    tri_store(&post->word, tri_post_word(generation, state), TRI_RELEASE); /* [A1] */
+    tri_store(&post->word, tri_post_word(generation, state),
+              TRI_RELAXED); /* the fields go with the handle, or by [A4] */
 }
 
 /* From a foreign thread: to a worker of the target's runtime, to each in turn. */
@@ -170,7 +171,7 @@ int tr_timer_cancel(struct tr_timer timer)
     if (!post)
         return -ESRCH;
     for (unsigned turn = 0;; turn++) {
-        uint64_t word = tri_load(&post->word, TRI_ACQUIRE); /* [A1] */
+        uint64_t word = tri_load(&post->word, TRI_RELAXED); /* the move acquires */
         if (word >> TRI_POST_SHIFT != generation)
             return -ESRCH;
         switch (tri_post_state(word)) {

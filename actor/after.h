@@ -22,7 +22,8 @@
  * A message that finds the mailbox full is queued there as a sender without a task, in a `ticket`: whoever makes room copies
  * it, under the mailbox's lock, and calls served(). An interval stays in the wheel meanwhile.
  *
- *   [A1] word := ARMED or POSTED, release -> acquire of who cancels or serves: the post's fields.
+ *   [A1] word := ARMED again, release -> acquire of who cancels: `ticket`, which becomes `next`. What a post is made of goes
+ *        with its handle, by whatever passes that on.
  *   [A2] word := QUEUED release -> acquire of who serves or cancels: the ticket.
  *   [A3] word := SERVED release -> acquire of the owner or canceller: the result in the ticket.
  *   [A4] the list of posts: release push -> acquire exchange by the owner: the post's fields and word.

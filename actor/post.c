@@ -230,8 +230,8 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
     if (rc == -ENOMEM && !again)
         tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK); /* later, then */
     if (rc == -ENOMEM || (again && result == 0)) {
-        tri_store(&post->word, tri_post_word(generation, TRI_POST_ARMED),
-                  TRI_RELEASE); /* [A1] only we move it from SENDING */
+        /* [A1] only we move it from SENDING */
+        tri_store(&post->word, tri_post_word(generation, TRI_POST_ARMED), TRI_RELEASE);
         return;
     }
     count_lost(result);

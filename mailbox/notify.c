@@ -108,9 +108,9 @@ static struct tr_case *claim_last(struct tri_line *line)
     return NULL;
 }
 
-static void notify(struct tr_notify *face, struct tr_case *(*claim)(struct tri_line *line))
+static void give(struct tr_notify *notify, struct tr_case *(*claim)(struct tri_line *line))
 {
-    struct tri_turn turn = tri_turn_begin(tri_notify_monitor(face));
+    struct tri_turn turn = tri_turn_begin(tri_notify_monitor(notify));
     struct tr_case *c = claim(&turn.monitor->line);
     struct tri_task *task = c ? tri_finish(c, 0) : NULL;
     if (!c)
@@ -120,19 +120,19 @@ static void notify(struct tr_notify *face, struct tr_case *(*claim)(struct tri_l
         tri_wake(task);
 }
 
-void tri_notify_one_slow(struct tr_notify *face)
+void tri_notify_one_slow(struct tr_notify *notify)
 {
-    notify(face, tri_line_claim);
+    give(notify, tri_line_claim);
 }
 
-void tr_notify_last(struct tr_notify *face)
+void tr_notify_last(struct tr_notify *notify)
 {
-    notify(face, claim_last);
+    give(notify, claim_last);
 }
 
-void tr_notify_all(struct tr_notify *face)
+void tr_notify_all(struct tr_notify *notify)
 {
-    struct tri_turn turn = tri_turn_begin(tri_notify_monitor(face));
+    struct tri_turn turn = tri_turn_begin(tri_notify_monitor(notify));
     turn.state = (turn.state + ROUND) & TRI_STATE_MASK;
     tri_turn_end_serving_all(&turn, 0);
 }

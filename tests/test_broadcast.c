@@ -347,11 +347,11 @@ TASK_TEST_ON(1, broadcast_value_is_there_after_a_cancelled_wait)
 
 struct turns {
     struct feed_receiver receiver;
-    struct tr_semaphore *taken;
-    int count, timeouts;
+    struct tr_semaphore *taken, *gave_up;
+    int count, timeouts, gave_up_at;
 };
 
-/* Tells the sender of each value; gives up now and then, and comes back. */
+/* Tells the sender of each value; now and then it waits until it gives up, and tells of that, too, once. */
 static int take_turns(void *argument)
 {
     struct turns *turns = argument;
@@ -364,6 +364,9 @@ static int take_turns(void *argument)
             expect_int(tr_semaphore_release(turns->taken, 1), 0);
         } else if (rc == -ETIMEDOUT) {
             turns->timeouts++;
+            if (turns->gave_up_at != turns->count)
+                expect_int(tr_semaphore_release(turns->gave_up, 1), 0);
+            turns->gave_up_at = turns->count;
         } else {
             tr_broadcast_unsubscribe(&turns->receiver);
             return rc;
@@ -377,15 +380,15 @@ TASK_TEST_ON(1, broadcast_taking_turns_with_pauses)
     enum { RECEIVERS = 20, ROUNDS = 500 };
     struct turns *turns = test_new(RECEIVERS * sizeof *turns);
     struct tr_task tasks[RECEIVERS];
-    struct tr_semaphore taken = TR_SEMAPHORE_INIT(0);
+    struct tr_semaphore taken = TR_SEMAPHORE_INIT(0), gave_up = TR_SEMAPHORE_INIT(0);
     struct feed feed = create(4);
     for (int i = 0; i < RECEIVERS; i++) {
-        turns[i] = (struct turns){ .receiver = subscribe(feed), .taken = &taken };
+        turns[i] = (struct turns){ .receiver = subscribe(feed), .taken = &taken, .gave_up = &gave_up };
         tasks[i] = test_task(take_turns, &turns[i]);
     }
     for (int n = 0; n < ROUNDS; n++) {
         if (n % 100 == 50)
-            expect_int(tr_sleep(3 * TR_MILLISECOND), 0);
+            expect_int(tr_semaphore_acquire(&gave_up, RECEIVERS, TR_FOREVER), 0);
         expect_int(send_number(feed, n), RECEIVERS);
         expect_int(tr_semaphore_acquire(&taken, RECEIVERS, TR_FOREVER), 0);
     }

@@ -356,12 +356,12 @@ TASK_TEST_ON(1, watch_wait_ends_by_deadline_or_cancel_and_marks_nothing)
 
 struct turns {
     struct setting_receiver receiver;
-    struct tr_semaphore *seen;
-    int64_t last;
+    struct tr_semaphore *seen, *gave_up;
+    int64_t last, gave_up_at;
     int timeouts;
 };
 
-/* Tells the sender of each change; gives up now and then, and comes back. */
+/* Tells the sender of each change; now and then it waits until it gives up, and tells of that, too, once. */
 static int take_turns(void *argument)
 {
     struct turns *turns = argument;
@@ -376,6 +376,9 @@ static int take_turns(void *argument)
             expect_int(tr_semaphore_release(turns->seen, 1), 0);
         } else if (rc == -ETIMEDOUT) {
             turns->timeouts++;
+            if (turns->gave_up_at != turns->last)
+                expect_int(tr_semaphore_release(turns->gave_up, 1), 0);
+            turns->gave_up_at = turns->last;
         } else {
             tr_watch_unsubscribe(&turns->receiver);
             return rc;
@@ -389,15 +392,15 @@ TASK_TEST_ON(1, watch_taking_turns_with_pauses)
     enum { RECEIVERS = 20, ROUNDS = 500 };
     struct turns *turns = test_new(RECEIVERS * sizeof *turns);
     struct tr_task tasks[RECEIVERS];
-    struct tr_semaphore seen = TR_SEMAPHORE_INIT(0);
+    struct tr_semaphore seen = TR_SEMAPHORE_INIT(0), gave_up = TR_SEMAPHORE_INIT(0);
     struct setting setting = create(0);
     for (int i = 0; i < RECEIVERS; i++) {
-        turns[i] = (struct turns){ .receiver = subscribe(setting), .seen = &seen };
+        turns[i] = (struct turns){ .receiver = subscribe(setting), .seen = &seen, .gave_up = &gave_up };
         tasks[i] = test_task(take_turns, &turns[i]);
     }
     for (int n = 1; n <= ROUNDS; n++) {
         if (n % 100 == 51)
-            expect_int(tr_sleep(3 * TR_MILLISECOND), 0);
+            expect_int(tr_semaphore_acquire(&gave_up, RECEIVERS, TR_FOREVER), 0);
         expect_int(send_number(setting, n), 0);
         expect_int(tr_semaphore_acquire(&seen, RECEIVERS, TR_FOREVER), 0);
     }

@@ -22,12 +22,12 @@ async fn happen(due: Instant, pending: Arc<Pending>) {
     }
 }
 
-/// Creates timers that fall due one after the other, in the second that begins in `lead`.
+/// Creates timers that fall due one after the other, each microsecond one, beginning in `lead`.
 async fn create(count: usize, lead: Duration) -> Arc<Pending> {
     let pending = Arc::new(Pending { count: AtomicUsize::new(count), none: Notify::new() });
     let begin = Instant::now() + lead;
     for i in 0..count as u64 {
-        tokio::spawn(happen(begin + Duration::from_nanos(i * 1_000_000_000 / count as u64), pending.clone()));
+        tokio::spawn(happen(begin + Duration::from_micros(i), pending.clone()));
     }
     // Each task is to have armed its timer.
     yield_now().await;
