@@ -268,10 +268,28 @@ static struct tri_stack *answered_caller(struct tri_worker *worker)
 }
 
 /* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
-static struct tri_stack *leave_turn(struct tri_worker *worker)
+static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_worker *worker, enum tri_hook hook)
 {
+    worker->current->stack = worker->stack;
+    worker->hook = hook;
+    worker->hook_task = worker->current;
     worker->current = NULL;
     return &worker->os_stack;
+}
+
+/* A task yields, and nobody is ready. */
+static __attribute__((noinline)) struct tri_stack *look_further(struct tri_worker *worker, enum tri_hook hook)
+{
+    bool over = tri_pass(worker);
+    struct tri_task *next = next_task(worker);
+    if (!next && over)
+        return leave_turn(worker, hook);
+    if (!next && !worker->migrate) { /* a yield to nobody, but not a task that hogs the worker */
+        tri_count(&worker->switches);
+        return NULL;
+    }
+    struct tri_stack *to = stack_for(worker, next);
+    return to ? to : scrape_stack(worker, hook, next);
 }
 
 /* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
@@ -279,16 +297,8 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
 {
     struct tri_task *self = worker->current;
     struct tri_task *next = next_task(worker);
-    if (!next && hook == TRI_HOOK_REQUEUE) {
-        bool over = tri_pass(worker);
-        next = next_task(worker);
-        if (!next && over)
-            return leave_turn(worker);
-        if (!next && !worker->migrate) { /* a yield to nobody, but not a task that hogs the worker */
-            tri_count(&worker->switches);
-            return NULL;
-        }
-    }
+    if (!next && hook == TRI_HOOK_REQUEUE)
+        return look_further(worker, hook);
     /*
      * A park with nothing ready makes no pass: the loop that follows submits and waits with one system call. One that has
      * been woken meanwhile (by the pass, say) goes on only if nobody else is ready: with a new budget each time it would
@@ -310,7 +320,7 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
     if (worker->quota <= 0 && tri_pass(worker) && !to)
-        to = leave_turn(worker);
+        return leave_turn(worker, hook);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
     self->stack = from;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fake_clock.h: clock.h, turn.h, sim.h and random.c of actor/ for models: the clock is the real one, which stands still,
- * runtimes have their own threads, and nobody is seeded. To be included once by a model.
+ * runtimes have their own threads, and nobody is seeded; with what the machine is asked for at the start. To be included
+ * once by a model.
  */
 #ifndef FAKE_CLOCK_H
 #define FAKE_CLOCK_H
 
+#include "actor/fault.h"
+#include "actor/runtime.h"
 #include "actor/sim.h"
 #include "actor/turn.h"
 #include "model.h"
@@ -142,6 +145,15 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
 {
     (void)options, (void)main, (void)argument, (void)digest;
     return -EINVAL;
+}
+
+void tri_fault_install(void)
+{
+}
+
+unsigned tri_cpu_count(void)
+{
+    return 1;
 }
 
 uint32_t tri_choice(uint32_t count)

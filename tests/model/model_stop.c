@@ -149,8 +149,9 @@ void tri_wheel_init(struct tri_wheel *wheel, tr_time now)
     (void)wheel, (void)now;
 }
 
-void tri_fault_install(void)
+void tri_stack_flush(struct tri_stack_cache *cache)
 {
+    (void)cache;
 }
 
 void *tri_fault_enter(void)
@@ -161,11 +162,6 @@ void *tri_fault_enter(void)
 void tri_fault_leave(void *alternate)
 {
     (void)alternate;
-}
-
-unsigned tri_cpu_count(void)
-{
-    return 1;
 }
 
 void tri_runtime_report(struct tr_runtime *of)
@@ -182,11 +178,6 @@ int tr_actor_stop_raw(struct tr_address address)
 tr_time tr_clock(void)
 {
     return 1;
-}
-
-void tri_stack_flush(struct tri_stack_cache *cache)
-{
-    (void)cache;
 }
 
 tr_time tr_after(int64_t nanoseconds)
