@@ -165,7 +165,7 @@ static struct tr_case *await_case(struct walk walk, struct tri_waiter *waiter, t
         int rc = tri_park(first, TRI_WAIT_SELECT);
         if (rc == 0)
             continue;
-        c = rc == -ETIMEDOUT && first < deadline ? claim_ready(walk, true) : NULL;
+        c = rc == -ETIMEDOUT && walk.times ? claim_ready(walk, true) : NULL;
         if (c)
             return c;
         if (!tri_claim(walk.cases)) /* each of them stands for the wait */
