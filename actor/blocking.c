@@ -319,6 +319,8 @@ enum tri_job_state tri_blocking_withdraw(struct tri_blocking *pool, struct tri_r
         take_done(pool, record);
     else if (state == TRI_JOB_RUNNING)
         record->detached = true;
+    else if (state == TRI_JOB_FREE)
+        spend(record);
     unlock_and_wake(pool, &wakes, rings);
     return state;
 }

@@ -102,7 +102,8 @@ uint64_t tri_blocking_jobs(void);
 
 extern const struct tri_kind tri_room_kind; /* object: pool, value: record. Queues it */
 extern const struct tri_kind tri_join_kind; /* object: pool, value: record, amount: generation. Then it is TAKEN */
-/* The caller who owns it gives up: QUEUED: it will never start, and is its own; DONE: likewise, with the result; RUNNING: it is detached. */
+/* The caller who owns it gives up: QUEUED: it will never start, and is its own; DONE: likewise, with the result; RUNNING: it is detached.
+ * FREE: it has never been in the queue, and handles of it are spent. */
 enum tri_job_state tri_blocking_withdraw(struct tri_blocking *pool, struct tri_record *record);
 /* As tr_job_cancel and tr_job_detach. */
 int tri_blocking_cancel(struct tri_blocking *pool, struct tri_record *record, uint64_t generation);
