@@ -226,9 +226,9 @@ END_TEST
 
 int main(void)
 {
-    return test_main("job", TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not,
-                                  a_detached_job_gives_its_result_to_drop, one_job_has_one_joiner,
-                                  a_stale_handle_never_hits_a_stranger, the_handle_of_a_job_refused_is_stale,
-                                  a_shutdown_names_the_job_it_waits_for,
-                                  a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
+    return test_main("job",
+                     TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not, a_detached_job_gives_its_result_to_drop,
+                           one_job_has_one_joiner, a_stale_handle_never_hits_a_stranger,
+                           the_handle_of_a_job_refused_is_stale, a_shutdown_names_the_job_it_waits_for,
+                           a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
 }

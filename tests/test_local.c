@@ -377,12 +377,12 @@ END_TEST
 
 int main(void)
 {
-    return test_main("local", TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
-                                    local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
-                                    local_replaced_is_destroyed_taken_is_not,
-                                    local_values_left_are_destroyed_at_the_end_newest_first,
-                                    local_destructor_may_suspend, local_scope_brings_back_what_there_was,
-                                    local_set_inside_a_scope_ends_with_it, local_scope_left_open_ends_with_the_task,
-                                    local_inheritance_table, local_inherited_value_is_the_childs_own,
-                                    local_of_a_spawn_refused_is_destroyed_wherever));
+    return test_main("local",
+                     TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
+                           local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
+                           local_replaced_is_destroyed_taken_is_not,
+                           local_values_left_are_destroyed_at_the_end_newest_first, local_destructor_may_suspend,
+                           local_scope_brings_back_what_there_was, local_set_inside_a_scope_ends_with_it,
+                           local_scope_left_open_ends_with_the_task, local_inheritance_table,
+                           local_inherited_value_is_the_childs_own, local_of_a_spawn_refused_is_destroyed_wherever));
 }

@@ -469,6 +469,7 @@ int main(void)
                                     scope_bounds_the_whole_and_not_each_call, scope_lets_through_what_is_ready,
                                     scope_looser_than_the_call_leaves_its_deadline, scope_nesting_table,
                                     scope_does_not_shield_from_cancellation, scope_is_not_inherited_by_a_spawn,
-                                    scope_left_open_ends_with_its_task, scope_left_open_ends_with_its_message, scope_belongs_to_its_task,
-                                    scope_ends_a_loop_once_nothing_is_ready, scope_on_a_foreign_thread_bounds));
+                                    scope_left_open_ends_with_its_task, scope_left_open_ends_with_its_message,
+                                    scope_belongs_to_its_task, scope_ends_a_loop_once_nothing_is_ready,
+                                    scope_on_a_foreign_thread_bounds));
 }
