@@ -246,6 +246,7 @@ static void run_job(struct tri_blocking *pool, struct tri_record *record, struct
 {
     unlock_and_wake(pool, wakes, rings);
     record->outcome = record->run(record->block, tri_record_result(record));
+    tri_foreign_scope_drop();
     tri_lock(&pool->lock);
     if (!end_job(pool, record, wakes)) {
         unlock_and_wake(pool, wakes, 0);
@@ -255,6 +256,7 @@ static void run_job(struct tri_blocking *pool, struct tri_record *record, struct
     tri_unlock(&pool->lock);
     if (record->drop)
         record->drop(record->block, tri_record_result(record));
+    tri_foreign_scope_drop();
     tri_lock(&pool->lock);
     leave_run(pool, record);
     tri_record_free(record);

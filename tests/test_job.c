@@ -117,6 +117,31 @@ POOL_TEST(the_handle_of_a_job_refused_is_stale, 1, 1, 0)
     expect_int(join_job(fresh[1]), 10);
 }
 
+static int leave_scope_open(void *argument, void *result)
+{
+    struct tr_scope scope;
+    (void)argument;
+    (void)result;
+    tr_scope_open(&scope, TR_NOW);
+    return 0;
+}
+
+static int tell_bound(void *argument, void *result)
+{
+    (void)argument;
+    *(tr_time *)result = tr_scope_deadline();
+    return 0;
+}
+
+POOL_TEST(a_scope_left_open_ends_with_its_job, 1, 8, 0)
+{
+    char nothing = 0;
+    tr_time bound = 0;
+    expect_int(tr_blocking(leave_scope_open, &nothing, &nothing, TR_FOREVER), 0);
+    expect_int(tr_blocking(tell_bound, &nothing, &bound, TR_FOREVER), 0);
+    expect_int(bound, TR_FOREVER);
+}
+
 /* ---- shutdown ------------------------------------------------------------------------------------------------- */
 
 static struct tr_runtime *start(unsigned threads)
@@ -226,9 +251,9 @@ END_TEST
 
 int main(void)
 {
-    return test_main("job",
-                     TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not, a_detached_job_gives_its_result_to_drop,
-                           one_job_has_one_joiner, a_stale_handle_never_hits_a_stranger,
-                           the_handle_of_a_job_refused_is_stale, a_shutdown_names_the_job_it_waits_for,
-                           a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
+    return test_main("job", TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not,
+                                  a_detached_job_gives_its_result_to_drop, one_job_has_one_joiner,
+                                  a_stale_handle_never_hits_a_stranger, a_scope_left_open_ends_with_its_job,
+                                  the_handle_of_a_job_refused_is_stale, a_shutdown_names_the_job_it_waits_for,
+                                  a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
 }
