@@ -256,6 +256,7 @@ static void run_job(struct tri_blocking *pool, struct tri_record *record, struct
 {
     unlock_and_wake(pool, wakes, rings);
     record->outcome = record->run(record->block, tri_record_result(record));
+    tri_foreign_scope_drop();
     tri_lock(&pool->lock);
     if (!end_job(pool, record, wakes)) {
         unlock_and_wake(pool, wakes, 0);
@@ -265,6 +266,7 @@ static void run_job(struct tri_blocking *pool, struct tri_record *record, struct
     tri_unlock(&pool->lock);
     if (record->drop)
         record->drop(record->block, tri_record_result(record));
+    tri_foreign_scope_drop();
     tri_lock(&pool->lock);
     leave_run(pool, record);
     tri_record_free(record);
@@ -331,6 +333,8 @@ enum tri_job_state tri_blocking_withdraw(struct tri_blocking *pool, struct tri_r
         take_done(pool, record);
     else if (state == TRI_JOB_RUNNING)
         record->detached = true;
+    else if (state == TRI_JOB_FREE)
+        spend(record);
     unlock_and_wake(pool, &wakes, rings);
     return state;
 }

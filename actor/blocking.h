@@ -105,7 +105,8 @@ uint64_t tri_blocking_jobs(void);
 
 extern const struct tri_kind tri_room_kind; /* object: pool, value: record. Queues it */
 extern const struct tri_kind tri_join_kind; /* object: pool, value: record, amount: generation. Then it is TAKEN */
-/* The caller who owns it gives up: QUEUED: it will never start, and is its own; DONE: likewise, with the result; RUNNING: it is detached. */
+/* The caller who owns it gives up: QUEUED: it will never start, and is its own; DONE: likewise, with the result; RUNNING: it is detached.
+ * FREE: it has never been in the queue, and handles of it are spent. */
 enum tri_job_state tri_blocking_withdraw(struct tri_blocking *pool, struct tri_record *record);
 /* As tr_job_cancel and tr_job_detach. */
 int tri_blocking_cancel(struct tri_blocking *pool, struct tri_record *record, uint64_t generation);
@@ -122,6 +123,8 @@ void tri_blocking_serve(struct tri_blocking *pool);
 
 /* The other side, in blocking_thread.c. */
 
+/* Drops the scopes that a job has left open on this thread: they lay in its frame. Defined by scope.c. */
+void tri_foreign_scope_drop(void);
 /* Starts a thread that calls tri_blocking_serve. Called under the lock. Returns 0 or -ENOMEM. */
 int tri_blocking_thread(struct tri_blocking *pool);
 /* Sleeps unless the bell has been rung since it was `seen`, for `nanoseconds` at most. False: the time was over. */

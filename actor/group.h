@@ -66,6 +66,8 @@ extern struct tri_pool tri_group_pool;
 int tri_group_admit(struct tr_group *group);
 /* Gives a promised place back. Thread: any. */
 void tri_group_readmit(struct tr_group *group);
+/* Of a tracker. Returns whether it was so before. Those who wait are served if it is closed now, and nobody is tracked. */
+bool tri_group_set_closed(struct tr_group *group, bool closed);
 /* A member's task is about to run in the place that was promised to it. *out NULL: not wanted. */
 void tri_member_start(struct tri_member *member, struct tr_task task, struct tr_member *out);
 /* Fills in an outcome and frees the member. */

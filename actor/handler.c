@@ -27,6 +27,7 @@ static inline bool handle(struct tri_task *task, char *message, int *reason)
     int rc = task->on_message(task->argument, message);
     if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
         refuse_hand(task);
+    tri_worker_here()->stack->scope = NULL; /* what the handler left open lay in its frame */
     *reason = rc < 0 ? rc : 0;
     if (rc != 0)
         return false;

@@ -117,8 +117,10 @@ static int queue(struct tri_blocking *pool, struct tri_record *record, tr_time d
 {
     struct tr_case c = { .tri_kind = &tri_room_kind, .tri_object = pool, .tri_value = record };
     int rc = tri_wait(&c, deadline);
-    if (rc < 0)
+    if (rc < 0) { /* its handle has been written */
+        tri_blocking_withdraw(pool, record);
         tri_record_free(record);
+    }
     return rc;
 }
 

@@ -140,6 +140,18 @@ void tri_group_readmit(struct tr_group *group)
     give_place_and_unlock(group, &wakes);
 }
 
+bool tri_group_set_closed(struct tr_group *group, bool closed)
+{
+    struct tri_wakes wakes;
+    wakes.count = 0;
+    tri_lock(&group->lock);
+    bool before = group->closed;
+    group->closed = closed;
+    group->running++; /* ourselves, until the lock is let go */
+    give_place_and_unlock(group, &wakes);
+    return before;
+}
+
 void tri_member_start(struct tri_member *member, struct tr_task task, struct tr_member *out)
 {
     struct tr_group *group = member->group;

@@ -420,7 +420,7 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
         worker->current = task;
         tr_log(TR_LOG_ERROR, "no memory for the stack of '%s': it ends with -ENOMEM", tri_task_label(task));
         tri_task_end(task, -ENOMEM);
-        worker->current = NULL;
+        tri_worker_here()->current = NULL; /* the end may have suspended */
         return;
     }
     release_after_switch(worker, from);

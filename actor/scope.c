@@ -43,6 +43,11 @@ tr_time tri_foreign_bounded(tr_time deadline)
     return foreign_scope ? tighter(foreign_scope->tri_bound, deadline) : deadline;
 }
 
+void tri_foreign_scope_drop(void)
+{
+    foreign_scope = NULL;
+}
+
 tr_time tr_scope_deadline(void)
 {
     struct tr_scope *scope = *innermost();

@@ -55,26 +55,14 @@ int tr_tracker_spawn(struct tr_tracker *tracker, struct tr_task *out, int (*body
     return tri_group_spawn_admitted(group_of(tracker), &spawn);
 }
 
-/* Returns whether it was so before. Those who wait are served if it is closed now, and nobody is tracked. */
-static bool set_closed(struct tr_group *group, bool closed)
-{
-    tri_lock(&group->lock);
-    bool before = group->closed;
-    group->closed = closed;
-    group->running++;
-    tri_unlock(&group->lock);
-    tri_group_readmit(group);
-    return before;
-}
-
 bool tr_tracker_close(struct tr_tracker *tracker)
 {
-    return !set_closed(group_of(tracker), true);
+    return !tri_group_set_closed(group_of(tracker), true);
 }
 
 bool tr_tracker_reopen(struct tr_tracker *tracker)
 {
-    return set_closed(group_of(tracker), false);
+    return tri_group_set_closed(group_of(tracker), false);
 }
 
 bool tr_tracker_is_closed(struct tr_tracker *tracker)

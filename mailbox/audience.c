@@ -44,25 +44,34 @@ static void take_handful(struct tri_line *telling, struct tri_wakes *wakes)
     }
 }
 
-/* Tells those in `line` and all who are being told already. Under the lock, and lets it go. */
-static void tell(struct tri_audience *audience, struct tri_line *line)
+/*
+ * Tells those in `line` and all who are being told already. Under the lock, and lets it go. Between the turns of the lock it has
+ * a hold of its own, for those who have been told may give up all the others. True: that was the last.
+ */
+static bool tell(struct tri_audience *audience, struct tri_line *line)
 {
     struct tri_wakes wakes;
+    bool holds = false, last = false;
     append(&audience->telling, line);
     for (;;) {
         take_handful(&audience->telling, &wakes);
         bool more = !tri_line_is_empty(&audience->telling);
+        if (more && !holds)
+            audience->holders++;
+        else if (!more && holds)
+            last = --audience->holders == 0;
+        holds = more;
         tri_bias_unlock(&audience->lock);
         tri_wake_many(wakes.task, wakes.count);
         if (!more)
-            return;
+            return last;
         tri_bias_lock(&audience->lock);
     }
 }
 
-void tri_audience_tell_waiting(struct tri_audience *audience)
+bool tri_audience_tell_waiting(struct tri_audience *audience)
 {
-    tell(audience, &audience->waiting);
+    return tell(audience, &audience->waiting);
 }
 
 /* Of a line of which it is not the last, a case needs to know only its neighbours. */

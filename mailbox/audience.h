@@ -58,15 +58,18 @@ static inline void tri_audience_join(struct tri_audience *audience)
 /* Waits until there is no receiver. */
 int tri_audience_await_desertion(struct tri_audience *audience, tr_time deadline);
 
-/* Under the lock, which it lets go: wakes all who wait. The caller has a hold. */
-void tri_audience_tell_waiting(struct tri_audience *audience);
+/*
+ * Under the lock, which it lets go: wakes all who wait. The caller's hold may be given up by those who have been told: true if
+ * the channel is the caller's to free, and else it is not to be touched any more.
+ */
+bool tri_audience_tell_waiting(struct tri_audience *audience);
 
-static inline void tri_audience_tell(struct tri_audience *audience)
+static inline bool tri_audience_tell(struct tri_audience *audience)
 {
-    if (tri_line_is_empty(&audience->waiting) && tri_line_is_empty(&audience->telling))
-        tri_bias_unlock(&audience->lock);
-    else
-        tri_audience_tell_waiting(audience);
+    if (!tri_line_is_empty(&audience->waiting) || !tri_line_is_empty(&audience->telling))
+        return tri_audience_tell_waiting(audience);
+    tri_bias_unlock(&audience->lock);
+    return false;
 }
 
 /* As tri_kind.leave, for a case that was put into `line`. */

@@ -169,10 +169,11 @@ int tr_broadcast_send_raw(struct tr_broadcast face, uint32_t bytes, const void *
         tri_bias_unlock(&broadcast->audience.lock);
         return -ESRCH;
     }
-    bool drops = overwrite(broadcast, value, old);
-    tri_audience_tell(&broadcast->audience);
-    if (drops)
-        broadcast->drop(old);
+    void (*drop)(void *value) = overwrite(broadcast, value, old) ? broadcast->drop : NULL;
+    if (tri_audience_tell(&broadcast->audience))
+        destroy(broadcast);
+    if (drop)
+        drop(old);
     return (int)receivers;
 }
 

@@ -63,6 +63,8 @@ static int take(struct tri_turn *turn, struct tr_case *c, struct tri_task *self)
 static int attempt(struct tr_case *c)
 {
     struct tri_monitor *monitor = c->tri_object;
+    if (c->tri_amount >= TR_SEMAPHORE_LIMIT)
+        return -EINVAL;
     uint64_t word = tri_load(&monitor->word, TRI_RELAXED);
     if (word & TRI_CLOSED)
         return -EPIPE;
@@ -104,7 +106,7 @@ int tri_semaphore_acquire_slow(struct tr_semaphore *semaphore, uint64_t permits,
 int tr_semaphore_try_acquire(struct tr_semaphore *semaphore, uint64_t permits)
 {
     struct tr_case c = tr_case_acquire(semaphore, permits);
-    return permits >= TR_SEMAPHORE_LIMIT ? -EINVAL : attempt(&c);
+    return attempt(&c);
 }
 
 int tri_semaphore_release_slow(struct tr_semaphore *semaphore, uint64_t permits)

@@ -153,8 +153,7 @@ static struct tr_case *await_winner(struct tri_waiter *waiter, enum tri_wait on)
 }
 
 /* All cases are queued: parks until one of them has won, or none can. Returns it, claimed, or NULL and the error. */
-static struct tr_case *await_case(struct walk walk, struct tri_waiter *waiter, tr_time deadline, tr_time first,
-                                  int *error)
+static struct tr_case *await_case(struct walk walk, struct tri_waiter *waiter, tr_time first, int *error)
 {
     for (;;) {
         if (tri_load(&waiter->state, TRI_ACQUIRE) == TRI_WAIT_DONE) /* [W1] */
@@ -165,7 +164,7 @@ static struct tr_case *await_case(struct walk walk, struct tri_waiter *waiter, t
         int rc = tri_park(first, TRI_WAIT_SELECT);
         if (rc == 0)
             continue;
-        c = rc == -ETIMEDOUT && first < deadline ? claim_ready(walk, true) : NULL;
+        c = rc == -ETIMEDOUT && walk.times ? claim_ready(walk, true) : NULL;
         if (c)
             return c;
         if (!tri_claim(walk.cases)) /* each of them stands for the wait */
@@ -207,7 +206,7 @@ static struct tr_case *select_waiting(struct walk walk, tr_time deadline, int *e
     struct tr_case *c = enter_all(walk, &waiter, &entered);
     bool carried_out = c != NULL;
     if (!c) {
-        c = await_case(walk, &waiter, deadline, first_time(walk, deadline), error);
+        c = await_case(walk, &waiter, first_time(walk, deadline), error);
         carried_out = c && tri_load(&waiter.state, TRI_RELAXED) == TRI_WAIT_DONE;
     }
     leave_all(walk, entered); /* [W3] the winner too */

@@ -117,6 +117,13 @@ static void put(struct tri_watch *watch, const void *value, void *old)
     tri_store(&watch->version, version + 1, TRI_RELEASE); /* [V1] */
 }
 
+/* Lets the lock go. */
+static void tell_all(struct tri_watch *watch)
+{
+    if (tri_audience_tell(&watch->audience))
+        destroy(watch);
+}
+
 int tr_watch_send_raw(struct tr_watch face, uint32_t bytes, const void *value)
 {
     struct tri_watch *watch = watch_of(face.tri_channel);
@@ -126,14 +133,15 @@ int tr_watch_send_raw(struct tr_watch face, uint32_t bytes, const void *value)
     tri_lock(&watch->writer);
     tri_bias_lock(&watch->audience.lock);
     bool deserted = watch->audience.receivers == 0;
+    void (*drop)(void *value) = watch->drop;
     if (!deserted)
-        put(watch, value, watch->drop ? old : NULL);
+        put(watch, value, drop ? old : NULL);
     tri_unlock(&watch->writer);
-    tri_audience_tell(&watch->audience);
+    tell_all(watch);
     if (deserted)
         return -ESRCH;
-    if (watch->drop)
-        watch->drop(old);
+    if (drop)
+        drop(old);
     return 0;
 }
 
@@ -141,16 +149,16 @@ int tr_watch_replace_raw(struct tr_watch face, uint32_t bytes, const void *value
 {
     struct tri_watch *watch = watch_of(face.tri_channel);
     char dropped[TR_COUNTED_LIMIT];
-    bool drops = !old && watch->drop;
+    void (*drop)(void *value) = old ? NULL : watch->drop;
     if (bytes != watch->bytes)
         return -EINVAL;
     tri_lock(&watch->writer);
     tri_bias_lock(&watch->audience.lock);
-    put(watch, value, drops ? dropped : old);
+    put(watch, value, drop ? dropped : old);
     tri_unlock(&watch->writer);
-    tri_audience_tell(&watch->audience);
-    if (drops)
-        watch->drop(dropped);
+    tell_all(watch);
+    if (drop)
+        drop(dropped);
     return 0;
 }
 
@@ -168,7 +176,7 @@ bool tr_watch_modify_raw(struct tr_watch face, bool (*modify)(void *value, void 
     tri_bias_lock(&watch->audience.lock);
     put(watch, value, NULL);
     tri_unlock(&watch->writer);
-    tri_audience_tell(&watch->audience);
+    tell_all(watch);
     return true;
 }
 

@@ -93,6 +93,55 @@ POOL_TEST(a_stale_handle_never_hits_a_stranger, 2, 64, 0)
         expect_int(join_job(fresh[i]), 2 * (i + 1));
 }
 
+/* One that found no room has a handle all the same, for it is written before: that must not fit the next job either. */
+POOL_TEST(the_handle_of_a_job_refused_is_stale, 1, 1, 0)
+{
+    struct gate *gate = new_gate(false);
+    struct tr_job refused, running = start_job(gate, 1, TR_NOW);
+    wait_until(atomic_load(&gate->started) == 1);
+    struct tr_job queued = start_job(gate, 2, TR_NOW);
+    struct tr_work work = work_of(&(struct request){ gate, 3, 0 });
+    expect_int(tr_job_start(&refused, &work, TR_NOW), -ETIMEDOUT);
+    expect_int(tr_job_cancel(queued), 0);
+    struct tr_job fresh[2] = { start_job(gate, 4, TR_NOW) }; /* has the record of the refused or of the cancelled one */
+    open_gate(gate);
+    wait_until(atomic_load(&gate->ended) == 2);
+    struct gate *closed = new_gate(false);
+    fresh[1] = start_job(closed, 5, TR_NOW); /* has the other */
+    expect_int(tr_job_cancel(refused), -ESRCH);
+    expect_int(tr_job_detach(refused), -ESRCH);
+    expect_int(tr_job_join(refused, NULL, TR_NOW), -ESRCH);
+    open_gate(closed);
+    expect_int(join_job(running), 2);
+    expect_int(join_job(fresh[0]), 8);
+    expect_int(join_job(fresh[1]), 10);
+}
+
+static int leave_scope_open(void *argument, void *result)
+{
+    struct tr_scope scope;
+    (void)argument;
+    (void)result;
+    tr_scope_open(&scope, TR_NOW);
+    return 0;
+}
+
+static int tell_bound(void *argument, void *result)
+{
+    (void)argument;
+    *(tr_time *)result = tr_scope_deadline();
+    return 0;
+}
+
+POOL_TEST(a_scope_left_open_ends_with_its_job, 1, 8, 0)
+{
+    char nothing = 0;
+    tr_time bound = 0;
+    expect_int(tr_blocking(leave_scope_open, &nothing, &nothing, TR_FOREVER), 0);
+    expect_int(tr_blocking(tell_bound, &nothing, &bound, TR_FOREVER), 0);
+    expect_int(bound, TR_FOREVER);
+}
+
 /* ---- shutdown ------------------------------------------------------------------------------------------------- */
 
 static struct tr_runtime *start(unsigned threads)
@@ -204,6 +253,7 @@ int main(void)
 {
     return test_main("job", TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not,
                                   a_detached_job_gives_its_result_to_drop, one_job_has_one_joiner,
-                                  a_stale_handle_never_hits_a_stranger, a_shutdown_names_the_job_it_waits_for,
+                                  a_stale_handle_never_hits_a_stranger, a_scope_left_open_ends_with_its_job,
+                                  the_handle_of_a_job_refused_is_stale, a_shutdown_names_the_job_it_waits_for,
                                   a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
 }

@@ -360,6 +360,28 @@ TASK_TEST_ON(1, scope_left_open_ends_with_its_task)
     }
 }
 
+/* Nor does the next message of an actor, which has the same task and stack. */
+static int leave_open_and_tell(void *bounds, void *message)
+{
+    struct tr_scope scope;
+    const struct number *number = message;
+    ((tr_time *)bounds)[number->value] = tr_scope_deadline();
+    tr_scope_open(&scope, TR_NOW);
+    return number->value == 2; /* the last */
+}
+
+TASK_TEST_ON(1, scope_left_open_ends_with_its_message)
+{
+    tr_time bounds[3] = { 0 };
+    struct tr_task task;
+    struct number_address actor = test_handler(leave_open_and_tell, bounds, 8, &task);
+    for (int i = 0; i < 3; i++)
+        expect_int(tr_try_send(actor, &(struct number){ .value = i }), 0);
+    expect_int(test_join(task), 0);
+    for (int i = 0; i < 3; i++)
+        expect_int(bounds[i], TR_FOREVER);
+}
+
 /* Scopes go with their task from worker to worker. */
 static int yield_in_scope(void *argument)
 {
@@ -447,6 +469,7 @@ int main(void)
                                     scope_bounds_the_whole_and_not_each_call, scope_lets_through_what_is_ready,
                                     scope_looser_than_the_call_leaves_its_deadline, scope_nesting_table,
                                     scope_does_not_shield_from_cancellation, scope_is_not_inherited_by_a_spawn,
-                                    scope_left_open_ends_with_its_task, scope_belongs_to_its_task,
-                                    scope_ends_a_loop_once_nothing_is_ready, scope_on_a_foreign_thread_bounds));
+                                    scope_left_open_ends_with_its_task, scope_left_open_ends_with_its_message,
+                                    scope_belongs_to_its_task, scope_ends_a_loop_once_nothing_is_ready,
+                                    scope_on_a_foreign_thread_bounds));
 }

@@ -73,6 +73,15 @@ TASK_TEST(select_timer_wins_when_nothing_else_does)
     expect_int(tr_select(cases, 3, TR_NOW, TR_SELECT_FAIR), 1);
 }
 
+/* As with any case that is ready when the deadline comes. */
+TASK_TEST(select_timer_at_the_deadline_wins)
+{
+    tr_time when = tr_after(TR_MILLISECOND);
+    struct tr_case timer = tr_case_timer(when);
+    expect_int(tr_select(&timer, 1, when, TR_SELECT_FAIR), 0);
+    expect_int(timer.result, 0);
+}
+
 TASK_TEST(select_deadline_before_the_timer)
 {
     struct tr_semaphore a = TR_SEMAPHORE_INIT(0);
@@ -393,11 +402,11 @@ int main(void)
     return test_main("select",
                      TESTS(select_ready_takes_one_and_leaves_the_rest, select_ordered_takes_the_first_that_is_ready,
                            select_fair_lets_no_case_starve, select_closed_counts_as_ready, select_of_nothing_is_refused,
-                           select_timer_wins_when_nothing_else_does, select_deadline_before_the_timer,
-                           select_waits_for_either, select_loser_holds_nobody_up, select_same_thing_twice,
-                           select_cancelled_has_taken_nothing, select_cancelled_too_late, select_on_a_foreign_thread,
-                           select_thousand_cases, select_message_by_send_and_call, select_message_of_a_stopped_actor,
-                           select_message_outside_an_actor, select_then_receive_and_call,
-                           select_socket_becomes_readable, select_socket_loses_and_can_be_read, select_socket_aborted,
-                           select_listener_acceptable));
+                           select_timer_wins_when_nothing_else_does, select_timer_at_the_deadline_wins,
+                           select_deadline_before_the_timer, select_waits_for_either, select_loser_holds_nobody_up,
+                           select_same_thing_twice, select_cancelled_has_taken_nothing, select_cancelled_too_late,
+                           select_on_a_foreign_thread, select_thousand_cases, select_message_by_send_and_call,
+                           select_message_of_a_stopped_actor, select_message_outside_an_actor,
+                           select_then_receive_and_call, select_socket_becomes_readable,
+                           select_socket_loses_and_can_be_read, select_socket_aborted, select_listener_acceptable));
 }

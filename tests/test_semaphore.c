@@ -95,6 +95,9 @@ TASK_TEST_ON(1, semaphore_limits)
     expect_int(tr_semaphore_acquire(&few, TR_SEMAPHORE_LIMIT, TR_FOREVER), -EINVAL);
     expect_int(tr_semaphore_acquire(&few, UINT64_MAX, TR_FOREVER), -EINVAL);
     expect_int(tr_semaphore_try_acquire(&few, TR_SEMAPHORE_LIMIT), -EINVAL);
+    struct tr_case too_many = tr_case_acquire(&few, TR_SEMAPHORE_LIMIT);
+    expect_int(tr_select(&too_many, 1, tr_after(LONG_TIME), TR_SELECT_FAIR), 0);
+    expect_int(too_many.result, -EINVAL);
     expect_int(tr_semaphore_release(&few, 2), -EINVAL);
     expect_int(tr_semaphore_release(&few, UINT64_MAX), -EINVAL);
     expect_int(tr_semaphore_release(&few, 1), 0);

@@ -6,6 +6,7 @@
 #include "tests/support.h"
 
 #include "actor/group.h"
+#include <pthread.h>
 
 static struct tr_tracker *make(void)
 {
@@ -157,9 +158,35 @@ TASK_TEST(tracker_count_is_right_under_load)
     tr_tracker_destroy(busy);
 }
 
+static atomic_bool enough;
+
+static void *close_again(void *argument)
+{
+    while (!atomic_load(&enough))
+        expect(!tr_tracker_close(argument));
+    return NULL;
+}
+
+/* A close that changes nothing is seen by nobody. */
+TASK_TEST_ON(1, tracker_closed_again_stays_empty)
+{
+    struct tr_tracker *tracker = make();
+    expect(tr_tracker_close(tracker));
+    pthread_t thread;
+    expect_int(pthread_create(&thread, NULL, close_again, tracker), 0);
+    for (int i = 0; i < 200000; i++) {
+        expect_int(tr_tracker_count(tracker), 0);
+        expect_int(tr_tracker_wait(tracker, TR_NOW), 0);
+    }
+    atomic_store(&enough, true);
+    expect_int(pthread_join(thread, NULL), 0);
+    tr_tracker_destroy(tracker);
+}
+
 int main(void)
 {
     return test_main("tracker", TESTS(tracker_table_of_states, tracker_wait_needs_close_and_all_gone,
                                       tracker_destroyed_cancels_nobody, tracker_waits_for_tasks_whatever_their_end,
-                                      tracker_waited_for_by_one_it_tracks_edeadlk, tracker_count_is_right_under_load));
+                                      tracker_waited_for_by_one_it_tracks_edeadlk, tracker_count_is_right_under_load,
+                                      tracker_closed_again_stays_empty));
 }

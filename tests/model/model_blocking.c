@@ -98,6 +98,10 @@ bool tri_blocking_sleep(struct tri_blocking *of, uint32_t seen, int64_t nanoseco
     return true;
 }
 
+void tri_foreign_scope_drop(void)
+{
+}
+
 void tri_blocking_wake(struct tri_blocking *of, uint32_t count)
 {
     (void)of, (void)count;

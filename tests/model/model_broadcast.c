@@ -17,6 +17,8 @@
  *   subscribe   a subscribe x a send: what is sent to a receiver is received by it
  *   desertion   a sender waits until there is no receiver x two that leave
  *   counted     counted values: clone x overwrite
+ *   shared      a send x two receivers, of whom one then closes the sender's handle, and the last to leave frees: the sender may
+ *               have been overtaken by the close in telling them
  *   upgrade     a weak handle becomes a sender x the last close x a receiver that waits
  */
 #define TRI_BROADCAST_TRIES 2
@@ -218,6 +220,19 @@ static void wait_first(void)
 {
     struct value value;
     model_assert(receive(0, &value, TR_FOREVER) == 0);
+}
+
+static void wait_first_and_close(void)
+{
+    wait_first();
+    tr_broadcast_unsubscribe_raw(&receivers[0]);
+    tr_broadcast_close_raw(feed);
+}
+
+static void wait_other_and_leave(void)
+{
+    wait_other();
+    tr_broadcast_unsubscribe_raw(&receivers[1]);
 }
 
 static void drain(void)
@@ -448,6 +463,11 @@ static const struct model_case cases[] = {
       .setup = setup_counted,
       .check = check_counted,
       .threads = { { "receives", receive_counted, 0 }, { "sends", send_two, 0 } } },
+    { .name = "shared",
+      .setup = setup_two_receivers,
+      .threads = { { "first", wait_first_and_close, 0 },
+                   { "other", wait_other_and_leave, 0 },
+                   { "sends", send_zero, 0 } } },
     { .name = "upgrade",
       .setup = setup_weak,
       .check = check_upgrade,
