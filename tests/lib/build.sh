@@ -116,7 +116,7 @@ test_models()
     local bound=$1 core=() name
     if [ "$bound" = mutants ]; then
         # Together: a weakened order is caught if any of the models notices it.
-        tally "models: every order weakened by one step is caught" build/asan/tests/model/explorer --mutants --bound 3 --max-seconds 60 \
+        tally "models: every order weakened by one step is caught" build/asan/tests/model/explorer --mutants --bound 3 --max-seconds 90 \
             "${MODELS_WITH_MUTANTS[@]}"
         return
     fi
@@ -130,7 +130,8 @@ test_models()
 }
 # The protocols that everything else rests on.
 CORE_MODELS=(mailbox reply park queue join)
-MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop)
+MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop alarm bias monitor mutex notify once rwlock select
+    channel mpmc oneshot broadcast watch token group after blocking)
 
 # One compiler, sanitizers, both backends.
 test_quick()
