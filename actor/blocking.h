@@ -123,6 +123,8 @@ void tri_blocking_serve(struct tri_blocking *pool);
 
 /* The other side, in blocking_thread.c. */
 
+/* Drops the scopes that a job has left open on this thread: they lay in its frame. Defined by scope.c. */
+void tri_foreign_scope_drop(void);
 /* Starts a thread that calls tri_blocking_serve. Called under the lock. Returns 0 or -ENOMEM. */
 int tri_blocking_thread(struct tri_blocking *pool);
 /* Sleeps unless the bell has been rung since it was `seen`, for `nanoseconds` at most. False: the time was over. */
