@@ -215,7 +215,6 @@ bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on
 tr_time tri_bounded(struct tri_worker *worker, tr_time deadline);
 /* The same on a thread that is in no task. */
 tr_time tri_foreign_bounded(tr_time deadline);
-void tri_foreign_scope_drop(void);
 /* Until the scope is closed nothing bounds or cancels the caller's waits: for tails that must end. tr_scope_close ends it. */
 void tri_scope_deafen(struct tr_scope *scope);
 

@@ -16,6 +16,7 @@
  *
  * A foreign thread has a scope pointer of its own: it stays on its stack and on its thread.
  */
+#include "actor/blocking.h"
 #include "actor/scheduler.h"
 
 static __thread struct tr_scope *foreign_scope __attribute__((tls_model("initial-exec")));
