@@ -128,7 +128,7 @@ static inline __attribute__((always_inline)) int join_task(struct tr_task handle
     if (rc < 0)
         return record_of(handle) ? rc : -ESRCH;
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [T1] */
+    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) { /* [T1] [T4] */
         if (expected == TRI_JOIN_DONE)
             return take_result(task, handle.tri_generation, wanted, false);
         return refusal(handle, expected);
@@ -172,7 +172,7 @@ static int enter_word(struct tr_task handle, struct tri_task *self)
         return -ESRCH;
     if (task == self)
         return record_of(handle) ? -EDEADLK : -ESRCH;
-    if (tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQUIRE, TRI_ACQUIRE)) /* [T1] */
+    if (tri_cas(&task->join, &expected, (uintptr_t)self, TRI_ACQ_REL, TRI_ACQUIRE)) /* [T1] [T4] */
         return -EAGAIN;
     return expected == TRI_JOIN_DONE ? 1 : refusal(handle, expected);
 }

@@ -5,6 +5,7 @@
  *   [T1] the join word. The end puts DONE or, if somebody waits in it, TAKEN there (release). The one who waited reads
  *        TAKEN (acquire), and the record is its own. Those who find DONE contend for it by moving the generation. A task
  *        that was detached frees itself.
+ *   [T4] who waits puts its record there (release) -> the end, which wakes it (acquire): a foreign thread's may be new.
  *   [T3] spawned (foreign_spawned), fence, phase   against   phase, fence, counts (runtime.c): a spawn that goes on has
  *        been seen by the shutdown, which waits for its end.
  *   [T2] life: set with release when the record has its new tenant, and when it ends, so that a walk over all records that
@@ -354,7 +355,7 @@ static inline void end_joinable(struct tri_worker *worker, struct tri_task *task
             return;
         }
         next = joiner == nobody ? TRI_JOIN_DONE : TRI_JOIN_TAKEN;
-    } while (!tri_cas(&task->join, &joiner, next, TRI_RELEASE, TRI_RELAXED)); /* [T1] */
+    } while (!tri_cas(&task->join, &joiner, next, TRI_ACQ_REL, TRI_RELAXED)); /* [T1] [T4] */
     if (joiner != nobody)
         tri_wake((struct tri_task *)joiner);
 }

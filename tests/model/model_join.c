@@ -40,6 +40,7 @@
 
 static struct tri_worker workers[MODEL_THREADS + 1];
 static struct tri_task waiters[MODEL_THREADS + 1]; /* those who join */
+static int made[MODEL_THREADS + 1];                /* a thread's record is made when it first waits (T4) */
 static struct tr_runtime runtime;
 static struct tr_task handle, next_handle;
 static int written[2]; /* by the tasks, before their ends */
@@ -65,11 +66,14 @@ tr_time tr_after(int64_t nanoseconds)
 
 struct tri_task *tri_self(void)
 {
+    if (!made[model_self() + 1])
+        made[model_self() + 1] = 1;
     return &waiters[model_self() + 1];
 }
 
 void tri_wake(struct tri_task *task)
 {
+    model_assert(task < waiters || task >= waiters + MODEL_THREADS + 1 || made[task - waiters]);
     tri_park_wake(&task->park);
 }
 
