@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__has_feature)
+/* A model is compiled as for TSan, which from gcc 14 on shows here, and has neither. */
+#if defined(__has_feature) && !defined(TRI_MODEL)
 #if __has_feature(address_sanitizer)
 #define TRI_ASAN 1
 #endif

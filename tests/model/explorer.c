@@ -120,7 +120,7 @@ static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned lea
     case TRI_ACQ_REL:
         weaker[0] = TRI_ACQUIRE;
         weaker[1] = TRI_RELEASE;
-        return 2;
+        return least > TRI_RELAXED ? 1 : 2;
     case TRI_ACQUIRE:
     case TRI_RELEASE:
         weaker[0] = TRI_RELAXED;
