@@ -39,7 +39,7 @@ tr_time tri_clock_read(struct tr_runtime *runtime)
             continue;
         }
         tri_fence(TRI_SEQ_CST); /* [C1] */
-        if (tri_load(&clock->word, TRI_ACQUIRE) == word)
+        if (tri_load(&clock->word, TRI_RELAXED) == word)
             return time;
     }
 }

@@ -4,14 +4,16 @@
  * other threads, and ending an operation.
  *
  * Happens-before edges:
- *   [I1] the end of an operation: its result -> release of op->state by the owner (ENDED set, or POSTED cleared)
- *        -> acquire load of op->state by the task -> the task reads the result and leaves the frame.
+ *   [I1] the end of an operation: its result, and the owner's last look at the record -> release of op->state by the
+ *        owner (ENDED set, or POSTED cleared) -> acquire load of op->state by the task -> the task reads the result and
+ *        leaves the frame.
  *   [I2] a cancel request: the task's fields of the record -> release push on reactor->cancels -> acquire exchange by
  *        the owner. POSTED is set before the push, so an owner that completes the operation leaves the record alone.
  *   [I3] waking: what the waker published -> read-modify-write of reactor->sleep (WAKE) -> read-modify-write of
  *        reactor->sleep by the owner, before it waits or after it has waited -> the owner looks at its queues.
- *        Both sides use a read-modify-write of one word, so one of them comes first: either the owner finds WAKE and does
- *        not wait, or the waker finds ASLEEP and writes to the eventfd. Only a waker that found ASLEEP makes a system call.
+ *        Both sides use a read-modify-write of one word, so one of them comes first, whatever their orders: either the
+ *        owner finds WAKE and does not wait, or the waker finds ASLEEP and writes to the eventfd. Only a waker that found
+ *        ASLEEP makes a system call. Release and acquire pass on what the owner was woken for.
  *
  *              owner: poll that waits
  *        AWAKE ----------------------> ASLEEP
@@ -159,7 +161,7 @@ int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind)
 void tri_reactor_destroy(struct tri_reactor *reactor)
 {
     assert(reactor->in_flight == 0);
-    assert(!tri_load(&reactor->cancels, TRI_ACQUIRE));
+    assert(!tri_load(&reactor->cancels, TRI_RELAXED));
     int wake_fd = reactor->wake_fd;
     reactor->backend->destroy(reactor);
     close(wake_fd);
@@ -169,7 +171,7 @@ void tri_reactor_destroy(struct tri_reactor *reactor)
 
 void tri_reactor_wake(struct tri_reactor *reactor)
 {
-    if (tri_exchange(&reactor->sleep, WAKE, TRI_SEQ_CST) != ASLEEP) /* [I3] publishes what the caller did before */
+    if (tri_exchange(&reactor->sleep, WAKE, TRI_RELEASE) != ASLEEP) /* [I3] publishes what the caller did before */
         return;
     uint64_t one = 1;
     ssize_t written;
@@ -183,16 +185,16 @@ void tri_reactor_wake(struct tri_reactor *reactor)
 static bool fall_asleep(struct tri_reactor *reactor)
 {
     unsigned found = AWAKE;
-    if (tri_cas(&reactor->sleep, &found, ASLEEP, TRI_SEQ_CST, TRI_SEQ_CST)) /* [I3] */
+    if (tri_cas(&reactor->sleep, &found, ASLEEP, TRI_RELAXED, TRI_RELAXED)) /* [I3] */
         return true;
     assert(found == WAKE);
-    tri_exchange(&reactor->sleep, AWAKE, TRI_SEQ_CST); /* [I3] takes the wake, and what came before it */
+    tri_exchange(&reactor->sleep, AWAKE, TRI_ACQUIRE); /* [I3] takes the wake, and what came before it */
     return false;
 }
 
 static void wake_up(struct tri_reactor *reactor)
 {
-    tri_exchange(&reactor->sleep, AWAKE, TRI_SEQ_CST); /* [I3] takes a wake, if that is what ended the wait */
+    tri_exchange(&reactor->sleep, AWAKE, TRI_ACQUIRE); /* [I3] takes a wake, if that is what ended the wait */
 }
 
 /* ---- The life of an operation ---- */
@@ -225,7 +227,7 @@ void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int resu
 {
     end(reactor, op, result);
     struct tri_task *task = op->task; /* the record is the task's, and may be gone, once the next line is done */
-    if (!(tri_fetch_or(&op->state, TRI_IO_ENDED, TRI_ACQ_REL) & TRI_IO_POSTED)) /* [I1] publishes result */
+    if (!(tri_fetch_or(&op->state, TRI_IO_ENDED, TRI_RELEASE) & TRI_IO_POSTED)) /* [I1] publishes result */
         tri_wake(task);
 }
 
@@ -244,8 +246,8 @@ void tri_io_cancel(struct tri_io_op *op)
         return;
     }
     unsigned state = TRI_IO_STARTED;
-    if (!tri_cas(&op->state, &state, TRI_IO_POSTED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [I1] it has ended */
-        return;
+    if (!tri_cas(&op->state, &state, TRI_IO_POSTED, TRI_RELAXED, TRI_RELAXED))
+        return; /* it has ended, as the caller will see */
     struct tri_io_op *head = tri_load(&reactor->cancels, TRI_RELAXED);
     do
         op->cancel_next = head;
@@ -262,7 +264,8 @@ static void take_cancels(struct tri_reactor *reactor)
     while (op) {
         struct tri_io_op *next = op->cancel_next;
         struct tri_task *task = op->task;
-        unsigned state = tri_fetch_and(&op->state, ~(unsigned)TRI_IO_POSTED, TRI_ACQ_REL); /* [I1] publishes result */
+        /* [I1] We are done with the record if it has ended; then it may be gone. */
+        unsigned state = tri_fetch_and(&op->state, ~(unsigned)TRI_IO_POSTED, TRI_RELEASE);
         if (state & TRI_IO_ENDED)
             tri_wake(task);
         else

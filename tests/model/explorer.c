@@ -33,6 +33,8 @@ static const struct {
       "without it a thief's copy, made before its CAS, may be of the store that follows: load buffering" },
     { "wait.c", "tri_wait", "&waiter.state",
       "who leaves orders it again: by the thing's lock, or by a look of its own" },
+    { "clock.c", "tri_clock_read", "fence", "it orders a look at the real clock, which is no memory" },
+    { "clock.c", "tr_clock_pause", "fence", "it orders a look at the real clock, which is no memory" },
 };
 
 static struct mutant mutants[MUTANTS_LIMIT];
