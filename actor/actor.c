@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* actor.c: spawning actors, receiving, stopping, counted senders. Sending and calling are in call.c. */
+#include "actor/policy.h"
 #include "actor/receive.h"
 #include "actor/spawn.h"
 #include "mailbox/wait.h"
@@ -17,6 +18,7 @@ static int spawn_actor(struct tr_address *out, const struct tr_type *type, struc
         return -EINVAL;
     spawn->name = options->name;
     spawn->capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
+    spawn->overflow = options->overflow;
     spawn->message_bytes = type->size;
     spawn->stack_bytes = options->stack_bytes;
     spawn->pin = options->pin;
@@ -144,7 +146,7 @@ int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
         tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage)
         return receive_slow(bytes, message, deadline);
     uintptr_t stamp;
-    struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, &stamp);
+    struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, task->consumer.storage, &stamp);
     worker->budget--;
     if (!place)
         return receive_waiting(bytes, message, deadline);
@@ -208,10 +210,7 @@ static bool message_is_there(struct tr_case *c)
     struct tri_task *task = tri_worker_here()->current;
     (void)c;
     for (;;) {
-        uintptr_t stamp;
-        if (!task->consumer.storage)
-            tri_mailbox_find_storage(&task->mailbox, &task->consumer);
-        if (tri_mailbox_front(&task->mailbox, &task->consumer, &stamp))
+        if (tri_mailbox_is_ready(&task->mailbox, &task->consumer))
             return true;
         switch (tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()))) {
         case TRI_IDLE_DONE:
@@ -321,6 +320,7 @@ int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out)
     out->capacity = tri_load(&task->mailbox.capacity, TRI_RELAXED);
     out->queued = tri_mailbox_length(&task->mailbox, &task->consumer);
     out->owed = tri_load(&task->debts.count, TRI_RELAXED) + (tri_load(&task->hand, TRI_RELAXED) != NULL);
+    tri_policy_info(task, address.tri_generation, out);
     uint64_t life = tri_fetch_or(&task->life, UINT64_C(0), TRI_ACQ_REL); /* as it is now, after what was read above */
     return life >> TRI_LIFE_SHIFT == address.tri_generation && (life & TRI_LIFE_ALIVE) ? 0 : -ESRCH;
 }

@@ -14,6 +14,7 @@
  * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to
  * wait for its next message and has answered, it goes straight back to the held caller.
  */
+#include "actor/policy.h"
 #include "actor/scheduler.h"
 
 #include <errno.h>
@@ -46,11 +47,13 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     return sender.result;
 }
 
-/* The mailbox was full at the first look. Sends, waiting for room. */
+/* The mailbox was full at the first look. Sends, waiting for room unless it has a policy. */
 static __attribute__((noinline)) int deliver_slow(const struct tri_mailbox_ref *ref, struct tri_task *target,
                                                   const struct tri_letter *letter, tr_time deadline, bool *schedule)
 {
-    int rc = -EAGAIN;
+    struct tr_runtime *visited = tri_visit_begin(target);
+    int rc = tri_send_by_policy(target, ref, letter, schedule);
+    tri_visit_end(visited);
     while (rc == -EAGAIN) {
         if (deadline == TR_NOW)
             return -ETIMEDOUT;
@@ -177,6 +180,8 @@ int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const
     struct tri_mailbox_ref ref = tri_task_mailbox(address.tri_record, address.tri_generation);
     struct tr_runtime *visited = tri_visit_begin(address.tri_record);
     int rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), &letter, &schedule);
+    if (rc == -EAGAIN)
+        rc = tri_send_by_policy(address.tri_record, &ref, &letter, &schedule);
     if (rc == 0 && schedule)
         tri_activate(address.tri_record, handler);
     tri_visit_end(visited);

@@ -7,6 +7,7 @@
  * at the first of them alone, so that a gather of n calls is n looks and not n times n. The answers are copied to where they belong by
  * the repliers, in whatever order.
  */
+#include "actor/policy.h"
 #include "actor/scheduler.h"
 
 #include <errno.h>
@@ -55,6 +56,8 @@ static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_tim
         bool handler = tri_task_is(target, TRI_TASK_HANDLER), schedule;
         call->tri_state = SENT;
         rc = tri_mailbox_send(&ref, tri_storage_cache(tri_worker_here()), &parts->letter, &schedule);
+        if (rc == -EAGAIN)
+            rc = tri_send_by_policy(target, &ref, &parts->letter, &schedule);
         if (rc == -EAGAIN && deadline == TR_NOW)
             rc = -ETIMEDOUT;
         if (rc == -EAGAIN) {

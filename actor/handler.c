@@ -47,7 +47,7 @@ static __attribute__((noinline)) void discard_letter(struct tri_task *task, char
 {
     struct tri_debt debt = tri_hand(task);
     tri_hand_clear(task);
-    tri_task_discard(task, message, debt);
+    tri_task_discard(task, message, debt, TR_DEAD_UNDELIVERED);
 }
 
 static inline __attribute__((always_inline)) void run(struct tri_task *task, char *message, uint32_t bytes)

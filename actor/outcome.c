@@ -7,6 +7,7 @@
  */
 #include "actor/group.h"
 #include "actor/local.h"
+#include "actor/policy.h"
 #include "actor/scheduler.h"
 #include "actor/spawn.h"
 #include "actor/token.h"
@@ -43,6 +44,8 @@ int tri_cold_inherit(struct tri_cold *cold)
 void tri_cold_free(struct tri_worker *worker, struct tri_cold *cold)
 {
     free(cold->copy);
+    if (cold->has_policy)
+        tri_pool_give(&tri_node_pool, tri_node_cache(worker), cold->policy);
     if (cold->reason)
         tri_pool_give(&tri_cold_pool, tri_cold_cache(worker), cold->reason);
     tri_pool_give(&tri_cold_pool, tri_cold_cache(worker), cold);

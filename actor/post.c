@@ -5,6 +5,7 @@
  */
 #include "actor/after.h"
 #include "actor/deadline.h"
+#include "actor/policy.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -194,6 +195,8 @@ static int send_post(struct tri_worker *worker, struct tri_post *post, int *resu
     for (;;) {
         bool schedule;
         *result = tri_mailbox_send(&ref, worker->no_caches ? NULL : &worker->storages, &letter, &schedule);
+        if (*result == -EAGAIN)
+            *result = tri_send_by_policy(target, &ref, &letter, &schedule);
         if (*result == 0 && schedule)
             tri_activate(target, handler);
         if (*result == -ENOMEM)

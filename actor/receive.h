@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) bool tri_take_message(struct tri_ta
             return true;
         }
         tri_count(&worker->expired);
-        tri_task_discard(task, message, debt);
+        tri_task_discard(task, message, debt, TR_DEAD_EXPIRED);
     }
 }
 

@@ -20,6 +20,7 @@ struct tri_spawn {
     void (*drop)(void *message);
     void (*stopped)(void *state, int reason);
     uint32_t capacity, message_bytes;
+    enum tr_overflow overflow;
     int pin;
     uint16_t flags;
     bool inherit_locals;

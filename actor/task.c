@@ -16,6 +16,7 @@
 #include "actor/idle.h"
 #include "actor/scheduler.h"
 #include "actor/sim.h"
+#include "actor/policy.h"
 #include "actor/spawn.h"
 
 #include <assert.h>
@@ -72,6 +73,7 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
     if (!made)
         return NULL;
     made->drop = spawn->drop;
+    made->has_policy = false;
     made->stopped = spawn->stopped;
     made->copy = NULL;
     made->locals = NULL;
@@ -80,7 +82,8 @@ static __attribute__((noinline)) struct tri_cold *make_cold(struct tri_worker *w
     made->link = NULL;
     made->owned = NULL;
     made->ending = false;
-    if (spawn->inherit_locals && tri_cold_inherit(made) < 0) {
+    if ((spawn->overflow != TR_OVERFLOW_WAIT && !tri_policy_make(made)) ||
+        (spawn->inherit_locals && tri_cold_inherit(made) < 0)) {
         tri_cold_free(tri_worker_here(), made);
         return NULL;
     }
@@ -117,7 +120,8 @@ static inline __attribute__((always_inline)) int check(struct tri_worker *worker
     if (spawn->pin == TR_PIN_HERE && (!worker || worker->runtime != *runtime))
         return -EINVAL;
     if (spawn->flags & TRI_TASK_ACTOR &&
-        (spawn->capacity > TR_CAPACITY_LIMIT || spawn->message_bytes > TR_MESSAGE_LIMIT))
+        (spawn->capacity > TR_CAPACITY_LIMIT || spawn->message_bytes > TR_MESSAGE_LIMIT ||
+         (unsigned)spawn->overflow > TR_OVERFLOW_DROP_OLDEST))
         return -EINVAL;
     return 0;
 }
@@ -194,7 +198,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         return -ENOMEM;
     }
     if (spawn->name || spawn->drop || spawn->stopped || spawn->argument_bytes > 0 || spawn->inherit_locals ||
-        spawn->token || spawn->member) {
+        spawn->token || spawn->member || spawn->overflow != TR_OVERFLOW_WAIT) {
         struct tri_spawn copy = *spawn; /* so that the original need not be in memory when there is nothing to do */
         cold = make_cold(worker, &copy);
         worker = tri_worker_here();
@@ -214,7 +218,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
     tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
     if (spawn->flags & TRI_TASK_ACTOR) {
         tri_store(&task->senders, generation << 32, TRI_RELAXED);
-        tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes,
+        tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes, spawn->overflow,
                          spawn->flags & TRI_TASK_HANDLER);
     }
     if (spawn->handle)
@@ -261,14 +265,16 @@ static void free_task(struct tri_worker *worker, struct tri_task *task)
     tri_task_give(worker, task);
 }
 
-void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt)
+void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt, enum tr_dead_reason reason)
 {
     struct tri_worker *worker = tri_worker_here();
     if (debt.slot)
         tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -ESRCH, NULL);
+    tri_task_bury(task, message, reason);
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
-    if (cold && cold->drop)
-        cold->drop(message);
+    void (*drop)(void *) = cold ? tri_drop_of(cold) : NULL;
+    if (drop)
+        drop(message);
 }
 
 /* Closes the mailbox, waits for senders that are between claim and publication, and discards what is in it. */
@@ -287,7 +293,7 @@ static void drain(struct tri_task *task)
         struct tri_worker *worker = tri_worker_here();
         struct tri_storage_cache *cache = tri_storage_cache(worker);
         if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, bytes, &debt) == TRI_TAKE_MESSAGE)
-            tri_task_discard(task, buffer, debt);
+            tri_task_discard(task, buffer, debt, TR_DEAD_UNDELIVERED);
         else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
             break;
         else

@@ -46,10 +46,15 @@ static inline uintptr_t tri_join_nobody(uint64_t generation)
 
 #define TRI_NAME_BYTES 48
 
+struct tri_policy;
+
 /* What most tasks do without. Made at the spawn, or by the task itself when it first needs it. */
 struct tri_cold {
     struct tri_cold *next; /* in the pool */
-    void (*drop)(void *message);
+    union {
+        void (*drop)(void *message);
+        struct tri_policy *policy; /* has_policy: it has the drop function */
+    };
     void (*stopped)(void *state, int reason);
     void *copy;                /* of the argument */
     struct tri_local *locals;  /* its values, the newest first */
@@ -58,6 +63,7 @@ struct tri_cold {
     struct tri_link *link;     /* to the token that cancels it */
     struct tr_group *owned;    /* groups that end with it, the newest first */
     bool ending;               /* the body has returned */
+    bool has_policy;           /* its mailbox: see policy.h */
     char name[TRI_NAME_BYTES];
 };
 
@@ -190,8 +196,8 @@ void tri_task_report(struct tri_task *task);
 /* Frees the record of an ended task that nobody has joined; its handle is stale. A failure is reported. Thread: any. */
 void tri_task_reap(struct tri_task *task, uint64_t generation);
 
-/* A message that is never delivered: drop function once, request resolved with -ESRCH. */
-void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt);
+/* A message that is never delivered: shown to the hook, drop function once, request resolved with -ESRCH. */
+void tri_task_discard(struct tri_task *task, void *message, struct tri_debt debt, enum tr_dead_reason reason);
 
 /* ---- the cold part; defined by outcome.c ---- */
 

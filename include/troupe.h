@@ -37,6 +37,7 @@
 #include <troupe/notify.h>
 #include <troupe/once.h>
 #include <troupe/oneshot.h>
+#include <troupe/overflow.h>
 #include <troupe/queue.h>
 #include <troupe/runtime.h>
 #include <troupe/rwlock.h>

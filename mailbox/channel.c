@@ -1,28 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* channel.c: what happens under the channel's lock, and the calls that never wait. The picture and the edges are in channel.h. */
 #include "mailbox/channel.h"
+#include "mailbox/dead_letter.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-static TRI_ATOMIC(uintptr_t) process_hook;
-
-void tr_dead_letter_hook(void (*hook)(const struct tr_dead_letter *letter))
-{
-    tri_store(&process_hook, (uintptr_t)hook, TRI_RELAXED);
-}
-
 void tri_channel_bury(struct tr_channel *channel, void *message, enum tr_dead_reason reason)
 {
     const struct tr_channel_options *options = &channel->options;
     struct tr_dead_letter letter = { options->name, reason, channel->bytes, message };
-    void (*hook)(const struct tr_dead_letter *) =
-        (void (*)(const struct tr_dead_letter *))tri_load(&process_hook, TRI_RELAXED);
     if (options->dead_letter)
         options->dead_letter(&letter, options->context);
-    else if (hook)
-        hook(&letter);
+    else
+        tri_dead_letter(&letter);
     if (options->drop && reason != TR_DEAD_REJECTED)
         options->drop(message);
 }

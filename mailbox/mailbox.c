@@ -22,6 +22,10 @@
  *   [M8] bytes release (init) -> acquire (send): who reads a new tenant's message size sees its generation, and so says
  *        -ESRCH for a stale address, not -EINVAL.
  *   [M9] close CAS release -> acquire by the consumer that finds the mailbox drained: what the closer did before.
+ *   [M10] policy release (init) -> acquire (overflow): as [M8]: who reads a new tenant's policy sees its generation.
+ *   [M11] lock, again:               what a mailbox with a policy has lost; and of one that drops the oldest, the whole
+ *                                    consumer's side, which is whose the lock is. An actor with a policy takes the lock
+ *                                    once more at its end.
  */
 #include "mailbox/mailbox.h"
 
@@ -36,7 +40,7 @@ void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consu
 }
 
 void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, uint32_t capacity,
-                      uint32_t bytes, bool idle)
+                      uint32_t bytes, enum tr_overflow policy, bool idle)
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT) && !mailbox->last);
@@ -49,7 +53,8 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&mailbox->head_copy, position, TRI_RELAXED); /* or the first send would find it full at first sight */
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
-    consumer->keep = !idle;
+    consumer->keep = !idle || policy == TR_OVERFLOW_DROP_OLDEST; /* it is given back from that note only */
+    tri_store(&consumer->policy, (uint8_t)policy, TRI_RELEASE);  /* [M10] */
     tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
 }
 
@@ -324,12 +329,59 @@ int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule)
 
 /* ---- the consumer ------------------------------------------------------------------------------------------- */
 
-bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+/* The storage that a sender has installed, or NULL. */
+static struct tri_storage *installed(struct tri_mailbox *mailbox)
 {
     uint32_t index = tri_tail_storage(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
-    if (index != 0)
-        consumer->storage = tri_storage_at(index);
-    return index != 0;
+    return index == 0 ? NULL : tri_storage_at(index);
+}
+
+static bool is_shared(struct tri_mailbox_consumer *consumer)
+{
+    return tri_load(&consumer->policy, TRI_RELAXED) == TR_OVERFLOW_DROP_OLDEST;
+}
+
+enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
+                                      uint32_t bytes, struct tri_debt *debt)
+{
+    uintptr_t stamp;
+    struct tri_storage *storage = installed(mailbox); /* not noted: the note is not under the lock */
+    struct tri_place *place = storage ? tri_mailbox_front(mailbox, consumer, storage, &stamp) : NULL;
+    if (!place)
+        return TRI_TAKE_EMPTY;
+    *debt = tri_place_debt(place, stamp);
+    tri_copy(message, place->message, bytes);
+    bool waiting = tri_mailbox_pop(consumer, place);
+    assert(!waiting);
+    (void)waiting;
+    return TRI_TAKE_MESSAGE;
+}
+
+enum tri_take tri_mailbox_take_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                                    struct tri_storage_cache *cache, void *message, uint32_t bytes,
+                                    struct tri_debt *debt)
+{
+    if (is_shared(consumer)) {
+        tri_lock(&mailbox->lock); /* [M11] */
+        enum tri_take taken = tri_mailbox_take_locked(mailbox, consumer, message, bytes, debt);
+        tri_unlock(&mailbox->lock);
+        return taken;
+    }
+    consumer->storage = installed(mailbox);
+    return consumer->storage ? tri_mailbox_take(mailbox, consumer, cache, message, bytes, debt) : TRI_TAKE_EMPTY;
+}
+
+bool tri_mailbox_is_ready(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    uintptr_t stamp;
+    bool shared = is_shared(consumer);
+    if (shared)
+        tri_lock(&mailbox->lock); /* [M11] */
+    struct tri_storage *storage = consumer->storage ? consumer->storage : installed(mailbox);
+    bool ready = storage && tri_mailbox_front(mailbox, consumer, storage, &stamp);
+    if (shared)
+        tri_unlock(&mailbox->lock);
+    return ready;
 }
 
 enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
@@ -359,6 +411,10 @@ bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_cons
 void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                         struct tri_storage_cache *cache)
 {
+    if (tri_load(&consumer->policy, TRI_RELAXED) != TR_OVERFLOW_WAIT) { /* [M11] who decides a fate has done so */
+        tri_lock(&mailbox->lock);
+        tri_unlock(&mailbox->lock);
+    }
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED); /* as the consumer found it drained: it moves no more */
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
     assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));

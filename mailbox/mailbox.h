@@ -31,6 +31,7 @@
  *
  * Senders that wait for room are served by hand-over: whoever holds the lock and finds room claims it for the first
  * waiter, copies the message, and wakes the waiter with the work done. That is strictly FIFO and needs no second try.
+ * Under another policy than to wait nobody does: see policy.c.
  *
  * Happens-before edges are listed in mailbox.c.
  */
@@ -40,6 +41,7 @@
 #include "mailbox/atomic.h"
 #include "mailbox/storage.h"
 #include "mailbox/waiter.h"
+#include <troupe/overflow.h>
 
 #define TRI_TAIL_IDLE UINT64_C(1)
 #define TRI_TAIL_CLOSED UINT64_C(2)
@@ -100,9 +102,10 @@ struct tri_mailbox {
 
 struct tri_mailbox_consumer {
     TRI_ATOMIC(uint64_t) head;
-    struct tri_storage *storage;  /* the consumer's own note; NULL: ask the tail */
+    struct tri_storage *storage;  /* the consumer's own note; NULL: ask the tail. Always, if senders drop the oldest */
     TRI_ATOMIC(uint32_t) waiting; /* senders wait: set and cleared under the lock, looked at after every take */
     bool keep;                    /* the storage stays through idle times (loop actors) */
+    TRI_ATOMIC(uint8_t) policy;   /* enum tr_overflow; written at init only, as the producers' three */
 };
 
 /* The two halves of one mailbox and the generation that senders must match. */
@@ -135,7 +138,7 @@ void tri_mailbox_construct(struct tri_mailbox *mailbox, struct tri_mailbox_consu
  * else the consumer runs first. Sizes are checked by the caller.
  */
 void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, uint32_t capacity,
-                      uint32_t bytes, bool idle);
+                      uint32_t bytes, enum tr_overflow policy, bool idle);
 
 /* Parts of a tail word. */
 static inline uint64_t tri_tail_position(uint64_t tail)
@@ -252,6 +255,30 @@ static inline __attribute__((always_inline)) bool tri_mailbox_claim_idle(const s
  */
 int tri_mailbox_wait_room(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache, struct tri_sender *sender,
                           bool *schedule);
+/* What is done when it is full. Sure if the address was good when it was got. Thread: any. */
+static inline enum tr_overflow tri_mailbox_policy(const struct tri_mailbox_ref *ref)
+{
+    return (enum tr_overflow)tri_load(&ref->consumer->policy, TRI_RELAXED);
+}
+
+/* What became of a message, or is to be done yet: see tri_mailbox_send_by_policy. */
+enum tri_fate {
+    TRI_FATE_DECIDED,
+    TRI_FATE_REJECTED,
+    TRI_FATE_NEWEST, /* to be dropped */
+    TRI_FATE_OLDEST, /* has been taken, to be dropped; then again */
+    TRI_FATE_BUSY,   /* again, soon: the oldest is being written */
+};
+
+/*
+ * With the mailbox's lock, after -EAGAIN of a mailbox with a policy: sends, or takes the oldest message into *oldest (of the
+ * size of a message) and *debt. *result, if decided: as tri_mailbox_send, -EAGAIN if the policy is to wait. While the lock is
+ * held the actor does not end, if a fate is told. Thread: any.
+ */
+enum tri_fate tri_mailbox_send_by_policy(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
+                                   const struct tri_letter *letter, void *oldest, struct tri_debt *debt, int *result,
+                                   bool *schedule);
+
 /* Takes the sender out again. True if it was still waiting; false if it has been served: sender->result holds. */
 bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sender *sender);
 
@@ -261,24 +288,21 @@ bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sende
  */
 int tri_mailbox_close(const struct tri_mailbox_ref *ref, bool *schedule);
 
-/* The consumer notes the storage that a sender has installed. False: none. */
-bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
 /* Serves waiting senders as far as there is room. Called when consumer->waiting is seen. Thread: any. */
 void tri_mailbox_grant(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                        struct tri_storage_cache *cache);
 
 /* The consumer's side. Thread: the consumer only. */
 
-/* The message at the head, if it is published and the consumer knows its storage, and its stamp; else NULL. */
+/* The message at the head, if it is published, and its stamp; else NULL. */
 static inline __attribute__((always_inline)) struct tri_place *tri_mailbox_front(struct tri_mailbox *mailbox,
                                                                                  struct tri_mailbox_consumer *consumer,
+                                                                                 struct tri_storage *storage,
                                                                                  uintptr_t *stamp)
 {
-    if (!consumer->storage)
-        return NULL;
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
-    struct tri_place *place = tri_storage_place(consumer->storage, shape, head);
+    struct tri_place *place = tri_storage_place(storage, shape, head);
     *stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
     return *stamp == 0 ? NULL : place;
 }
@@ -302,6 +326,15 @@ static inline __attribute__((always_inline)) bool tri_mailbox_pop(struct tri_mai
     return __builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0); /* [M5], its cheap half */
 }
 
+/* With the lock, of a mailbox whose senders drop the oldest: takes that, on the consumer's behalf. Thread: any. */
+enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
+                                      uint32_t bytes, struct tri_debt *debt);
+
+/* The same as take, when the consumer has no note of the storage. */
+enum tri_take tri_mailbox_take_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
+                                    struct tri_storage_cache *cache, void *message, uint32_t bytes,
+                                    struct tri_debt *debt);
+
 /* Takes the next message. `bytes`: the mailbox's. */
 static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox,
                                                                             struct tri_mailbox_consumer *consumer,
@@ -310,9 +343,9 @@ static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(stru
                                                                             struct tri_debt *debt)
 {
     uintptr_t stamp;
-    if (!consumer->storage && !tri_mailbox_find_storage(mailbox, consumer))
-        return TRI_TAKE_EMPTY;
-    struct tri_place *place = tri_mailbox_front(mailbox, consumer, &stamp);
+    if (!consumer->storage)
+        return tri_mailbox_take_slow(mailbox, consumer, cache, message, bytes, debt);
+    struct tri_place *place = tri_mailbox_front(mailbox, consumer, consumer->storage, &stamp);
     if (!place)
         return TRI_TAKE_EMPTY;
     *debt = tri_place_debt(place, stamp);
@@ -350,6 +383,8 @@ static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(stru
 
 /* A loop actor that was woken without a message: takes the idle mark back, if it is still there. */
 void tri_mailbox_unidle(struct tri_mailbox *mailbox);
+/* True if a message is there to be taken. */
+bool tri_mailbox_is_ready(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
 /* True when closed and empty. */
 bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
 /* As grant, if the tail says that senders wait. True if it did. Consumer. */

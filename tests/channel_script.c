@@ -32,7 +32,7 @@ static uint64_t weigh(const void *message)
 static void count_letter(const struct tr_dead_letter *letter, void *context)
 {
     struct play *play = context;
-    expect(strcmp(letter->channel, "script") == 0);
+    expect(strcmp(letter->name, "script") == 0);
     expect_int(letter->bytes, sizeof(int64_t));
     play->letters++;
     play->last_letter = letter->reason;

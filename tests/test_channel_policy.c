@@ -162,7 +162,7 @@ START_TEST(channels_without_a_hook_use_the_process_one)
     expect_int(tr_channel_create(&sender, &receiver, 1, &options), 0);
     expect_int(tr_channel_try_send(sender, &(int64_t){ 1 }), 0);
     expect_int(tr_channel_try_send(sender, &(int64_t){ 2 }), 0);
-    expect(strcmp(seen.channel, "channel") == 0 && seen.reason == TR_DEAD_DROPPED_NEWEST);
+    expect(strcmp(seen.name, "channel") == 0 && seen.reason == TR_DEAD_DROPPED_NEWEST);
     expect_int(seen_number, 2);
     tr_channel_receiver_destroy(receiver);
     expect_int(seen_number, 1);

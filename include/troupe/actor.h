@@ -34,6 +34,7 @@
 #ifndef TROUPE_ACTOR_H
 #define TROUPE_ACTOR_H
 
+#include <troupe/overflow.h>
 #include <troupe/select.h>
 #include <troupe/task.h>
 
@@ -70,12 +71,14 @@ struct tr_ask {
 };
 
 struct tr_actor_options {
-    const char *name;            /* as in tr_task_options; default "actor" */
-    uint32_t capacity;           /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
-    size_t stack_bytes;          /* as in tr_task_options */
-    int pin;                     /* as in tr_task_options */
-    size_t argument_bytes;       /* non-zero: *argument or *state is copied, as in tr_task_options */
-    void (*drop)(void *message); /* called once for each message that is never received */
+    const char *name;          /* as in tr_task_options; default "actor" */
+    uint32_t capacity;         /* messages that the mailbox holds; default 64, at most TR_CAPACITY_LIMIT */
+    enum tr_overflow overflow; /* what is done when it is full; default: senders wait */
+    size_t stack_bytes;        /* as in tr_task_options */
+    int pin;                   /* as in tr_task_options */
+    size_t argument_bytes;     /* non-zero: *argument or *state is copied, as in tr_task_options */
+    void (*drop)(
+        void *message); /* called once for each message taken and never received; under a policy on any thread */
     void (*stopped)(void *state, int reason); /* handler actors: the last call, in the actor, when it ends */
     bool keep_expired;                        /* deliver requests whose caller has given up; default: skip them */
     struct tr_task *task;                     /* non-NULL: receives a handle that must be joined or detached */
@@ -98,11 +101,12 @@ TR_PUBLIC int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type 
 /*
  * Sends a copy of *message; waits in FIFO order while the mailbox is full. On any error nothing was sent.
  * Thread: any (a foreign thread blocks). Suspends: yes when full.
- * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor waits for room in its own mailbox).
+ * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor waits for room in its own mailbox),
+ * -ENOBUFS (full, and its policy is to reject). Under another policy than to wait it does not suspend.
  */
 TR_PUBLIC int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline);
 
-/* As tr_send, never suspending: -EAGAIN when full or when other senders wait. Thread: any. */
+/* As tr_send, never suspending: -EAGAIN when full or when other senders wait, unless a policy says what is done. Thread: any. */
 TR_PUBLIC int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const void *message);
 
 /*
@@ -125,7 +129,8 @@ TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
  * Thread: any (a foreign thread blocks). Suspends: yes.
  * Returns 0, the callee's error (tr_reply_error gives a positive code, see there), -ESRCH (not taken: no such actor, or it
  * ended before receiving the request), -EPIPE (taken, but its debtor ended or let it fall), -ETIMEDOUT, -ECANCELED (both: the
- * outcome is unknown if the request was sent), -EDEADLK (a call to oneself), -ENOMEM, -EINVAL.
+ * outcome is unknown if the request was sent), -EDEADLK (a call to oneself), -ENOBUFS (rejected or dropped by the mailbox's
+ * policy), -ENOMEM, -EINVAL.
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);
@@ -187,6 +192,7 @@ TR_PUBLIC int tr_self_raw(struct tr_address *out, const struct tr_type *type);
 /* Messages waiting in the mailbox, and requests that the actor owes (received, not answered). -ESRCH when stale. */
 struct tr_actor_info {
     uint32_t capacity, queued, owed;
+    uint64_t rejected, dropped_newest, dropped_oldest; /* by the mailbox's policy */
 };
 TR_PUBLIC int tr_actor_info_raw(struct tr_address address, struct tr_actor_info *out);
 

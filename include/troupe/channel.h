@@ -29,6 +29,7 @@
 #define TROUPE_CHANNEL_H
 
 #include <troupe/actor.h>
+#include <troupe/overflow.h>
 #include <troupe/select.h>
 
 TRI_BEGIN_DECLS
@@ -56,30 +57,6 @@ struct tr_channel_permit {
 };
 
 #define TR_CHANNEL_LIMIT (UINT32_C(1) << 24) /* messages: the largest capacity */
-
-/* What a channel does with a message that it has no room for. */
-enum tr_overflow {
-    TR_OVERFLOW_WAIT,        /* the sender waits */
-    TR_OVERFLOW_REJECT,      /* the send fails with -ENOBUFS; the message is still the sender's */
-    TR_OVERFLOW_DROP_NEWEST, /* it is taken and dropped */
-    TR_OVERFLOW_DROP_OLDEST, /* the oldest in the channel is dropped for it; permits are not messages, and stay */
-};
-
-/* Why a message is never received. */
-enum tr_dead_reason {
-    TR_DEAD_REJECTED,       /* -ENOBUFS: the message is still its sender's */
-    TR_DEAD_DROPPED_NEWEST, /* by policy */
-    TR_DEAD_DROPPED_OLDEST, /* by policy */
-    TR_DEAD_UNDELIVERED,    /* the receiver has gone */
-};
-
-/* A message that is never received, as a hook sees it, before `drop` does. */
-struct tr_dead_letter {
-    const char *channel; /* its name */
-    enum tr_dead_reason reason;
-    uint32_t bytes;
-    const void *message;
-};
 
 struct tr_channel_options {
     const char *name; /* for dead letters; must live as long as the channel; default "channel" */
@@ -219,9 +196,6 @@ TR_PUBLIC uint32_t tr_channel_length_raw(const struct tr_channel *channel);
 
 /* Fills *info. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_channel_info_raw(struct tr_channel *channel, struct tr_channel_info *info);
-
-/* The hook of channels that have none of their own; NULL: none. Called by whoever finds the letter dead. Thread: any. */
-TR_PUBLIC void tr_dead_letter_hook(void (*hook)(const struct tr_dead_letter *letter));
 
 /* ---- select --------------------------------------------------------------------------------------------------- */
 

@@ -94,12 +94,12 @@ static void warm(uint32_t bytes, uint32_t capacity)
         tri_storage_give(&caches[i + 1], made[i]);
 }
 
-static void begin_record(uint32_t capacity, uint32_t bytes, bool idle)
+static void begin_record(uint32_t capacity, uint32_t bytes, enum tr_overflow policy, bool idle)
 {
     warm(bytes, capacity);
     tri_mailbox_construct(&record.mailbox, &record.consumer);
     tri_store(&record.life, UINT64_C(1) << TRI_LIFE_SHIFT, TRI_RELAXED);
-    tri_mailbox_init(&record.mailbox, &record.consumer, capacity, bytes, idle);
+    tri_mailbox_init(&record.mailbox, &record.consumer, capacity, bytes, policy, idle);
 }
 
 /* None lost, none doubled: all storages are in caches or in the shared list. */

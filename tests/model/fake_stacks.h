@@ -56,12 +56,15 @@ static void pass_turn(struct tri_context *from, struct tri_context *to);
 #include "actor/actor.c"
 #include "actor/call.c"
 #include "actor/scope.c"
+#include "actor/policy.c"
 #include "actor/task.c"
 #include "fake_clock.h"
 #include "fake_cold.h"
 #include "actor/wait.c"
 #undef pthread_once /* mailbox/storage.c means it */
+#include "mailbox/dead_letter.c"
 #include "mailbox/mailbox.c"
+#include "mailbox/policy.c"
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
 #define claim claim_slot

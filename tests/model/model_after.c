@@ -78,6 +78,13 @@ void tri_reactor_wake(struct tri_reactor *reactor)
     (void)reactor;
 }
 
+int tri_send_by_policy_slow(struct tri_task *to, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
+                            bool *schedule)
+{
+    (void)to, (void)ref, (void)letter, (void)schedule;
+    model_fail("its policy is to wait");
+}
+
 tr_time tr_after(int64_t nanoseconds)
 {
     return nanoseconds;
@@ -198,7 +205,7 @@ static void begin(uint32_t capacity)
         first_worker[i] = i <= 1 ? 0 : i == 2 ? 1 : -1;
     tri_mailbox_construct(&target.mailbox, &target.consumer);
     tri_store(&target.life, UINT64_C(1) << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELAXED);
-    tri_mailbox_init(&target.mailbox, &target.consumer, capacity, sizeof(uint64_t), false);
+    tri_mailbox_init(&target.mailbox, &target.consumer, capacity, sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
     tri_storage_give(NULL, tri_storage_take(NULL, tri_shape_make(sizeof(uint64_t), capacity))); /* maps the table */
 }
 

@@ -29,8 +29,11 @@
 #include "fake_cold.h"
 
 #include "actor/join.c"
+#include "actor/policy.c"
 #include "actor/task.c"
+#include "mailbox/dead_letter.c"
 #include "mailbox/mailbox.c"
+#include "mailbox/policy.c"
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
 #define claim claim_slot

@@ -62,7 +62,7 @@ static bool run_handler(void)
 
 static void idle_setup(void)
 {
-    begin_record(4, sizeof(uint64_t), true);
+    begin_record(4, sizeof(uint64_t), TR_OVERFLOW_WAIT, true);
 }
 
 static void send_10_11(void)
@@ -200,7 +200,7 @@ static void stop_busy(void)
 
 static void loop_setup(void)
 {
-    begin_record(2, sizeof(uint64_t), false);
+    begin_record(2, sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
 }
 
 static void loop_send(uint64_t message)
@@ -308,7 +308,7 @@ static void unidle_sender(void)
 
 static void lives_setup(void)
 {
-    begin_record(2, sizeof(uint64_t), true);
+    begin_record(2, sizeof(uint64_t), TR_OVERFLOW_WAIT, true);
 }
 
 static void lives_sender(void)
@@ -350,7 +350,7 @@ static void lives_consumer(void)
     while (!run_handler());
     tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
     tri_store(&record.life, UINT64_C(2) << TRI_LIFE_SHIFT, TRI_RELAXED);
-    tri_mailbox_init(&record.mailbox, &record.consumer, 1, 2 * sizeof(uint64_t), true);
+    tri_mailbox_init(&record.mailbox, &record.consumer, 1, 2 * sizeof(uint64_t), TR_OVERFLOW_WAIT, true);
 }
 
 /* The second tenant has got nothing of the first's, and works. */
@@ -477,7 +477,7 @@ static void replace_first(void)
     tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
     tenant = 2;
     tri_store(&record.life, UINT64_C(2) << TRI_LIFE_SHIFT, TRI_RELAXED);
-    tri_mailbox_init(&record.mailbox, &record.consumer, 4, sizeof(uint64_t), true);
+    tri_mailbox_init(&record.mailbox, &record.consumer, 4, sizeof(uint64_t), TR_OVERFLOW_WAIT, true);
 }
 
 /* Four bytes: by the long way. */
@@ -503,7 +503,7 @@ static bool run_words(void)
 
 static void words_setup(void)
 {
-    begin_record(2, sizeof(uint32_t), true);
+    begin_record(2, sizeof(uint32_t), TR_OVERFLOW_WAIT, true);
 }
 
 static void hand_word(void)

@@ -19,6 +19,7 @@
 
 #include "mailbox/bias.c"
 #include "mailbox/channel.c"
+#include "mailbox/dead_letter.c"
 #include "mailbox/channel_ends.c"
 #include "mailbox/channel_overflow.c"
 #include "mailbox/channel_permit.c"

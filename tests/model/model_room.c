@@ -60,7 +60,7 @@ static void impatient_sender(void)
 /* Full from the start. */
 static void setup(void)
 {
-    begin_record(1, sizeof(uint64_t), false);
+    begin_record(1, sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
     model_assert(send_waiting(1, 40, TR_FOREVER) == 0);
     tri_store(&fake_tasks[1].token, 0u, TRI_RELAXED);
 }
@@ -138,7 +138,7 @@ static void close_consumer(void)
     }
     tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
     tri_store(&record.life, UINT64_C(2) << TRI_LIFE_SHIFT, TRI_RELAXED);
-    tri_mailbox_init(&record.mailbox, &record.consumer, 2, sizeof(uint64_t), true);
+    tri_mailbox_init(&record.mailbox, &record.consumer, 2, sizeof(uint64_t), TR_OVERFLOW_WAIT, true);
 }
 
 /* The next tenant is full at once: a sender that is late must not wait in its queue. */
@@ -198,7 +198,7 @@ static void two_tenants(void)
             tri_spin();
     tri_mailbox_finish(&record.mailbox, &record.consumer, my_cache());
     tri_store(&record.life, UINT64_C(2) << TRI_LIFE_SHIFT, TRI_RELAXED);
-    tri_mailbox_init(&record.mailbox, &record.consumer, 1, sizeof(uint64_t), false);
+    tri_mailbox_init(&record.mailbox, &record.consumer, 1, sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
     model_assert(tri_mailbox_send(&ref, my_cache(), &letter, &schedule) == 0);
     tri_store(&second, 1u, TRI_RELEASE);
     consumer();

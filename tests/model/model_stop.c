@@ -51,10 +51,13 @@ static ssize_t read_fd(void *to, size_t bytes);
 #include "actor/idle.c"
 #include "actor/runtime.c"
 #include "actor/join.c"
+#include "actor/policy.c"
 #include "actor/task.c"
 #include "actor/worker.c"
 #include "fake_clock.h"
+#include "mailbox/dead_letter.c"
 #include "mailbox/mailbox.c"
+#include "mailbox/policy.c"
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
 #define claim claim_slot
