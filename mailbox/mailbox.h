@@ -276,8 +276,8 @@ enum tri_fate {
  * held the actor does not end, if a fate is told. Thread: any.
  */
 enum tri_fate tri_mailbox_send_by_policy(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                                   const struct tri_letter *letter, void *oldest, struct tri_debt *debt, int *result,
-                                   bool *schedule);
+                                         const struct tri_letter *letter, void *oldest, struct tri_debt *debt,
+                                         int *result, bool *schedule);
 
 /* Takes the sender out again. True if it was still waiting; false if it has been served: sender->result holds. */
 bool tri_mailbox_leave_queue(const struct tri_mailbox_ref *ref, struct tri_sender *sender);
