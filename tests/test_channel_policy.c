@@ -230,6 +230,35 @@ TASK_TEST_ON(1, who_waits_for_many_bytes_is_not_overtaken_by_few)
     tr_channel_receiver_destroy(receiver);
 }
 
+static unsigned weighings;
+
+static uint64_t count_weighing(const void *message)
+{
+    (void)message;
+    return ++weighings;
+}
+
+/* The function that weighs may look at the whole of a message: it is shown none that is shorter. */
+START_TEST(a_message_of_another_type_is_not_weighed)
+{
+    static const struct tr_type type = { "m", 64, 8 }, other = { "n", 8, 8 };
+    struct tr_channel_sender sender;
+    struct tr_channel_receiver receiver;
+    int64_t number = 1;
+    expect_int(tr_channel_create_raw(&sender, &receiver, &type, 8,
+                                     &(struct tr_channel_options){ .byte_limit = 100, .weigh = count_weighing }),
+               0);
+    weighings = 0;
+    expect_int(tr_channel_try_send_raw(sender, &other, &number), -EINVAL);
+    expect_int(tr_channel_send_raw(sender, &other, &number, TR_NOW), -EINVAL);
+    struct tr_case cases[] = { tr_case_send_raw(sender, &other, &number) };
+    expect_int(tr_select(cases, 1, TR_NOW, TR_SELECT_FAIR), -EINVAL);
+    expect_int(weighings, 0);
+    tr_channel_sender_close_raw(sender);
+    tr_channel_receiver_destroy_raw(receiver);
+}
+END_TEST
+
 /* The array of a select can be used again: what counts is the message that is there then. */
 START_TEST(select_used_again_weighs_the_message_that_is_there)
 {
@@ -299,6 +328,6 @@ int main(void)
 {
     return test_main("channel_policy",
                      TESTS(edges, channels_without_a_hook_use_the_process_one,
-                           who_waits_for_many_bytes_is_not_overtaken_by_few,
+                           who_waits_for_many_bytes_is_not_overtaken_by_few, a_message_of_another_type_is_not_weighed,
                            select_used_again_weighs_the_message_that_is_there, dropping_the_oldest_keeps_the_order));
 }
