@@ -7,6 +7,7 @@
 #include "channel_script.h"
 
 #include <pthread.h>
+#include <troupe/queue.h>
 
 static const struct channel_script scripts[] = {
     { "first in, first out",
@@ -239,6 +240,36 @@ START_TEST(create_refuses_what_cannot_be)
     expect_int(tr_channel_try_receive_raw((struct tr_channel_receiver){ 0 }, 8, &receiver), -EINVAL);
 }
 END_TEST
+
+/* In a task, where the short ways are; also channels that have none of them. */
+TASK_TEST_ON(1, a_size_that_is_not_the_channels_is_refused)
+{
+    static char buffer[TR_MESSAGE_LIMIT];
+    static const uint32_t sizes[] = { 8, 9, TR_MESSAGE_LIMIT }, wrong[] = { 0, 7, 16, UINT32_MAX };
+    static const struct tr_channel_options options[] = { { .name = "plain" }, { .byte_limit = 1 << 20 } };
+    for (unsigned i = 0; i < 6; i++) {
+        struct tr_type type = { "m", sizes[i / 2], 1 };
+        struct tr_channel_sender sender;
+        struct tr_channel_receiver receiver;
+        struct tr_queue queue;
+        expect_int(tr_channel_create_raw(&sender, &receiver, &type, 4, &options[i % 2]), 0);
+        expect_int(tr_queue_create_raw(&queue, &type, 4, &options[i % 2]), 0);
+        for (unsigned k = 0; k < 4; k++) {
+            struct tr_type other = { "n", wrong[k], 1 };
+            expect_int(tr_channel_send_raw(sender, &other, buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_send_raw(sender, &other, buffer), -EINVAL);
+            expect_int(tr_queue_send_raw(queue, &other, buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_send_raw(sender, &type, buffer), 0);
+            expect_int(tr_queue_try_send_raw(queue, &type, buffer), 0);
+            expect_int(tr_channel_receive_raw(receiver, wrong[k], buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_receive_raw(receiver, wrong[k], buffer), -EINVAL);
+            expect_int(tr_queue_receive_raw(queue, wrong[k], buffer, TR_NOW), -EINVAL);
+        }
+        tr_channel_sender_close_raw(sender);
+        tr_channel_receiver_destroy_raw(receiver);
+        tr_queue_unref_raw(queue);
+    }
+}
 
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
 
@@ -569,7 +600,8 @@ int main(void)
 {
     return test_main("channel",
                      TESTS(edges, length_is_right_everywhere_8062_6602, create_refuses_what_cannot_be,
-                           senders_wait_in_order_and_nobody_overtakes, a_message_goes_into_the_waiting_receivers_hands,
+                           a_size_that_is_not_the_channels_is_refused, senders_wait_in_order_and_nobody_overtakes,
+                           a_message_goes_into_the_waiting_receivers_hands,
                            deadline_send_sends_nothing_and_receive_takes_nothing,
                            cancelled_send_sends_nothing_and_lets_the_next_in, close_wakes_all_who_wait_in_vain,
                            last_sender_wakes_the_receiver, a_sender_sees_the_receiver_go,
