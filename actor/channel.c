@@ -35,20 +35,23 @@ static __attribute__((noinline)) int wait_in_task(struct tr_channel *channel, co
 
 /* ---- sending -------------------------------------------------------------------------------------------------- */
 
-static int check_send(const struct tr_channel *channel, const struct tr_type *type, uint64_t weight)
+/* Weighs the message, once it is known to be one of the channel's. */
+static int check_send(const struct tr_channel *channel, const struct tr_type *type, const void *message,
+                      uint64_t *weight)
 {
     if (!channel || channel->bytes != type->size)
         return -EINVAL;
-    return channel->weighs && weight > channel->options.byte_limit ? -EINVAL : 0;
+    *weight = tri_channel_weigh(channel, message);
+    return channel->weighs && *weight > channel->options.byte_limit ? -EINVAL : 0;
 }
 
 static __attribute__((noinline)) int send_slow(struct tr_channel_sender sender, const struct tr_type *type,
                                                const void *message, tr_time deadline)
 {
     struct tr_channel *channel = sender.tri_channel;
-    uint64_t weight = channel ? tri_channel_weigh(channel, message) : 0;
+    uint64_t weight;
     struct tri_worker *worker;
-    int rc = check_send(channel, type, weight);
+    int rc = check_send(channel, type, message, &weight);
     if (rc < 0 || (rc = tri_begin(&worker)) < 0)
         return rc;
     rc = tri_channel_send_now(channel, message, weight);
@@ -97,8 +100,8 @@ int tr_channel_try_send_raw(struct tr_channel_sender sender, const struct tr_typ
     struct tri_worker *worker = tri_worker_here();
     if (channel && worker && tri_channel_send_fast(channel, tri_seat_here(), message, type->size))
         return 0;
-    uint64_t weight = channel ? tri_channel_weigh(channel, message) : 0;
-    int rc = check_send(channel, type, weight);
+    uint64_t weight;
+    int rc = check_send(channel, type, message, &weight);
     return rc < 0 ? rc : tri_channel_send_now(channel, message, weight);
 }
 

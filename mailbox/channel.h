@@ -42,7 +42,7 @@
 #include "mailbox/wait.h"
 #include <troupe/channel.h>
 
-#define TRI_CHANNEL_NO_SHORT_WAY UINT32_MAX
+#define TRI_CHANNEL_NO_SHORT_WAY UINT64_MAX /* no size that a caller can name */
 
 enum tri_channel_state {
     TRI_CHANNEL_CLOSED = 1, /* by the receiver */
@@ -60,9 +60,9 @@ struct tr_channel {
     /* read by all, and not written once it is in use */
     _Alignas(64) char *ring;
     uint32_t mask, stride; /* places less one; from one place to the next */
-    uint32_t bytes;        /* of a message */
-    uint32_t send_bytes;   /* the same where there is a short way to send and receive, and messages are short */
-    uint32_t receive_bytes;
+    uint64_t send_bytes;   /* of a message, where there is a short way to send and receive, and messages are short */
+    uint64_t receive_bytes;
+    uint32_t bytes; /* of a message */
     uint32_t capacity;
     bool solo;      /* one receiver, which takes without the lock */
     bool weighs;    /* there is a byte limit, and each message's weight stands at the end of its place */

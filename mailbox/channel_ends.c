@@ -202,8 +202,10 @@ void tr_channel_weak_sender_close_raw(struct tr_channel_weak_sender weak)
 int tr_channel_weak_sender_open_raw(struct tr_channel_weak_sender weak, struct tr_channel_sender *sender)
 {
     struct tr_channel *channel = weak.tri_channel;
-    uint64_t count = channel ? tri_load(&channel->sender_count, TRI_RELAXED) : 0;
     sender->tri_channel = NULL;
+    if (!channel)
+        return -EINVAL;
+    uint64_t count = tri_load(&channel->sender_count, TRI_RELAXED);
     do {
         if (count == 0)
             return -EPIPE;

@@ -32,6 +32,7 @@ static inline bool is_served(struct tr_case *c)
 static int attempt_send(struct tr_case *c)
 {
     struct tr_channel *channel = channel_of(c);
+    c->tri_amount = tri_channel_weigh(channel, c->tri_value); /* a case used again has another message */
     if (channel->weighs && c->tri_amount > channel->options.byte_limit)
         return -EINVAL;
     return tri_channel_send_now(channel, c->tri_value, c->tri_amount);
@@ -101,7 +102,7 @@ struct tr_case tr_case_send_raw(struct tr_channel_sender sender, const struct tr
     struct tr_channel *channel = sender.tri_channel;
     if (!channel || channel->bytes != type->size)
         return (struct tr_case){ 0 };
-    return make_send(channel, message, tri_channel_weigh(channel, message));
+    return make_send(channel, message, 0); /* weighed by the attempt with which every select begins */
 }
 
 struct tr_case tr_case_reserve_raw(struct tr_channel_sender sender, uint32_t count, struct tr_channel_permit *permit)

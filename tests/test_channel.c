@@ -7,6 +7,7 @@
 #include "channel_script.h"
 
 #include <pthread.h>
+#include <troupe/queue.h>
 
 static const struct channel_script scripts[] = {
     { "first in, first out",
@@ -234,11 +235,61 @@ START_TEST(create_refuses_what_cannot_be)
         tr_channel_sender_close_raw(sender);
         tr_channel_receiver_destroy_raw(receiver);
     }
-    struct tr_channel_sender none = { 0 };
-    expect_int(tr_channel_try_send_raw(none, &rows[0].type, "12345678"), -EINVAL);
-    expect_int(tr_channel_try_receive_raw((struct tr_channel_receiver){ 0 }, 8, &receiver), -EINVAL);
 }
 END_TEST
+
+START_TEST(an_end_that_is_none_is_refused_by_every_call)
+{
+    static const struct tr_type type = { "m", 8, 8 };
+    struct tr_channel_sender none = { 0 }, opened = { (struct tr_channel *)(void *)&none };
+    struct tr_channel_receiver no_receiver = { 0 };
+    struct tr_channel_weak_sender no_weak = { 0 };
+    struct tr_channel_permit permit;
+    int64_t number = 1;
+    expect_int(tr_channel_send_raw(none, &type, &number, TR_NOW), -EINVAL);
+    expect_int(tr_channel_try_send_raw(none, &type, &number), -EINVAL);
+    expect_int(tr_channel_reserve_raw(none, 1, &permit, TR_NOW), -EINVAL);
+    expect_int(tr_channel_try_reserve_raw(none, 1, &permit), -EINVAL);
+    expect_int(tr_channel_permit_send_raw(&permit, &type, &number), -EINVAL);
+    tr_channel_permit_return_raw(&permit);
+    expect_int(tr_channel_await_close_raw(none, TR_NOW), -EINVAL);
+    expect_int(tr_channel_receive_raw(no_receiver, 8, &number, TR_NOW), -EINVAL);
+    expect_int(tr_channel_try_receive_raw(no_receiver, 8, &number), -EINVAL);
+    expect_int(tr_channel_receive_many_raw(no_receiver, 8, &number, 1, TR_NOW), -EINVAL);
+    expect_int(tr_channel_weak_sender_open_raw(no_weak, &opened), -EINVAL);
+    expect(!opened.tri_channel);
+}
+END_TEST
+
+/* In a task, where the short ways are; also channels that have none of them. */
+TASK_TEST_ON(1, a_size_that_is_not_the_channels_is_refused)
+{
+    static char buffer[TR_MESSAGE_LIMIT];
+    static const uint32_t sizes[] = { 8, 9, TR_MESSAGE_LIMIT }, wrong[] = { 0, 7, 16, UINT32_MAX };
+    static const struct tr_channel_options options[] = { { .name = "plain" }, { .byte_limit = 1 << 20 } };
+    for (unsigned i = 0; i < 6; i++) {
+        struct tr_type type = { "m", sizes[i / 2], 1 };
+        struct tr_channel_sender sender;
+        struct tr_channel_receiver receiver;
+        struct tr_queue queue;
+        expect_int(tr_channel_create_raw(&sender, &receiver, &type, 4, &options[i % 2]), 0);
+        expect_int(tr_queue_create_raw(&queue, &type, 4, &options[i % 2]), 0);
+        for (unsigned k = 0; k < 4; k++) {
+            struct tr_type other = { "n", wrong[k], 1 };
+            expect_int(tr_channel_send_raw(sender, &other, buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_send_raw(sender, &other, buffer), -EINVAL);
+            expect_int(tr_queue_send_raw(queue, &other, buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_send_raw(sender, &type, buffer), 0);
+            expect_int(tr_queue_try_send_raw(queue, &type, buffer), 0);
+            expect_int(tr_channel_receive_raw(receiver, wrong[k], buffer, TR_NOW), -EINVAL);
+            expect_int(tr_channel_try_receive_raw(receiver, wrong[k], buffer), -EINVAL);
+            expect_int(tr_queue_receive_raw(queue, wrong[k], buffer, TR_NOW), -EINVAL);
+        }
+        tr_channel_sender_close_raw(sender);
+        tr_channel_receiver_destroy_raw(receiver);
+        tr_queue_unref_raw(queue);
+    }
+}
 
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
 
@@ -569,6 +620,7 @@ int main(void)
 {
     return test_main("channel",
                      TESTS(edges, length_is_right_everywhere_8062_6602, create_refuses_what_cannot_be,
+                           an_end_that_is_none_is_refused_by_every_call, a_size_that_is_not_the_channels_is_refused,
                            senders_wait_in_order_and_nobody_overtakes, a_message_goes_into_the_waiting_receivers_hands,
                            deadline_send_sends_nothing_and_receive_takes_nothing,
                            cancelled_send_sends_nothing_and_lets_the_next_in, close_wakes_all_who_wait_in_vain,

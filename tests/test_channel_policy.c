@@ -230,6 +230,66 @@ TASK_TEST_ON(1, who_waits_for_many_bytes_is_not_overtaken_by_few)
     tr_channel_receiver_destroy(receiver);
 }
 
+static unsigned weighings;
+
+static uint64_t count_weighing(const void *message)
+{
+    (void)message;
+    return ++weighings;
+}
+
+/* The function that weighs may look at the whole of a message: it is shown none that is shorter. */
+START_TEST(a_message_of_another_type_is_not_weighed)
+{
+    static const struct tr_type type = { "m", 64, 8 }, other = { "n", 8, 8 };
+    struct tr_channel_sender sender;
+    struct tr_channel_receiver receiver;
+    int64_t number = 1;
+    expect_int(tr_channel_create_raw(&sender, &receiver, &type, 8,
+                                     &(struct tr_channel_options){ .byte_limit = 100, .weigh = count_weighing }),
+               0);
+    weighings = 0;
+    expect_int(tr_channel_try_send_raw(sender, &other, &number), -EINVAL);
+    expect_int(tr_channel_send_raw(sender, &other, &number, TR_NOW), -EINVAL);
+    struct tr_case cases[] = { tr_case_send_raw(sender, &other, &number) };
+    expect_int(tr_select(cases, 1, TR_NOW, TR_SELECT_FAIR), -EINVAL);
+    expect_int(weighings, 0);
+    tr_channel_sender_close_raw(sender);
+    tr_channel_receiver_destroy_raw(receiver);
+}
+END_TEST
+
+/* The array of a select can be used again: what counts is the message that is there then. */
+START_TEST(select_used_again_weighs_the_message_that_is_there)
+{
+    struct number_sender sender;
+    struct number_receiver receiver;
+    struct tr_channel_info info;
+    int64_t number = 1;
+    expect_int(tr_channel_create(&sender, &receiver, 8,
+                                 &(struct tr_channel_options){ .byte_limit = 100, .weigh = weigh }),
+               0);
+    struct tr_case cases[] = { tr_case_send(sender, &number) };
+    static const struct {
+        int64_t number;
+        int which, result;
+        uint64_t bytes;
+    } rows[] = {
+        { 1, 0, 0, 1 }, { 101, 0, -EINVAL, 1 }, { 60, 0, 0, 61 }, { 40, -ETIMEDOUT, 0, 61 }, { 39, 0, 0, 100 },
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        number = rows[i].number;
+        expect_int(tr_select(cases, 1, tr_after(TR_MILLISECOND), TR_SELECT_FAIR), rows[i].which);
+        if (rows[i].which == 0)
+            expect_int(cases[0].result, rows[i].result);
+        tr_channel_info(sender, &info);
+        expect_int(info.bytes, rows[i].bytes);
+    }
+    tr_channel_sender_close(sender);
+    tr_channel_receiver_destroy(receiver);
+}
+END_TEST
+
 /* A flood into a channel of two that drops: all are received or dropped, once, in order. */
 static int64_t flood_dropped, flood_last;
 
@@ -268,5 +328,6 @@ int main(void)
 {
     return test_main("channel_policy",
                      TESTS(edges, channels_without_a_hook_use_the_process_one,
-                           who_waits_for_many_bytes_is_not_overtaken_by_few, dropping_the_oldest_keeps_the_order));
+                           who_waits_for_many_bytes_is_not_overtaken_by_few, a_message_of_another_type_is_not_weighed,
+                           select_used_again_weighs_the_message_that_is_there, dropping_the_oldest_keeps_the_order));
 }

@@ -188,7 +188,10 @@ TR_PUBLIC void tr_channel_sender_close_raw(struct tr_channel_sender sender);
 TR_PUBLIC struct tr_channel_weak_sender tr_channel_sender_weaken_raw(struct tr_channel_sender sender);
 TR_PUBLIC void tr_channel_weak_sender_close_raw(struct tr_channel_weak_sender weak);
 
-/* Opens one more sender, if there still is one. Returns 0 or -EPIPE, then *sender is none. Thread: any. Suspends: no. */
+/*
+ * Opens one more sender, if there still is one. Returns 0, -EPIPE, -EINVAL (none); on an error *sender is none.
+ * Thread: any. Suspends: no.
+ */
 TR_PUBLIC int tr_channel_weak_sender_open_raw(struct tr_channel_weak_sender weak, struct tr_channel_sender *sender);
 
 /* Messages in the channel; a moment's look, never more than the capacity. Thread: any. Suspends: no. */
