@@ -112,12 +112,13 @@ static struct tr_case *attempt_all(struct walk walk)
     return NULL;
 }
 
-/* Takes the first `count` cases of the walk out of their queues. */
-static void leave_all(struct walk walk, uint32_t count)
+/* Takes the first `count` cases of the walk out of their queues; those on I/O, or the others. */
+static void leave_all(struct walk walk, uint32_t count, bool on_io)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct tr_case *c = next_case(&walk);
-        c->tri_kind->leave(c);
+        if ((c->tri_kind->on == TRI_WAIT_IO) == on_io)
+            c->tri_kind->leave(c);
     }
 }
 
@@ -191,7 +192,7 @@ static struct tr_case *enter_all(struct walk walk, struct tri_waiter *waiter, ui
     return NULL;
 }
 
-/* None was ready. Returns the case that was carried out; NULL: *error, or 0 to begin anew. */
+/* None was ready. Returns the case that was carried out; NULL: *error, or 0 to begin anew. Those on I/O are still in. */
 static struct tr_case *select_waiting(struct walk walk, tr_time deadline, int *error)
 {
     struct tri_waiter waiter = { .task = tri_self(), .several = true };
@@ -209,11 +210,26 @@ static struct tr_case *select_waiting(struct walk walk, tr_time deadline, int *e
         c = await_case(walk, &waiter, first_time(walk, deadline), error);
         carried_out = c && tri_load(&waiter.state, TRI_RELAXED) == TRI_WAIT_DONE;
     }
-    leave_all(walk, entered); /* [W3] the winner too */
+    leave_all(walk, entered, false); /* [W3] the winner too */
     if (!c || carried_out)
         return c;
     c->result = c->tri_kind->attempt(c); /* claimed by us, and ready */
     return c->result == -EAGAIN ? NULL : c;
+}
+
+/* Until one has been carried out. Returns it, or NULL and the error. */
+static struct tr_case *select_one(struct walk *walk, tr_time deadline, enum tr_select_order order, int *error)
+{
+    struct tr_case *c;
+    do {
+        begin_walk(walk, order);
+        c = attempt_all(*walk);
+        if (!c && deadline == TR_NOW)
+            *error = -ETIMEDOUT;
+        else if (!c)
+            c = select_waiting(*walk, deadline, error);
+    } while (!c && *error == 0);
+    return c;
 }
 
 int tr_select(struct tr_case *cases, uint32_t count, tr_time deadline, enum tr_select_order order)
@@ -231,16 +247,8 @@ int tr_select(struct tr_case *cases, uint32_t count, tr_time deadline, enum tr_s
     int rc = tri_checkpoint();
     if (rc < 0)
         return rc;
-    for (;;) {
-        begin_walk(&walk, order);
-        struct tr_case *c = attempt_all(walk);
-        if (!c && deadline == TR_NOW)
-            return -ETIMEDOUT;
-        if (!c)
-            c = select_waiting(walk, deadline, &rc);
-        if (c)
-            return (int)(c - cases);
-        if (rc < 0)
-            return rc;
-    }
+    struct tr_case *c = select_one(&walk, deadline, order, &rc);
+    if (walk.looks)
+        leave_all(walk, count, true);
+    return c ? (int)(c - cases) : rc;
 }

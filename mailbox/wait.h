@@ -57,7 +57,10 @@ struct tri_kind {
      * -EAGAIN. (Also -EAGAIN, not queued, if it could be done and the claim failed.)
      */
     int (*enter)(struct tr_case *c);
-    /* Takes the case out of the queue. False: it was not in it; then the wait, if of one case, is DONE. */
+    /*
+     * Takes the case out of the queue. False: it was not in it; then the wait, if of one case, is DONE. On TRI_WAIT_IO only once
+     * the select is over: until then what is being waited for must be there. So it can be attempted and entered when it is in.
+     */
     bool (*leave)(struct tr_case *c);
     /*
      * For things that only the waiting task takes from, and whose wake is a plain tri_wake with no claim: true if attempt

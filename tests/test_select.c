@@ -381,6 +381,75 @@ TASK_TEST(select_socket_aborted)
     close_pair(pair);
 }
 
+static int close_later(void *argument)
+{
+    expect_int(tr_sleep(2 * TR_MILLISECOND), 0);
+    tr_stream_close(argument);
+    return 0;
+}
+
+/*
+ * Who is inside a select need not be gone before another closes the stream, as with a read. The select that leaves the second
+ * stream is where the first is freed.
+ */
+TASK_TEST_ON(1, select_socket_closed_by_another)
+{
+    struct pair pair = open_pair(), second = open_pair();
+    struct tr_case cases[] = { tr_case_readable(pair.near), tr_case_readable(second.near) };
+    struct tr_task task = test_task(close_later, pair.near);
+    expect_int(tr_select(cases, 2, tr_after(LONG_TIME), TR_SELECT_ORDERED), 0);
+    expect_int(cases[0].result, -EPIPE);
+    expect_int(test_join(task), 0);
+    tr_stream_close(pair.far);
+    close_pair(second);
+}
+
+struct beginning_anew {
+    struct pair pair, second;
+    int which, result;
+};
+
+static int select_readable_or_message(void *argument)
+{
+    struct beginning_anew *b = argument;
+    struct number message;
+    struct tr_case cases[] = { tr_case_readable(b->pair.near), tr_case_readable(b->second.near),
+                               tr_case_message(&message) };
+    b->which = tr_select(cases, 3, tr_after(LONG_TIME), TR_SELECT_ORDERED);
+    b->result = cases[0].result;
+    return 0;
+}
+
+static void *call_in_vain(void *argument)
+{
+    struct number_address *address = argument;
+    int64_t answer;
+    struct number request = { .value = 1 };
+    expect_int(tr_call(*address, &answer, tr_after(TR_MILLISECOND), &request), -ETIMEDOUT);
+    return NULL;
+}
+
+/* The message that wakes it is a request that nobody waits for any more: it begins anew, and is inside all the while. */
+TASK_TEST_ON(1, select_socket_closed_by_another_as_it_begins_anew)
+{
+    struct beginning_anew *b = test_new(sizeof *b);
+    struct tr_task task;
+    pthread_t thread;
+    b->pair = open_pair();
+    b->second = open_pair();
+    struct number_address address = test_loop(select_readable_or_message, b, 4, &task);
+    test_settle();
+    expect_int(pthread_create(&thread, NULL, call_in_vain, &address), 0);
+    pthread_join(thread, NULL); /* no task runs meanwhile */
+    expect_int(tr_yield(), 0);
+    tr_stream_close(b->pair.near);
+    expect_int(test_join(task), 0);
+    expect_int(b->which, 0);
+    expect_int(b->result, -EPIPE);
+    tr_stream_close(b->pair.far);
+    close_pair(b->second);
+}
+
 TASK_TEST(select_listener_acceptable)
 {
     struct tr_listener *listener;
@@ -408,5 +477,6 @@ int main(void)
                            select_on_a_foreign_thread, select_thousand_cases, select_message_by_send_and_call,
                            select_message_of_a_stopped_actor, select_message_outside_an_actor,
                            select_then_receive_and_call, select_socket_becomes_readable,
-                           select_socket_loses_and_can_be_read, select_socket_aborted, select_listener_acceptable));
+                           select_socket_loses_and_can_be_read, select_socket_aborted, select_socket_closed_by_another,
+                           select_socket_closed_by_another_as_it_begins_anew, select_listener_acceptable));
 }
