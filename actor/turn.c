@@ -202,6 +202,7 @@ static int open_here(struct tr_runtime *runtime)
     worker->thread = turns->owner;
     worker->turns = true;
     runtime->turns = turns;
+    tri_store(&runtime->started, 1u, TRI_RELEASE); /* who visits finds the reactor */
     enter_thread();
     fall_asleep(worker);
     return 0;
