@@ -242,4 +242,5 @@ void tri_turn_finish(struct tr_runtime *runtime)
     tri_sim_deinit(runtime);
     leave_thread();
     free(runtime->turns);
+    runtime->turns = NULL; /* the runtime's memory stays, for those who come late */
 }

@@ -460,6 +460,8 @@ START_TEST(wrong_use_is_refused)
     expect_int(tr_turn(runtime, TR_NOW), 0);
     tr_log_set(NULL, NULL, TR_LOG_INFO);
     stop_runtime(runtime);
+    expect_int(tr_turn(runtime, TR_NOW), -EINVAL);
+    expect_int(tr_turn_fd(runtime), -EINVAL);
     struct tr_options threads = test_options(1);
     expect_int(tr_start(&threaded, &threads), 0);
     expect_int(tr_turn(threaded, TR_NOW), -EINVAL);
