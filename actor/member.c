@@ -221,6 +221,16 @@ static void note_failure(struct tr_group *group, const struct tri_member *member
         describe(member, &group->first_failure);
 }
 
+/* Under the lock: a failure of which the group will never tell. */
+static void report_detached(struct tr_group *group, const struct tri_member *member)
+{
+    struct tr_finished done;
+    describe(member, &done);
+    tr_log(TR_LOG_WARNING, "member %llu of group '%s', detached, failed with %d (%s)%s%s, and nobody joins it",
+           (unsigned long long)member->index, group->name, done.outcome.code, strerror(-done.outcome.code),
+           done.outcome.text[0] ? ": " : "", done.outcome.text);
+}
+
 void tri_member_leave(struct tri_member *member)
 {
     struct tr_group *group = member->group;
@@ -237,9 +247,7 @@ void tri_member_leave(struct tri_member *member)
     if (keep)
         deliver(group, member, &wakes);
     else if (failed && !group->forget)
-        tr_log(TR_LOG_WARNING, "member %llu of group '%s', detached, failed with %d (%s)%s%s, and nobody joins it",
-               (unsigned long long)member->index, group->name, member->result, strerror(-member->result),
-               member->reason ? ": " : "", member->reason ? member->reason->text : "");
+        report_detached(group, member);
     give_place_and_unlock(group, &wakes);
     if (!keep) {
         free_reason(member->reason);
