@@ -187,14 +187,27 @@ void tri_member_take(struct tri_member *member, struct tr_finished *out)
     free_member(member);
 }
 
+/* For the group's first failure: the original stays with the task, which is joined or logged. NULL: no memory for the words. */
+static struct tri_reason *copy_reason(const struct tri_reason *reason)
+{
+    struct tri_reason *copy = tri_pool_take(&tri_cold_pool, tri_cold_cache(tri_worker_here()));
+    if (copy)
+        *copy = *reason;
+    return copy;
+}
+
 bool tri_member_end(struct tri_member *member, struct tri_cold *cold, int result)
 {
-    bool forget = member->group->forget;
+    struct tr_group *group = member->group;
     member->result = result;
-    member->reason = forget ? NULL : cold->reason;
-    if (!forget)
+    if (!group->forget) {
+        member->reason = cold->reason;
         cold->reason = NULL;
-    return !forget;
+        return true;
+    }
+    bool told = cold->reason && is_failure(result) && !group->tracker && !group->owned_tasks;
+    member->reason = told ? copy_reason(cold->reason) : NULL;
+    return false;
 }
 
 /* Under the lock: to the first who waits for an outcome, or to those that wait to be taken. */
