@@ -3,6 +3,7 @@
 #include "actor/clock.h"
 #include "actor/deadline.h"
 #include "actor/idle.h"
+#include "actor/runtime.h"
 #include "actor/turn.h"
 #include "io/clock.h"
 
@@ -224,19 +225,30 @@ void tri_clock_release(struct tr_runtime *runtime)
     (void)held;
 }
 
+/* Of a stale address it may be any runtime, or one that is being made or taken down: so only with its leave. */
+static void visit(struct tr_runtime *runtime, void *context)
+{
+    tri_fetch_add(&runtime->visitors, 1u, TRI_RELAXED); /* [S5] of idle.h: it is not taken down until tri_visit_end */
+    tri_clock_hold(runtime);
+    *(struct tr_runtime **)context = runtime;
+}
+
 struct tr_runtime *tri_visit_begin(struct tri_task *record)
 {
-    struct tr_runtime *runtime = tri_runtime_at(tri_load(&record->runtime, TRI_RELAXED));
+    uint32_t index = tri_load(&record->runtime, TRI_RELAXED);
+    struct tr_runtime *runtime = tri_runtime_at(index), *visited = NULL;
     if (tri_worker_here() || !runtime || tri_clock_mode(&runtime->clock) == TRI_CLOCK_REAL)
         return NULL;
-    tri_clock_hold(runtime);
-    return runtime;
+    tri_runtime_visit(index, visit, &visited);
+    return visited;
 }
 
 void tri_visit_end(struct tr_runtime *visited)
 {
-    if (visited)
-        release(visited); /* of a stale address: another runtime may have begun there, without any hold */
+    if (!visited)
+        return;
+    tri_clock_release(visited);
+    tri_fetch_sub(&visited->visitors, 1u, TRI_RELEASE); /* [S5] */
 }
 
 void tri_clock_finish(struct tr_runtime *runtime)
