@@ -177,15 +177,16 @@ void tri_clock_unidle(struct tri_worker *worker)
 
 tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
 {
-    tr_time alarm = worker->next_alarm;
-    switch (tri_clock_mode(&worker->runtime->clock)) {
+    tr_time alarm = TR_FOREVER;
+    switch ((enum tri_clock_mode)(tri_load(&worker->runtime->clock.word, TRI_ACQUIRE) & TRI_CLOCK_MODE)) { /* [C1] */
     case TRI_CLOCK_REAL:
+        alarm = worker->next_alarm;
         break;
-    case TRI_CLOCK_PAUSED:
+    case TRI_CLOCK_PAUSED:   /* another worker may be at our wheel */
     case TRI_CLOCK_CHANGING: /* whoever changes it wakes us */
         return until;
     case TRI_CLOCK_SHIFTED:
-        alarm = tri_clock_to_real(worker->runtime, alarm);
+        alarm = tri_clock_to_real(worker->runtime, worker->next_alarm);
         break;
     }
     return until < alarm ? until : alarm;

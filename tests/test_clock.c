@@ -583,6 +583,32 @@ START_TEST(shutdown_drains_on_the_paused_clock)
 }
 END_TEST
 
+static int count_message(void *state, void *message)
+{
+    (void)message;
+    atomic_fetch_add((atomic_int *)state, 1);
+    return 0;
+}
+
+/* The worker that moves the clock takes in what was left for one that is about to sleep: which TSan watches. */
+START_TEST(sent_later_from_outside_while_the_workers_go_to_sleep)
+{
+    atomic_int count = 0;
+    struct tr_runtime *runtime;
+    struct number_address actor;
+    struct tr_options options = paused(3);
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_actor_options in = { .runtime = runtime, .capacity = 64 };
+    expect_int(tr_spawn_handler(&actor, count_message, &count, &in), 0);
+    for (int i = 1; i <= 200; i++) {
+        for (int j = 0; j < 4; j++) /* one for each worker, and one more */
+            expect_int(tr_send_after(NULL, actor, j * HOUR, &(struct number){ .value = j }), 0);
+        wait_until(atomic_load(&count) == 4 * i);
+    }
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+END_TEST
+
 struct caller {
     struct number_address target;
     atomic_bool over;
@@ -647,5 +673,6 @@ int main(void)
                            hold_keeps_the_clock_release_lets_it_go, deadlines_of_waits_that_are_over_move_nothing,
                            io_in_flight_keeps_the_clock_but_not_an_advance, foreign_call_is_bounded_by_real_time,
                            translate_keeps_the_distance, clocks_of_two_runtimes_are_their_own,
-                           shutdown_drains_on_the_paused_clock, stale_addresses_leave_the_clocks_of_others_alone));
+                           shutdown_drains_on_the_paused_clock, stale_addresses_leave_the_clocks_of_others_alone,
+                           sent_later_from_outside_while_the_workers_go_to_sleep));
 }
