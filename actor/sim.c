@@ -272,8 +272,9 @@ static int seed_of_environment(uint64_t *seed)
     *seed = 0;
     if (!text || !*text)
         return 0;
-    *seed = strtoull(text, &end, 0);
-    return *end || *seed == 0 ? -EINVAL : 0;
+    errno = 0;
+    *seed = strtoull(text, &end, 0); /* takes a minus sign, and what is too large for the largest */
+    return *end || *seed == 0 || errno || strchr(text, '-') ? -EINVAL : 0;
 }
 
 int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument)

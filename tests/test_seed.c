@@ -391,7 +391,8 @@ START_TEST(run_with_a_seed_option)
     expect_int((int64_t)tr_sim_seed(), 0);
     expect_int((int64_t)tr_sim_digest(), 0);
     expect_int(tr_sim_run(NULL, look_at_the_world, NULL), -EINVAL);
-    for (const char *const *bad = (const char *const[]){ "0", "many", "7x", NULL }; *bad; bad++) {
+    for (const char *const *bad = (const char *const[]){ "0", "many", "7x", "-1", "99999999999999999999", NULL }; *bad;
+         bad++) {
         setenv("TR_SEED", *bad, 1);
         expect_int(tr_sim_run(&(struct tr_sim){ 0 }, look_at_the_world, seen), -EINVAL);
     }
