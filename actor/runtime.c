@@ -490,7 +490,8 @@ int tr_shutdown(tr_time deadline)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tr_runtime *runtime = worker->runtime;
-    tri_store(&runtime->shutdown_at, tri_clock_to_real(runtime, deadline), TRI_RELAXED);
+    tr_time at = tri_clock_to_real(runtime, deadline);
+    tri_store(&runtime->shutdown_at, at < TR_FOREVER ? at : TR_FOREVER - 1, TRI_RELAXED); /* TR_FOREVER: nobody asked */
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);
