@@ -199,29 +199,36 @@ static void look_again(struct tr_runtime *runtime)
         tri_reactor_wake(runtime->worker[0].reactor);
 }
 
-void tri_clock_hold(struct tr_runtime *runtime)
+static void hold(struct tr_runtime *runtime, bool asked)
 {
     tri_lock(&runtime->clock.lock);
     runtime->clock.holds++;
+    runtime->clock.asked += asked;
     tri_unlock(&runtime->clock.lock);
 }
 
-/* False: there was no hold. */
-static bool release(struct tr_runtime *runtime)
+/* False: there was no hold of that kind. */
+static bool release(struct tr_runtime *runtime, bool asked)
 {
-    tri_lock(&runtime->clock.lock);
-    uint32_t holds = runtime->clock.holds;
-    if (holds > 0)
-        runtime->clock.holds = holds - 1;
-    if (holds == 1)
+    struct tri_clock *clock = &runtime->clock;
+    tri_lock(&clock->lock);
+    bool held = (asked ? clock->asked : clock->holds - clock->asked) > 0;
+    clock->holds -= held;
+    clock->asked -= held && asked;
+    if (held && clock->holds == 0)
         look_again(runtime);
-    tri_unlock(&runtime->clock.lock);
-    return holds > 0;
+    tri_unlock(&clock->lock);
+    return held;
+}
+
+void tri_clock_hold(struct tr_runtime *runtime)
+{
+    hold(runtime, false);
 }
 
 void tri_clock_release(struct tr_runtime *runtime)
 {
-    bool held = release(runtime);
+    bool held = release(runtime, false);
     assert(held);
     (void)held;
 }
@@ -338,14 +345,14 @@ int tr_clock_hold(struct tr_runtime *runtime)
     runtime = runtime_of(runtime);
     if (!runtime)
         return -EINVAL;
-    tri_clock_hold(runtime);
+    hold(runtime, true);
     return 0;
 }
 
 int tr_clock_release(struct tr_runtime *runtime)
 {
     runtime = runtime_of(runtime);
-    return runtime && release(runtime) ? 0 : -EINVAL;
+    return runtime && release(runtime, true) ? 0 : -EINVAL;
 }
 
 tr_time tr_clock_of(struct tr_runtime *runtime)
