@@ -3,6 +3,7 @@
 #include "actor/clock.h"
 #include "actor/deadline.h"
 #include "actor/idle.h"
+#include "actor/runtime.h"
 #include "actor/turn.h"
 #include "io/clock.h"
 
@@ -176,15 +177,16 @@ void tri_clock_unidle(struct tri_worker *worker)
 
 tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
 {
-    tr_time alarm = worker->next_alarm;
-    switch (tri_clock_mode(&worker->runtime->clock)) {
+    tr_time alarm = TR_FOREVER;
+    switch ((enum tri_clock_mode)(tri_load(&worker->runtime->clock.word, TRI_ACQUIRE) & TRI_CLOCK_MODE)) { /* [C1] */
     case TRI_CLOCK_REAL:
+        alarm = worker->next_alarm;
         break;
-    case TRI_CLOCK_PAUSED:
+    case TRI_CLOCK_PAUSED:   /* another worker may be at our wheel */
     case TRI_CLOCK_CHANGING: /* whoever changes it wakes us */
         return until;
     case TRI_CLOCK_SHIFTED:
-        alarm = tri_clock_to_real(worker->runtime, alarm);
+        alarm = tri_clock_to_real(worker->runtime, worker->next_alarm);
         break;
     }
     return until < alarm ? until : alarm;
@@ -197,46 +199,64 @@ static void look_again(struct tr_runtime *runtime)
         tri_reactor_wake(runtime->worker[0].reactor);
 }
 
-void tri_clock_hold(struct tr_runtime *runtime)
+static void hold(struct tr_runtime *runtime, bool asked)
 {
     tri_lock(&runtime->clock.lock);
     runtime->clock.holds++;
+    runtime->clock.asked += asked;
     tri_unlock(&runtime->clock.lock);
 }
 
-/* False: there was no hold. */
-static bool release(struct tr_runtime *runtime)
+/* False: there was no hold of that kind. */
+static bool release(struct tr_runtime *runtime, bool asked)
 {
-    tri_lock(&runtime->clock.lock);
-    uint32_t holds = runtime->clock.holds;
-    if (holds > 0)
-        runtime->clock.holds = holds - 1;
-    if (holds == 1)
+    struct tri_clock *clock = &runtime->clock;
+    tri_lock(&clock->lock);
+    bool held = (asked ? clock->asked : clock->holds - clock->asked) > 0;
+    clock->holds -= held;
+    clock->asked -= held && asked;
+    if (held && clock->holds == 0)
         look_again(runtime);
-    tri_unlock(&runtime->clock.lock);
-    return holds > 0;
+    tri_unlock(&clock->lock);
+    return held;
+}
+
+void tri_clock_hold(struct tr_runtime *runtime)
+{
+    hold(runtime, false);
 }
 
 void tri_clock_release(struct tr_runtime *runtime)
 {
-    bool held = release(runtime);
+    bool held = release(runtime, false);
     assert(held);
     (void)held;
 }
 
+/* Of a stale address it may be any runtime, or one that is being made or taken down: so only with its leave. */
+static void visit(struct tr_runtime *runtime, void *context)
+{
+    tri_fetch_add(&runtime->visitors, 1u, TRI_RELAXED); /* [S5] of idle.h: it is not taken down until tri_visit_end */
+    tri_clock_hold(runtime);
+    *(struct tr_runtime **)context = runtime;
+}
+
 struct tr_runtime *tri_visit_begin(struct tri_task *record)
 {
-    struct tr_runtime *runtime = tri_runtime_at(tri_load(&record->runtime, TRI_RELAXED));
+    uint32_t index = tri_load(&record->runtime, TRI_RELAXED);
+    struct tr_runtime *runtime = tri_runtime_at(index), *visited = NULL;
     if (tri_worker_here() || !runtime || tri_clock_mode(&runtime->clock) == TRI_CLOCK_REAL)
         return NULL;
-    tri_clock_hold(runtime);
-    return runtime;
+    tri_runtime_visit(index, visit, &visited);
+    return visited;
 }
 
 void tri_visit_end(struct tr_runtime *visited)
 {
-    if (visited)
-        release(visited); /* of a stale address: another runtime may have begun there, without any hold */
+    if (!visited)
+        return;
+    tri_clock_release(visited);
+    tri_fetch_sub(&visited->visitors, 1u, TRI_RELEASE); /* [S5] */
 }
 
 void tri_clock_finish(struct tr_runtime *runtime)
@@ -325,14 +345,14 @@ int tr_clock_hold(struct tr_runtime *runtime)
     runtime = runtime_of(runtime);
     if (!runtime)
         return -EINVAL;
-    tri_clock_hold(runtime);
+    hold(runtime, true);
     return 0;
 }
 
 int tr_clock_release(struct tr_runtime *runtime)
 {
     runtime = runtime_of(runtime);
-    return runtime && release(runtime) ? 0 : -EINVAL;
+    return runtime && release(runtime, true) ? 0 : -EINVAL;
 }
 
 tr_time tr_clock_of(struct tr_runtime *runtime)

@@ -44,6 +44,7 @@ struct tri_clock {
     TRI_ATOMIC(tr_time) offset; /* SHIFTED */
     struct tri_lock lock;
     uint32_t holds;                 /* under the lock: what keeps the clock from moving by itself */
+    uint32_t asked;                 /* under the lock: those of the holds that tr_clock_hold has made */
     struct tri_advancer *advancers; /* under the lock: who waits in tr_clock_advance */
 };
 

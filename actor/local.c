@@ -65,15 +65,20 @@ static void destroy_node(struct tri_local *node)
         destroy_value(copy.key, copy.value);
 }
 
-static int push(struct tri_cold *cold, struct tri_local node)
+static int insert(struct tri_local **place, struct tri_local node)
 {
     struct tri_local *made = tri_pool_take(&tri_node_pool, tri_node_cache(tri_worker_here()));
     if (!made)
         return -ENOMEM;
-    node.next = cold->locals;
+    node.next = *place;
     *made = node;
-    cold->locals = made;
+    *place = made;
     return 0;
+}
+
+static int push(struct tri_cold *cold, struct tri_local node)
+{
+    return insert(&cold->locals, node);
 }
 
 /* Why the running task cannot have a new value, or 0 and its cold part. */
@@ -157,17 +162,26 @@ void tr_local_scope_close(struct tr_local_scope *scope)
         }
 }
 
+/* First a node for each key: what `inherit` does may change the list that the values come from. */
 int tri_locals_inherit(struct tri_cold *to)
 {
     struct tri_cold *from = cold_part();
+    struct tri_local **place = &to->locals;
     for (struct tri_local *node = from ? from->locals : NULL; node; node = node->next) {
         if (!node->key->inherit || *find(from, node->key) != node) /* hidden by a newer one */
             continue;
-        void *value = node->value ? node->key->inherit(node->value) : NULL;
-        if (value && push(to, (struct tri_local){ .key = node->key, .value = value, .owned = true }) < 0) {
-            destroy_value(node->key, value);
+        if (insert(place, (struct tri_local){ .key = node->key }) < 0)
             return -ENOMEM;
-        }
+        place = &(*place)->next;
+    }
+    for (place = &to->locals; *place;) {
+        struct tri_local *node = *place, **theirs = find(from, node->key);
+        node->value = theirs && (*theirs)->value ? node->key->inherit((*theirs)->value) : NULL;
+        node->owned = true;
+        if (node->value)
+            place = &node->next;
+        else
+            free_node(unlink_node(place));
     }
     return 0;
 }

@@ -187,14 +187,27 @@ void tri_member_take(struct tri_member *member, struct tr_finished *out)
     free_member(member);
 }
 
+/* For the group's first failure: the original stays with the task, which is joined or logged. NULL: no memory for the words. */
+static struct tri_reason *copy_reason(const struct tri_reason *reason)
+{
+    struct tri_reason *copy = tri_pool_take(&tri_cold_pool, tri_cold_cache(tri_worker_here()));
+    if (copy)
+        *copy = *reason;
+    return copy;
+}
+
 bool tri_member_end(struct tri_member *member, struct tri_cold *cold, int result)
 {
-    bool forget = member->group->forget;
+    struct tr_group *group = member->group;
     member->result = result;
-    member->reason = forget ? NULL : cold->reason;
-    if (!forget)
+    if (!group->forget) {
+        member->reason = cold->reason;
         cold->reason = NULL;
-    return !forget;
+        return true;
+    }
+    bool told = cold->reason && is_failure(result) && !group->tracker && !group->owned_tasks;
+    member->reason = told ? copy_reason(cold->reason) : NULL;
+    return false;
 }
 
 /* Under the lock: to the first who waits for an outcome, or to those that wait to be taken. */
@@ -221,6 +234,16 @@ static void note_failure(struct tr_group *group, const struct tri_member *member
         describe(member, &group->first_failure);
 }
 
+/* Under the lock: a failure of which the group will never tell. */
+static void report_detached(struct tr_group *group, const struct tri_member *member)
+{
+    struct tr_finished done;
+    describe(member, &done);
+    tr_log(TR_LOG_WARNING, "member %llu of group '%s', detached, failed with %d (%s)%s%s, and nobody joins it",
+           (unsigned long long)member->index, group->name, done.outcome.code, strerror(-done.outcome.code),
+           done.outcome.text[0] ? ": " : "", done.outcome.text);
+}
+
 void tri_member_leave(struct tri_member *member)
 {
     struct tr_group *group = member->group;
@@ -237,9 +260,7 @@ void tri_member_leave(struct tri_member *member)
     if (keep)
         deliver(group, member, &wakes);
     else if (failed && !group->forget)
-        tr_log(TR_LOG_WARNING, "member %llu of group '%s', detached, failed with %d (%s)%s%s, and nobody joins it",
-               (unsigned long long)member->index, group->name, member->result, strerror(-member->result),
-               member->reason ? ": " : "", member->reason ? member->reason->text : "");
+        report_detached(group, member);
     give_place_and_unlock(group, &wakes);
     if (!keep) {
         free_reason(member->reason);

@@ -490,7 +490,8 @@ int tr_shutdown(tr_time deadline)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tr_runtime *runtime = worker->runtime;
-    tri_store(&runtime->shutdown_at, tri_clock_to_real(runtime, deadline), TRI_RELAXED);
+    tr_time at = tri_clock_to_real(runtime, deadline);
+    tri_store(&runtime->shutdown_at, at < TR_FOREVER ? at : TR_FOREVER - 1, TRI_RELAXED); /* TR_FOREVER: nobody asked */
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);
@@ -504,6 +505,7 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
+    int result;                /* of main, whoever joins its task */
     TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
@@ -512,6 +514,7 @@ static int run_main(void *argument)
     struct program *program = argument;
     struct tr_runtime *runtime = program->runtime;
     int result = program->main(program->argument);
+    program->result = result;
     tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
     signal_event(runtime);
     return result;
@@ -551,10 +554,12 @@ static int run_program(struct program *program, int signal_fd)
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_RELAXED))
-        tr_task_join(task, &result, TR_FOREVER);
-    else if (rc == 0)
+    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
+        result = program->result;
+        tr_task_join(task, NULL, TR_FOREVER); /* unless somebody has joined or detached it */
+    } else if (rc == 0) {
         result = -ETIMEDOUT;
+    }
     tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
     return rc < 0 ? rc : result;
 }

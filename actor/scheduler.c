@@ -448,8 +448,10 @@ void tri_loop_entry(struct tri_stack *stack)
         else
             task = after_task(worker);
         if (!task) {
-            if (worker->quota-- <= 0 && tri_pass(worker))
+            if (worker->quota-- <= 0 && tri_pass(worker)) {
                 leave_worker(worker);
+                continue;
+            }
             task = next_task(worker);
             if (task && __builtin_expect(worker->on_watch, 0))
                 tri_leave_watch(worker);

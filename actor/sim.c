@@ -212,11 +212,26 @@ bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline)
     return true;
 }
 
-/* Until main has ended. Returns its result, or -EDEADLK. */
-static int run_main(struct tr_runtime *runtime, struct tr_task task)
+struct program {
+    int (*main)(void *argument);
+    void *argument;
+    int result; /* of main, whoever joins its task */
+    bool over;
+};
+
+static int run_program(void *argument)
 {
-    int result = 0, more = 1;
-    while (tr_task_join(task, &result, TR_NOW) != 0) {
+    struct program *program = argument;
+    program->result = program->main(program->argument);
+    program->over = true;
+    return program->result;
+}
+
+/* Until main has ended or, if its task has been joined or detached by somebody, returned. Returns its result, or -EDEADLK. */
+static int run_main(struct tr_runtime *runtime, struct program *program, struct tr_task task)
+{
+    int rc, more = 1;
+    while ((rc = tr_task_join(task, NULL, TR_NOW)) != 0 && !(rc == -ESRCH && program->over)) {
         if (more == 0 && !waits_for_outside(runtime)) {
             tr_log(TR_LOG_ERROR, "simulation, seed %llu: every task waits for another, for ever",
                    (unsigned long long)runtime->seed);
@@ -228,20 +243,21 @@ static int run_main(struct tr_runtime *runtime, struct tr_task task)
         if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
             tr_task_cancel(task);
     }
-    return result;
+    return program->result;
 }
 
 int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), void *argument, uint64_t *digest)
 {
     struct tr_runtime *runtime;
     struct tr_task task;
+    struct program program = { .main = main, .argument = argument };
     int rc = tr_open(&runtime, options);
     if (rc < 0)
         return rc;
     struct tr_task_options own = { .name = "main", .runtime = runtime };
-    rc = tr_task_spawn(&task, main, argument, &own);
+    rc = tr_task_spawn(&task, run_program, &program, &own);
     if (rc == 0)
-        rc = run_main(runtime, task);
+        rc = run_main(runtime, &program, task);
     tr_time deadline = tr_after(runtime->shutdown_ns);
     runtime->digest = digest;
     tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
@@ -256,8 +272,9 @@ static int seed_of_environment(uint64_t *seed)
     *seed = 0;
     if (!text || !*text)
         return 0;
-    *seed = strtoull(text, &end, 0);
-    return *end || *seed == 0 ? -EINVAL : 0;
+    errno = 0;
+    *seed = strtoull(text, &end, 0); /* takes a minus sign, and what is too large for the largest */
+    return *end || *seed == 0 || errno || strchr(text, '-') ? -EINVAL : 0;
 }
 
 int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument)

@@ -202,6 +202,7 @@ static int open_here(struct tr_runtime *runtime)
     worker->thread = turns->owner;
     worker->turns = true;
     runtime->turns = turns;
+    tri_store(&runtime->started, 1u, TRI_RELEASE); /* who visits finds the reactor */
     enter_thread();
     fall_asleep(worker);
     return 0;
@@ -241,4 +242,5 @@ void tri_turn_finish(struct tr_runtime *runtime)
     tri_sim_deinit(runtime);
     leave_thread();
     free(runtime->turns);
+    runtime->turns = NULL; /* the runtime's memory stays, for those who come late */
 }

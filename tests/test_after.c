@@ -434,6 +434,38 @@ START_TEST(a_foreign_thread_sends_and_cancels)
 }
 END_TEST
 
+static void turn_until_taken(struct tr_runtime *runtime, struct taker *taker, int count)
+{
+    while (atomic_load(&taker->taken) < count)
+        expect(tr_turn(runtime, tr_after(LONG_TIME)) >= 0);
+}
+
+/* The thread that drives a runtime in turns is foreign to it between them. */
+START_TEST(a_runtime_in_turns_is_sent_to_from_outside)
+{
+    struct number_address address;
+    struct tr_timer timer, interval;
+    struct tr_options options = test_options(1);
+    struct tr_runtime *runtime;
+    expect_int(tr_open(&runtime, &options), 0);
+    struct taker *taker = taker_in(runtime, &address, 64, 1000);
+    tr_time begin = tr_clock();
+    expect_int(tr_send_after(&timer, address, 2 * MS, MESSAGE(7)), 0);
+    turn_until_taken(runtime, taker, 1);
+    expect(taker->times[0] >= begin + 2 * MS && taker->values[0] == 7);
+    expect_int(tr_timer_cancel(timer), -ESRCH);
+    expect_int(tr_send_after(&timer, address, 3600 * TR_SECOND, MESSAGE(8)), 0);
+    expect_int(tr_send_interval(&interval, address, MS, MESSAGE(9)), 0);
+    turn_until_taken(runtime, taker, 4);
+    expect_int(tr_timer_cancel(interval), 0);
+    expect_int(tr_timer_cancel(timer), 0);
+    expect(tr_turn(runtime, tr_after(LONG_TIME)) >= 0); /* the two that were recalled go */
+    await_timers(0);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    expect_int(tr_send_after(&timer, address, 0, MESSAGE(0)), -ESRCH);
+}
+END_TEST
+
 START_TEST(pending_ones_end_with_their_runtime)
 {
     struct number_address address;
@@ -523,6 +555,6 @@ int main(void)
                            a_full_mailbox_makes_it_wait_in_turn, one_that_waits_for_room_can_be_cancelled,
                            a_target_that_ends_lets_it_fall, an_interval_sends_until_it_is_cancelled,
                            an_interval_has_one_message_waiting_at_most, a_foreign_thread_sends_and_cancels,
-                           pending_ones_end_with_their_runtime, messages_cross_runtimes_and_outlive_the_timer,
-                           an_actor_wakes_itself));
+                           a_runtime_in_turns_is_sent_to_from_outside, pending_ones_end_with_their_runtime,
+                           messages_cross_runtimes_and_outlive_the_timer, an_actor_wakes_itself));
 }

@@ -583,6 +583,83 @@ START_TEST(shutdown_drains_on_the_paused_clock)
 }
 END_TEST
 
+static int count_message(void *state, void *message)
+{
+    (void)message;
+    atomic_fetch_add((atomic_int *)state, 1);
+    return 0;
+}
+
+/* The worker that moves the clock takes in what was left for one that is about to sleep: which TSan watches. */
+START_TEST(sent_later_from_outside_while_the_workers_go_to_sleep)
+{
+    atomic_int count = 0;
+    struct tr_runtime *runtime;
+    struct number_address actor;
+    struct tr_options options = paused(3);
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_actor_options in = { .runtime = runtime, .capacity = 64 };
+    expect_int(tr_spawn_handler(&actor, count_message, &count, &in), 0);
+    for (int i = 1; i <= 200; i++) {
+        for (int j = 0; j < 4; j++) /* one for each worker, and one more */
+            expect_int(tr_send_after(NULL, actor, j * HOUR, &(struct number){ .value = j }), 0);
+        wait_until(atomic_load(&count) == 4 * i);
+    }
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+END_TEST
+
+struct caller {
+    struct number_address target;
+    atomic_bool over;
+};
+
+static void *call_in_vain(void *argument)
+{
+    struct caller *caller = argument;
+    int64_t answer;
+    while (!atomic_load(&caller->over)) {
+        struct number number = { .value = 1 };
+        expect_int(tr_call(caller->target, &answer, tr_after(LONG_TIME), &number), -ESRCH);
+        expect_int(tr_try_send(caller->target, &number), -ESRCH);
+    }
+    return NULL;
+}
+
+static int answer(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    tr_reply(number->reply, &number->value);
+    return 0;
+}
+
+/* The runtime that an address names by its place in the table is another by now, which is being made, or taken down. */
+START_TEST(stale_addresses_leave_the_clocks_of_others_alone)
+{
+    struct caller caller = { .over = false };
+    struct tr_runtime *runtime;
+    pthread_t threads[2];
+    struct tr_options options = paused(1);
+    expect_int(tr_start(&runtime, &options), 0);
+    struct tr_actor_options actor = { .runtime = runtime };
+    expect_int(tr_spawn_handler(&caller.target, answer, NULL, &actor), 0);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int(pthread_create(&threads[i], NULL, call_in_vain, &caller), 0);
+    for (int i = 0; i < 200; i++) {
+        if (i % 2)
+            expect_int(tr_start(&runtime, &options), 0);
+        else
+            expect_int(tr_open(&runtime, &options), 0);
+        expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    }
+    atomic_store(&caller.over, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+END_TEST
+
 int main(void)
 {
     return test_main("clock",
@@ -596,5 +673,6 @@ int main(void)
                            hold_keeps_the_clock_release_lets_it_go, deadlines_of_waits_that_are_over_move_nothing,
                            io_in_flight_keeps_the_clock_but_not_an_advance, foreign_call_is_bounded_by_real_time,
                            translate_keeps_the_distance, clocks_of_two_runtimes_are_their_own,
-                           shutdown_drains_on_the_paused_clock));
+                           shutdown_drains_on_the_paused_clock, stale_addresses_leave_the_clocks_of_others_alone,
+                           sent_later_from_outside_while_the_workers_go_to_sleep));
 }

@@ -200,6 +200,8 @@ TASK_TEST(group_that_forgets_keeps_nothing)
     expect(in_use(&tri_node_pool) <= before + 256); /* the caches' */
     expect_int(tr_group_next(group, &done, TR_FOREVER), -ESRCH);
     expect_int(tr_group_failure(group, &done), 0);
+    expect_int(done.outcome.code, -EIO);
+    expect(strcmp(done.outcome.text, "reason -5") == 0);
     wait_until(test_log_has("failed with -5 (Input/output error): reason -5, and nobody joins it"));
     test_log_release();
     close_group(group);

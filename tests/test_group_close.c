@@ -228,6 +228,12 @@ static int fail_after_flag(void *argument)
     return tr_task_fail(-EIO, "too late");
 }
 
+static int fail_otherwise_after_flag(void *argument)
+{
+    fail_after_flag(argument);
+    return -EBADF;
+}
+
 TASK_TEST(group_detached_failures_are_logged)
 {
     static atomic_int flag;
@@ -235,9 +241,11 @@ TASK_TEST(group_detached_failures_are_logged)
     atomic_store(&flag, 0);
     test_log_capture(TR_LOG_WARNING);
     spawn_into(group, fail_after_flag, &flag);
+    spawn_into(group, fail_otherwise_after_flag, &flag); /* the words are those of another code */
     expect_int(tr_group_detach(group), 0);
     atomic_store(&flag, 1);
     wait_until(test_log_has("member 0 of group 'freed', detached, failed with -5 (Input/output error): too late"));
+    wait_until(test_log_has("member 1 of group 'freed', detached, failed with -9 (Bad file descriptor), and nobody"));
     test_log_release();
 }
 

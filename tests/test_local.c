@@ -323,6 +323,46 @@ TASK_TEST(local_inherited_value_is_the_childs_own)
     expect_int(atomic_load(&references), 0);
 }
 
+static void *hand_over(void *value);
+static const struct tr_local handed = { .inherit = hand_over, .destroy = count_down },
+                             handed_too = { .inherit = hand_over, .destroy = count_down };
+
+/* The value moves to the child. The other has gone by the time that it would be its turn. */
+static void *hand_over(void *value)
+{
+    expect(tr_local_take(&handed) == value);
+    expect_int(tr_local_set(&handed_too, NULL), 0);
+    return value;
+}
+
+static int look_at_what_is_left(void *argument)
+{
+    expect(tr_local_get(&shared) == argument);
+    expect(tr_local_get(&reference) == argument);
+    expect(tr_local_get(&handed) == argument);
+    expect(tr_local_get(&handed_too) == NULL);
+    return 3;
+}
+
+/* `inherit` runs in the spawning task, and may do with its values what that may. */
+TASK_TEST(local_taken_while_it_is_inherited)
+{
+    atomic_int references = 3;
+    struct tr_task task;
+    expect_int(tr_local_set(&shared, &references), 0);
+    expect_int(tr_local_set(&handed_too, &references), 0);
+    expect_int(tr_local_set(&reference, &references), 0);
+    expect_int(tr_local_set(&handed, &references), 0);
+    expect_int(tr_task_spawn(&task, look_at_what_is_left, &references,
+                             &(struct tr_task_options){ .inherit_locals = true }),
+               0);
+    expect(tr_local_get(&handed) == NULL && tr_local_get(&handed_too) == NULL);
+    expect_int(test_join(task), 3);
+    expect_int(atomic_load(&references), 1); /* our own; the child's two and the one that was removed are gone */
+    expect_int(tr_local_set(&reference, NULL), 0);
+    expect_int(atomic_load(&references), 0);
+}
+
 /* ---- a spawn that is refused after all ------------------------------------------------------------------------- */
 
 static int do_nothing(void *argument)
@@ -377,12 +417,12 @@ END_TEST
 
 int main(void)
 {
-    return test_main("local",
-                     TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
-                           local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
-                           local_replaced_is_destroyed_taken_is_not,
-                           local_values_left_are_destroyed_at_the_end_newest_first, local_destructor_may_suspend,
-                           local_scope_brings_back_what_there_was, local_set_inside_a_scope_ends_with_it,
-                           local_scope_left_open_ends_with_the_task, local_inheritance_table,
-                           local_inherited_value_is_the_childs_own, local_of_a_spawn_refused_is_destroyed_wherever));
+    return test_main("local", TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
+                                    local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
+                                    local_replaced_is_destroyed_taken_is_not,
+                                    local_values_left_are_destroyed_at_the_end_newest_first,
+                                    local_destructor_may_suspend, local_scope_brings_back_what_there_was,
+                                    local_set_inside_a_scope_ends_with_it, local_scope_left_open_ends_with_the_task,
+                                    local_inheritance_table, local_inherited_value_is_the_childs_own,
+                                    local_taken_while_it_is_inherited, local_of_a_spawn_refused_is_destroyed_wherever));
 }

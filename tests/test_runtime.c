@@ -220,16 +220,16 @@ END_TEST
 
 static int shut_down_from_inside(void *argument)
 {
-    (void)argument;
     test_loop(echo_loop, NULL, 4, NULL);
-    expect_int(tr_shutdown(tr_after(LONG_TIME)), 0);
-    return tr_sleep(TR_FOREVER);
+    expect_int(tr_shutdown(argument ? TR_FOREVER : tr_after(LONG_TIME)), 0);
+    return tr_sleep(argument ? LONG_TIME : TR_FOREVER);
 }
 
 START_TEST(shutdown_from_inside_cancels_main)
 {
     struct tr_options options = test_options(0);
     expect_int(tr_run(&options, shut_down_from_inside, NULL), -ECANCELED);
+    expect_int(tr_run(&options, shut_down_from_inside, &options), -ECANCELED); /* with all the time in the world */
 }
 END_TEST
 

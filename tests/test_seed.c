@@ -326,6 +326,44 @@ START_TEST(tasks_that_wait_for_ever_are_named)
 }
 END_TEST
 
+static int join_the_other(void *argument)
+{
+    int result = 5;
+    (void)tr_task_join(*(struct tr_task *)argument, &result, TR_FOREVER); /* the shutdown may be quicker */
+    expect_int(result, 5);
+    return 0;
+}
+
+static int main_joined_by_a_task(void *argument)
+{
+    static struct tr_task self;
+    (void)argument;
+    self = tr_task_self();
+    expect_int(tr_task_spawn(NULL, join_the_other, &self, NULL), 0);
+    expect_int(tr_sleep(TR_MILLISECOND), 0);
+    return 5;
+}
+
+static int main_detached(void *argument)
+{
+    (void)argument;
+    expect_int(tr_task_detach(tr_task_self()), 0);
+    expect_int(tr_sleep(TR_MILLISECOND), 0);
+    return 6;
+}
+
+/* Also when it is not the runtime that joins it. */
+START_TEST(result_of_main_is_returned_whoever_joins_it)
+{
+    struct tr_sim sim = { .seed = 1 };
+    struct tr_options options = test_options(0);
+    expect_int(tr_sim_run(&sim, main_joined_by_a_task, NULL), 5);
+    expect_int(tr_sim_run(&sim, main_detached, NULL), 6);
+    expect_int(tr_run(&options, main_joined_by_a_task, NULL), 5);
+    expect_int(tr_run(&options, main_detached, NULL), 6);
+}
+END_TEST
+
 static int look_at_the_world(void *argument)
 {
     uint64_t *seen = argument;
@@ -353,7 +391,8 @@ START_TEST(run_with_a_seed_option)
     expect_int((int64_t)tr_sim_seed(), 0);
     expect_int((int64_t)tr_sim_digest(), 0);
     expect_int(tr_sim_run(NULL, look_at_the_world, NULL), -EINVAL);
-    for (const char *const *bad = (const char *const[]){ "0", "many", "7x", NULL }; *bad; bad++) {
+    for (const char *const *bad = (const char *const[]){ "0", "many", "7x", "-1", "99999999999999999999", NULL }; *bad;
+         bad++) {
         setenv("TR_SEED", *bad, 1);
         expect_int(tr_sim_run(&(struct tr_sim){ 0 }, look_at_the_world, seen), -EINVAL);
     }
@@ -437,10 +476,11 @@ int main(void)
         printf("digest %llx %p\n", (unsigned long long)run_everything(strtoull(child, NULL, 10)), (void *)events);
         return 0;
     }
-    return test_main("seed", TESTS(same_seed_is_the_same_run_whatever_was_before,
-                                   same_seed_is_the_same_run_in_every_process, other_seeds_are_other_runs,
-                                   ready_tasks_run_in_every_order, timers_of_one_time_fire_in_every_order,
-                                   a_race_is_found_and_replayed, tasks_that_wait_for_ever_are_named,
-                                   run_with_a_seed_option, shutdown_is_bounded_on_the_seeds_clock,
-                                   hold_waits_for_a_thread_outside, seed_test_runs_its_body));
+    return test_main("seed",
+                     TESTS(same_seed_is_the_same_run_whatever_was_before, same_seed_is_the_same_run_in_every_process,
+                           other_seeds_are_other_runs, ready_tasks_run_in_every_order,
+                           timers_of_one_time_fire_in_every_order, a_race_is_found_and_replayed,
+                           tasks_that_wait_for_ever_are_named, result_of_main_is_returned_whoever_joins_it,
+                           run_with_a_seed_option, shutdown_is_bounded_on_the_seeds_clock,
+                           hold_waits_for_a_thread_outside, seed_test_runs_its_body));
 }

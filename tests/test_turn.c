@@ -316,6 +316,44 @@ static void *own_loop(void *argument)
     return NULL;
 }
 
+static int count_and_go_on(void *argument)
+{
+    tr_time end = tr_clock() + 20 * TR_MICROSECOND;
+    while (tr_clock() < end)
+        ;
+    if (atomic_fetch_add((atomic_int *)argument, 1) + 1 < 1000)
+        expect_int(tr_task_spawn(NULL, count_and_go_on, argument, NULL), 0);
+    return 0;
+}
+
+/* A turn that is over between two tasks leaves its stack to whoever comes next, which may be another runtime. */
+START_TEST(several_runtimes_share_their_stacks)
+{
+    atomic_int first_count = 0, second_count = 0;
+    struct tr_options options = test_options(1);
+    struct tr_runtime *first, *second;
+    options.no_caches = true; /* each stack goes through the shared list */
+    expect_int(tr_open(&first, &options), 0);
+    expect_int(tr_open(&second, &options), 0);
+    expect_int(tr_task_detach(spawn_in(first, count_and_go_on, &first_count)), 0);
+    expect_int(tr_turn(first, TR_NOW), 1);
+    int before = atomic_load(&first_count);
+    expect(before > 0 && before < 1000);
+    for (int i = 1; i <= 3; i++) {
+        expect_int(tr_task_detach(spawn_in(second, count_once, &second_count)), 0);
+        expect_int(tr_turn(second, TR_NOW), 0);
+        expect_int(atomic_load(&second_count), i);
+        expect_int(atomic_load(&first_count), before);
+        expect_int(tr_turn(first, TR_NOW), 1);
+        expect(atomic_load(&first_count) > before);
+        before = atomic_load(&first_count);
+    }
+    turn_until(first, atomic_load(&first_count) == 1000);
+    stop_runtime(first);
+    stop_runtime(second);
+}
+END_TEST
+
 START_TEST(several_threads_have_their_own)
 {
     pthread_t threads[4];
@@ -460,6 +498,8 @@ START_TEST(wrong_use_is_refused)
     expect_int(tr_turn(runtime, TR_NOW), 0);
     tr_log_set(NULL, NULL, TR_LOG_INFO);
     stop_runtime(runtime);
+    expect_int(tr_turn(runtime, TR_NOW), -EINVAL);
+    expect_int(tr_turn_fd(runtime), -EINVAL);
     struct tr_options threads = test_options(1);
     expect_int(tr_start(&threaded, &threads), 0);
     expect_int(tr_turn(threaded, TR_NOW), -EINVAL);
@@ -509,7 +549,8 @@ int main(void)
                            turn_fires_timers_when_the_descriptor_tells, turn_with_a_deadline_waits, turn_is_bounded,
                            turn_is_bounded_among_calls, foreign_threads_make_it_readable,
                            io_of_tasks_and_of_the_program_in_one_poll, several_runtimes_on_one_thread_call_each_other,
-                           several_threads_have_their_own, open_and_stop_many_times_leaves_nothing,
-                           stop_runs_it_until_all_have_drained, stop_that_times_out_can_be_called_again,
-                           shutdown_by_a_task_is_told_by_the_turn, wrong_use_is_refused, paused_clock_moves_in_turns));
+                           several_runtimes_share_their_stacks, several_threads_have_their_own,
+                           open_and_stop_many_times_leaves_nothing, stop_runs_it_until_all_have_drained,
+                           stop_that_times_out_can_be_called_again, shutdown_by_a_task_is_told_by_the_turn,
+                           wrong_use_is_refused, paused_clock_moves_in_turns));
 }

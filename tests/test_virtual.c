@@ -129,6 +129,24 @@ PAUSED_TEST(jobs_of_the_pool_hold_the_clock)
     expect_int(tr_clock(), begin + HOUR);
 }
 
+PAUSED_TEST(release_too_many_leaves_a_job_its_hold)
+{
+    int argument = 41, result = 0;
+    struct tr_work work_on = { .run = work, .argument = &argument, .argument_bytes = sizeof argument };
+    struct tr_job job;
+    work_on.result_bytes = sizeof result;
+    tr_time begin = tr_clock();
+    struct tr_task task = test_task(sleep_an_hour, NULL);
+    expect_int(tr_job_start(&job, &work_on, TR_FOREVER), 0);
+    expect_int(tr_clock_hold(NULL), 0);
+    expect_int(tr_clock_release(NULL), 0);
+    expect_int(tr_clock_release(NULL), -EINVAL);
+    expect_int(tr_job_join(job, &result, tr_after(HOUR / 2)), 0);
+    expect_int(result, 42);
+    expect_int(tr_clock(), begin);
+    expect_int(join(task), 0);
+}
+
 static int receive_and_tell(void *argument)
 {
     struct number number;
@@ -236,8 +254,9 @@ SEED_TEST(locks_exclude_under_every_seed)
 
 int main(void)
 {
-    return test_main("virtual", TESTS(messages_sent_later_come_at_their_time, messages_of_an_interval_come_on_its_grid,
-                                      intervals_delays_and_select_keep_time, jobs_of_the_pool_hold_the_clock,
-                                      foreign_thread_sends_later_on_the_targets_clock, locks_select_and_groups_replay,
-                                      locks_exclude_under_every_seed));
+    return test_main("virtual",
+                     TESTS(messages_sent_later_come_at_their_time, messages_of_an_interval_come_on_its_grid,
+                           intervals_delays_and_select_keep_time, jobs_of_the_pool_hold_the_clock,
+                           release_too_many_leaves_a_job_its_hold, foreign_thread_sends_later_on_the_targets_clock,
+                           locks_select_and_groups_replay, locks_exclude_under_every_seed));
 }
