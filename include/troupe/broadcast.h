@@ -66,8 +66,8 @@ struct tr_broadcast_options {
 };
 
 /*
- * Makes a channel for values of `bytes` (at most TR_MESSAGE_LIMIT) that keeps `capacity` of them, rounded up to a power of two,
- * with one sender and no receiver. Options may be NULL.
+ * Makes a channel for values of `bytes` (at most TR_MESSAGE_LIMIT, alignment 64) that keeps `capacity` of them, rounded up to
+ * a power of two, with one sender and no receiver. Options may be NULL.
  * Returns 0, -ENOMEM, -EINVAL (capacity 0 or beyond TR_BROADCAST_LIMIT, bytes, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_broadcast_create_raw(struct tr_broadcast *out, uint32_t bytes, uint32_t capacity,

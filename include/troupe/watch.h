@@ -60,8 +60,8 @@ struct tr_watch_options {
 };
 
 /*
- * Makes a watch for values of `bytes` (at most TR_MESSAGE_LIMIT) with a first value, one sender and no receiver. Options may be
- * NULL. Owns: the first value as one that is sent.
+ * Makes a watch for values of `bytes` (at most TR_MESSAGE_LIMIT, alignment 64) with a first value, one sender and no
+ * receiver. Options may be NULL. Owns: the first value as one that is sent.
  * Returns 0, -ENOMEM, -EINVAL (bytes, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value,

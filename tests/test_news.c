@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_news.c: more of the broadcast and the watch: what the functions of the user are given.
+ */
+#include "tests/support.h"
+
+/* ---- functions of the user -------------------------------------------------------------------------------------- */
+
+/* A value as strictly aligned as a message may be. */
+struct line {
+    _Alignas(64) int64_t number;
+};
+
+TR_WATCH_TYPE(line_watch, struct line);
+TR_WATCH_RECEIVER_TYPE(line_watch_receiver, struct line);
+
+static void see_line(void *value)
+{
+    expect((uintptr_t)value % _Alignof(struct line) == 0);
+}
+
+static bool count_line(void *value, void *argument)
+{
+    see_line(value);
+    ((struct line *)value)->number += *(int64_t *)argument;
+    return true;
+}
+
+TASK_TEST(watch_functions_of_the_user_get_aligned_values)
+{
+    const struct tr_watch_options options = { see_line, see_line };
+    for (int counted = 0; counted < 2; counted++) {
+        struct line_watch watch;
+        struct line_watch_receiver receiver;
+        struct line value = { 1 };
+        expect_int(tr_watch_create(&watch, counted ? &options : NULL, &value), 0);
+        expect(tr_watch_modify(watch, count_line, &(int64_t){ 1 }));
+        expect_int(tr_watch_subscribe(watch, &receiver), 0);
+        expect_int(tr_watch_send(watch, &(struct line){ 3 }), 0);
+        expect_int(tr_watch_replace(watch, NULL, &(struct line){ 4 }), 0);
+        expect(tr_watch_modify(watch, count_line, &(int64_t){ 1 }));
+        expect_int(tr_watch_next(&receiver, &value, TR_NOW), 0);
+        expect_int(value.number, 5);
+        tr_watch_unsubscribe(&receiver);
+        tr_watch_close(watch);
+    }
+}
+
+TR_BROADCAST_TYPE(line_feed, struct line);
+TR_BROADCAST_RECEIVER_TYPE(line_feed_receiver, struct line);
+
+TASK_TEST(broadcast_functions_of_the_user_get_aligned_values)
+{
+    const struct tr_broadcast_options options = { see_line, see_line };
+    struct line_feed feed;
+    struct line_feed_receiver receiver;
+    struct line value;
+    expect_int(tr_broadcast_create(&feed, 2, &options), 0);
+    expect_int(tr_broadcast_subscribe(feed, &receiver), 0);
+    for (int i = 0; i < 4; i++)
+        expect_int(tr_broadcast_send(feed, &(struct line){ i }), 1);
+    expect_int(tr_broadcast_try_receive(&receiver, &value), 2);
+    expect_int(value.number, 2);
+    tr_broadcast_unsubscribe(&receiver);
+    tr_broadcast_close(feed);
+}
+
+int main(void)
+{
+    return test_main("news", TESTS(watch_functions_of_the_user_get_aligned_values,
+                                   broadcast_functions_of_the_user_get_aligned_values));
+}
