@@ -389,7 +389,8 @@ bool tri_blocking_check(const struct tr_options *options)
            options->blocking_idle_ns >= 0;
 }
 
-struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context), void *context)
+struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context),
+                                         void (*busy)(void *context, bool now), void *context)
 {
     struct tri_blocking *pool = tri_pool_take_shared(&blocking_pool);
     if (!pool)
@@ -400,7 +401,7 @@ struct tri_blocking *tri_blocking_create(const struct tr_options *options, void 
     pool->idle_ns = options->blocking_idle_ns ? options->blocking_idle_ns : DEFAULT_IDLE_NS;
     pool->threads = pool->idle = pool->calls = pool->queued = pool->running = pool->waiting = 0;
     pool->closing = pool->is_busy = false;
-    pool->busy = NULL;
+    pool->busy = busy;
     pool->queue = pool->run = pool->done = (struct tri_jobs){ NULL, NULL };
     pool->room.last = NULL;
     pool->ended = ended;

@@ -33,6 +33,13 @@
 enum { JOBS = 4 };
 
 static struct tri_blocking *pool, *tenant;
+
+/* Those to whom a pool says that it is busy: its runtime, and the next one. */
+struct owner {
+    TRI_ATOMIC(uint32_t) holds;
+};
+static struct owner owner, successor;
+
 static struct tr_job handle;
 static TRI_ATOMIC(uint32_t) made, over;
 static uint32_t available;
@@ -55,6 +62,13 @@ int tri_blocking_thread(struct tri_blocking *of)
         return -ENOMEM;
     tri_fetch_add(&made, 1u, TRI_RELEASE);
     return 0;
+}
+
+/* As hold_clock of actor/runtime.c. */
+static void note_busy(void *context, bool busy)
+{
+    struct owner *of = context;
+    tri_fetch_add(&of->holds, busy ? 1u : UINT32_MAX, TRI_RELAXED);
 }
 
 static void serve(uint32_t index)
@@ -263,7 +277,7 @@ static void close_pool(void)
         event.seen = tri_load(&over, TRI_RELAXED);
     }
     tri_blocking_destroy(pool);
-    tenant = tri_blocking_create(&options, note_end, NULL);
+    tenant = tri_blocking_create(&options, note_end, note_busy, &successor);
     model_assert(tenant == pool);
 }
 
@@ -273,7 +287,7 @@ static void make_pool(uint32_t threads, uint32_t queue)
 {
     struct tr_options options = { .blocking_threads = threads, .blocking_queue = queue };
     available = threads;
-    pool = tri_blocking_create(&options, note_end, NULL);
+    pool = tri_blocking_create(&options, note_end, note_busy, &owner);
 }
 
 static void setup(void)
@@ -320,6 +334,7 @@ static void check_pool_empty(struct tri_blocking *of)
     model_assert(of->queued == 0 && of->running == 0 && of->waiting == 0 && of->calls == 0);
     model_assert(!of->queue.first && !of->run.first && !of->done.first && !of->room.last);
     model_assert(record_pool.total == record_pool.free_count);
+    model_assert(model_peek(&((struct owner *)of->context)->holds) == 0);
 }
 
 /* The job of the caller in thread `thread`: what became of it is what the caller was told. */
