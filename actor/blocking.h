@@ -81,9 +81,9 @@ struct tri_blocking {
     struct tri_blocking *next;    /* free */
     void (*ended)(void *context); /* called under the lock when it is over, after closing */
     void *context;
-    void (*busy)(void *context,
-                 bool now); /* a job has been queued; none is left, and those who waited are woken. Or NULL */
-    bool is_busy;           /* what was said last */
+    /* Called under the lock: a job has been queued; none is left, and those who waited are woken. Or NULL. */
+    void (*busy)(void *context, bool now);
+    bool is_busy; /* what was said last */
 };
 
 /* A pool without threads yet; `ended` and `busy` as in the struct. NULL: no memory. */

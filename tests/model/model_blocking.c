@@ -21,6 +21,7 @@
  *   close       the end of the pool x a caller x a thread; the pool's memory has a new tenant at once
  *   close, room  the end of the pool x a caller with a deadline who waits for room x a thread
  *   close job   the end of the pool x a joiner by handle x a thread
+ *   close, cancel  the end of the pool x a canceller, who may be the last to say that nothing is under way
  */
 #include "fake_lock.h"
 #include "fake_waiter.h"
@@ -36,7 +37,7 @@ static struct tri_blocking *pool, *tenant;
 
 /* Those to whom a pool says that it is busy: its runtime, and the next one. */
 struct owner {
-    TRI_ATOMIC(uint32_t) holds;
+    TRI_ATOMIC(uint32_t) holds, gone;
 };
 static struct owner owner, successor;
 
@@ -64,10 +65,11 @@ int tri_blocking_thread(struct tri_blocking *of)
     return 0;
 }
 
-/* As hold_clock of actor/runtime.c. */
+/* As hold_clock of actor/runtime.c: of a runtime that has not gone. */
 static void note_busy(void *context, bool busy)
 {
     struct owner *of = context;
+    model_assert(model_peek(&of->gone) == 0);
     tri_fetch_add(&of->holds, busy ? 1u : UINT32_MAX, TRI_RELAXED);
 }
 
@@ -276,6 +278,7 @@ static void close_pool(void)
         model_block(has_ended, &event);
         event.seen = tri_load(&over, TRI_RELAXED);
     }
+    tri_store(&owner.gone, 1u, TRI_RELAXED);
     tri_blocking_destroy(pool);
     tenant = tri_blocking_create(&options, note_end, note_busy, &successor);
     model_assert(tenant == pool);
@@ -496,6 +499,14 @@ static void check_close_job(void)
     check_pool_empty(tenant);
 }
 
+static void check_close_cancel(void)
+{
+    model_assert(codes[0] == 0 || codes[0] == 1 || codes[0] == -ESRCH);
+    model_assert(runs[0] == drops[0] && runs[0] + drops_unstarted[0] == (codes[0] != 0));
+    check_pool_empty(tenant);
+    model_assert(model_peek(&owner.holds) == 0);
+}
+
 static const struct model_case cases[] = {
     { .name = "call",
       .setup = setup,
@@ -576,6 +587,10 @@ static const struct model_case cases[] = {
       .setup = setup_queued,
       .check = check_close_job,
       .threads = { { "joins", join, 0 }, { "closes", close_pool, 0 }, { "serves", serve_first, 1 } } },
+    { .name = "close, cancel",
+      .setup = setup_queued,
+      .check = check_close_cancel,
+      .threads = { { "cancels", cancel, 0 }, { "closes", close_pool, 0 }, { "serves", serve_first, 1 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);
