@@ -65,14 +65,15 @@ static void destroy_node(struct tri_local *node)
         destroy_value(copy.key, copy.value);
 }
 
-static int push(struct tri_cold *cold, struct tri_local node)
+/* Links a new node in at `place`, before what is there. */
+static int link_node(struct tri_local **place, struct tri_local node)
 {
     struct tri_local *made = tri_pool_take(&tri_node_pool, tri_node_cache(tri_worker_here()));
     if (!made)
         return -ENOMEM;
-    node.next = cold->locals;
+    node.next = *place;
     *made = node;
-    cold->locals = made;
+    *place = made;
     return 0;
 }
 
@@ -108,7 +109,7 @@ int tr_local_set(const struct tr_local *key, void *value)
     if (rc < 0)
         return rc;
     if (!place)
-        return push(cold, (struct tri_local){ .key = key, .value = value, .owned = true });
+        return link_node(&cold->locals, (struct tri_local){ .key = key, .value = value, .owned = true });
     struct tri_local *node = *place;
     struct tri_local before = *node;
     if (!value && !node->scoped) {
@@ -140,7 +141,7 @@ int tr_local_scope_open(struct tr_local_scope *scope, const struct tr_local *key
     scope->tri_value = NULL;
     int rc = begin(&cold);
     if (rc == 0)
-        rc = push(cold, (struct tri_local){ .key = key, .value = value, .scoped = true });
+        rc = link_node(&cold->locals, (struct tri_local){ .key = key, .value = value, .scoped = true });
     if (rc == 0)
         scope->tri_value = cold->locals;
     return rc;
@@ -160,14 +161,18 @@ void tr_local_scope_close(struct tr_local_scope *scope)
 int tri_locals_inherit(struct tri_cold *to)
 {
     struct tri_cold *from = cold_part();
+    struct tri_local **end = &to->locals;
     for (struct tri_local *node = from ? from->locals : NULL; node; node = node->next) {
         if (!node->key->inherit || *find(from, node->key) != node) /* hidden by a newer one */
             continue;
         void *value = node->value ? node->key->inherit(node->value) : NULL;
-        if (value && push(to, (struct tri_local){ .key = node->key, .value = value, .owned = true }) < 0) {
+        if (!value)
+            continue;
+        if (link_node(end, (struct tri_local){ .key = node->key, .value = value, .owned = true }) < 0) {
             destroy_value(node->key, value);
             return -ENOMEM;
         }
+        end = &(*end)->next;
     }
     return 0;
 }
