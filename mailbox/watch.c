@@ -270,6 +270,14 @@ int tri_watch_enter(struct tr_case *c)
     return waits ? -EAGAIN : 0;
 }
 
+/* Waits for another value. Those that come faster than they are looked at do not keep the caller beyond its deadline. */
+static int await_another(struct tr_watch_receiver *receiver, tr_time deadline)
+{
+    if (tr_watch_has_changed_raw(receiver) == 1 && tri_cancel_check() == 0 && tri_is_late(deadline))
+        return -ETIMEDOUT;
+    return tr_watch_changed_raw(receiver, deadline);
+}
+
 int tr_watch_wait_for_raw(struct tr_watch_receiver *receiver, uint32_t bytes,
                           bool (*predicate)(const void *value, void *argument), void *argument, void *value,
                           tr_time deadline)
@@ -284,7 +292,7 @@ int tr_watch_wait_for_raw(struct tr_watch_receiver *receiver, uint32_t bytes,
             return 0;
         if (watch->drop)
             watch->drop(value);
-        rc = tr_watch_changed_raw(receiver, deadline);
+        rc = await_another(receiver, deadline);
     }
     return rc;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_news.c: more of the broadcast and the watch: what the functions of the user are given.
+ * test_news.c: more of the broadcast and the watch: what the functions of the user are given, and when a wait for a value ends.
  */
 #include "tests/support.h"
+
+TR_WATCH_TYPE(setting, int64_t);
+TR_WATCH_RECEIVER_TYPE(setting_receiver, int64_t);
 
 /* ---- functions of the user -------------------------------------------------------------------------------------- */
 
@@ -65,8 +68,52 @@ TASK_TEST(broadcast_functions_of_the_user_get_aligned_values)
     tr_broadcast_close(feed);
 }
 
+/* ---- a value that changes all the time -------------------------------------------------------------------------- */
+
+struct restless {
+    struct setting setting;
+    int64_t next;
+    tr_time patience;
+};
+
+/* As if it changed faster than it can be looked at. */
+static bool never_this_one(const void *value, void *argument)
+{
+    struct restless *restless = argument;
+    (void)value;
+    expect_int(tr_watch_send(restless->setting, &restless->next), 0);
+    restless->next++;
+    expect(tr_clock() < restless->patience);
+    return false;
+}
+
+TASK_TEST(watch_wait_for_ends_by_its_deadline_however_fast_the_value_changes)
+{
+    struct restless restless = { .next = 1, .patience = tr_clock() + 10 * TR_SECOND };
+    struct setting_receiver receiver;
+    struct tr_scope scope;
+    int64_t value = 0;
+    expect_int(tr_watch_create(&restless.setting, NULL, &value), 0);
+    expect_int(tr_watch_subscribe(restless.setting, &receiver), 0);
+    expect_int(tr_watch_wait_for(&receiver, never_this_one, &restless, &value, TR_NOW), -ETIMEDOUT);
+    expect_int(restless.next, 2);
+    tr_time deadline = tr_after(2 * TR_MILLISECOND);
+    expect_int(tr_watch_wait_for(&receiver, never_this_one, &restless, &value, deadline), -ETIMEDOUT);
+    expect(tr_clock() >= deadline);
+    expect_int(tr_watch_has_changed(&receiver), 1); /* the last was not looked at */
+    tr_scope_open(&scope, tr_after(2 * TR_MILLISECOND));
+    expect_int(tr_watch_wait_for(&receiver, never_this_one, &restless, &value, TR_FOREVER), -ETIMEDOUT);
+    expect(tr_scope_close(&scope));
+    expect_int(tr_task_cancel(tr_task_self()), 0);
+    expect_int(tr_watch_wait_for(&receiver, never_this_one, &restless, &value, TR_FOREVER), -ECANCELED);
+    expect(tr_cancel_taken());
+    tr_watch_unsubscribe(&receiver);
+    tr_watch_close(restless.setting);
+}
+
 int main(void)
 {
     return test_main("news", TESTS(watch_functions_of_the_user_get_aligned_values,
-                                   broadcast_functions_of_the_user_get_aligned_values));
+                                   broadcast_functions_of_the_user_get_aligned_values,
+                                   watch_wait_for_ends_by_its_deadline_however_fast_the_value_changes));
 }
