@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_news.c: more of the broadcast and the watch: what the functions of the user are given, and when a wait for a value ends.
+ * test_news.c: more of the broadcast and the watch: what the functions of the user are given, when a wait for a value ends,
+ * and which handles are of one channel.
  */
 #include "tests/support.h"
 
 TR_WATCH_TYPE(setting, int64_t);
 TR_WATCH_RECEIVER_TYPE(setting_receiver, int64_t);
+
+TR_BROADCAST_TYPE(feed, int64_t);
+TR_BROADCAST_RECEIVER_TYPE(feed_receiver, int64_t);
+TR_BROADCAST_WEAK_TYPE(feed_weak, int64_t);
 
 /* ---- functions of the user -------------------------------------------------------------------------------------- */
 
@@ -111,9 +116,45 @@ TASK_TEST(watch_wait_for_ends_by_its_deadline_however_fast_the_value_changes)
     tr_watch_close(restless.setting);
 }
 
+/* ---- whose a handle is ------------------------------------------------------------------------------------------ */
+
+TASK_TEST(watch_handles_tell_whose_they_are)
+{
+    struct setting one, two;
+    struct setting_receiver receiver;
+    expect_int(tr_watch_create(&one, NULL, &(int64_t){ 0 }), 0);
+    expect_int(tr_watch_create(&two, NULL, &(int64_t){ 0 }), 0);
+    expect_int(tr_watch_subscribe(one, &receiver), 0);
+    struct setting copy = one;
+    expect(tr_watch_same(one, copy) && tr_watch_same(one, receiver));
+    expect(!tr_watch_same(one, two) && !tr_watch_same(two, receiver));
+    tr_watch_unsubscribe(&receiver);
+    tr_watch_close(one);
+    tr_watch_close(two);
+}
+
+TASK_TEST(broadcast_handles_tell_whose_they_are)
+{
+    struct feed one, two;
+    struct feed_receiver receiver;
+    struct feed_weak weak;
+    expect_int(tr_broadcast_create(&one, 2, NULL), 0);
+    expect_int(tr_broadcast_create(&two, 2, NULL), 0);
+    expect_int(tr_broadcast_subscribe(one, &receiver), 0);
+    struct feed copy = one;
+    tr_broadcast_downgrade(one, &weak);
+    expect(tr_broadcast_same(one, copy) && tr_broadcast_same(one, receiver) && tr_broadcast_same(weak, receiver));
+    expect(!tr_broadcast_same(one, two) && !tr_broadcast_same(two, receiver));
+    tr_broadcast_forget(weak);
+    tr_broadcast_unsubscribe(&receiver);
+    tr_broadcast_close(one);
+    tr_broadcast_close(two);
+}
+
 int main(void)
 {
     return test_main("news", TESTS(watch_functions_of_the_user_get_aligned_values,
                                    broadcast_functions_of_the_user_get_aligned_values,
-                                   watch_wait_for_ends_by_its_deadline_however_fast_the_value_changes));
+                                   watch_wait_for_ends_by_its_deadline_however_fast_the_value_changes,
+                                   watch_handles_tell_whose_they_are, broadcast_handles_tell_whose_they_are));
 }

@@ -209,6 +209,8 @@ TRI_END_DECLS
         TRI_SAME(*tri_out->tri_value, *tri_w.tri_value, "the handle is not of the channel's type");                    \
         tr_broadcast_upgrade_raw(tri_w.tri_raw, &tri_out->tri_raw);                                                    \
     })
+/* True if two handles, of whatever kind, are of the same channel. */
+#define tr_broadcast_same(a, b) ((a).tri_raw.tri_channel == (b).tri_raw.tri_channel)
 #define tr_broadcast_open(broadcast) tr_broadcast_open_raw(TRI_RAW(broadcast))
 #define tr_broadcast_close(broadcast) tr_broadcast_close_raw(TRI_RAW(broadcast))
 #define tr_broadcast_unsubscribe(receiver) tr_broadcast_unsubscribe_raw(TRI_RAW_OF(receiver))

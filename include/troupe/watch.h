@@ -240,6 +240,8 @@ TRI_END_DECLS
         TRI_SAME(tri_v, tri_r->tri_value, "the value is not of the watch's type");                                     \
         tr_watch_peek_raw(&tri_r->tri_raw, sizeof *tri_v, tri_v);                                                      \
     })
+/* True if two handles, of whatever kind, are of the same watch. */
+#define tr_watch_same(a, b) ((a).tri_raw.tri_channel == (b).tri_raw.tri_channel)
 #define tr_watch_open(watch) tr_watch_open_raw(TRI_RAW(watch))
 #define tr_watch_close(watch) tr_watch_close_raw(TRI_RAW(watch))
 #define tr_watch_modify(watch, modify, argument) tr_watch_modify_raw(TRI_RAW(watch), (modify), (argument))
