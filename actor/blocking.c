@@ -103,19 +103,22 @@ static void leave_queue(struct tri_blocking *pool, struct tri_record *record)
     pool->queued--;
 }
 
+/*
+ * The end of a turn. That no job is left is said under the lock, after those who waited have been woken: once it has been let
+ * go the runtime may have gone, unless the caller is a task or a thread of the pool.
+ */
 static void unlock_and_wake(struct tri_blocking *pool, struct tri_wakes *wakes, uint32_t rings)
 {
-    bool quiet = pool->is_busy && pool->queued + pool->running == 0;
-    void (*busy)(void *context, bool now) = pool->busy;
-    void *context = pool->context;
-    if (quiet)
+    if (pool->is_busy && pool->queued + pool->running == 0) {
+        tri_wakes_make(wakes);
         pool->is_busy = false;
+        if (pool->busy)
+            pool->busy(pool->context, false);
+    }
     tri_unlock(&pool->lock);
     if (rings > 0)
         tri_blocking_wake(pool, rings);
     tri_wakes_make(wakes);
-    if (quiet && busy)
-        busy(context, false);
 }
 
 /* ---- waiting for room ----------------------------------------------------------------------------------------- */
@@ -389,7 +392,8 @@ bool tri_blocking_check(const struct tr_options *options)
            options->blocking_idle_ns >= 0;
 }
 
-struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context), void *context)
+struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context),
+                                         void (*busy)(void *context, bool now), void *context)
 {
     struct tri_blocking *pool = tri_pool_take_shared(&blocking_pool);
     if (!pool)
@@ -400,7 +404,7 @@ struct tri_blocking *tri_blocking_create(const struct tr_options *options, void 
     pool->idle_ns = options->blocking_idle_ns ? options->blocking_idle_ns : DEFAULT_IDLE_NS;
     pool->threads = pool->idle = pool->calls = pool->queued = pool->running = pool->waiting = 0;
     pool->closing = pool->is_busy = false;
-    pool->busy = NULL;
+    pool->busy = busy;
     pool->queue = pool->run = pool->done = (struct tri_jobs){ NULL, NULL };
     pool->room.last = NULL;
     pool->ended = ended;

@@ -81,13 +81,14 @@ struct tri_blocking {
     struct tri_blocking *next;    /* free */
     void (*ended)(void *context); /* called under the lock when it is over, after closing */
     void *context;
-    void (*busy)(void *context,
-                 bool now); /* a job has been queued; none is left, and those who waited are woken. Or NULL */
-    bool is_busy;           /* what was said last */
+    /* Called under the lock: a job has been queued; none is left, and those who waited are woken. Or NULL. */
+    void (*busy)(void *context, bool now);
+    bool is_busy; /* what was said last */
 };
 
-/* A pool without threads yet. NULL: no memory. */
-struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context), void *context);
+/* A pool without threads yet; `ended` and `busy` as in the struct. NULL: no memory. */
+struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context),
+                                         void (*busy)(void *context, bool now), void *context);
 /* False: an option is out of range. */
 bool tri_blocking_check(const struct tr_options *options);
 /* Nothing starts any more; what has not is dropped. May be called again. */

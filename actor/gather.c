@@ -45,12 +45,13 @@ static void end_call(struct tr_gather_call *call, int result)
     call->result = result;
 }
 
-/* Sends, or queues for room. */
+/* Sends, or queues for room. By a foreign thread: where a clock that stands can see it, as in deliver_foreign of call.c. */
 static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline)
 {
     struct tri_task *target = call->address.tri_record;
     struct parts *parts = parts_of(call);
     struct tri_mailbox_ref ref = mailbox_of(call);
+    struct tr_runtime *visited = tri_visit_begin(target);
     int rc = -EAGAIN;
     while (rc == -EAGAIN) {
         bool handler = tri_task_is(target, TRI_TASK_HANDLER), schedule;
@@ -68,6 +69,7 @@ static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_tim
         if (rc == 0 && schedule)
             tri_activate(target, handler);
     }
+    tri_visit_end(visited);
     if (rc < 0)
         end_call(call, rc);
     else

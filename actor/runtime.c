@@ -244,9 +244,7 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (runtime->wake_fd < 0)
         return -errno;
-    runtime->blocking = tri_blocking_create(options, signal_event, runtime);
-    if (runtime->blocking)
-        runtime->blocking->busy = hold_clock;
+    runtime->blocking = tri_blocking_create(options, signal_event, hold_clock, runtime);
     return runtime->blocking ? 0 : -ENOMEM;
 }
 

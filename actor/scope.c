@@ -14,6 +14,9 @@
  *                   |
  *                 scope 1 s   bound 1 s, shields for ever: set aside
  *
+ * That the bound has passed for some call inside is noted in the scope: the task may go on where a worker, busy for long, has
+ * not looked at the clock since before.
+ *
  * A foreign thread has a scope pointer of its own: it stays on its stack and on its thread.
  */
 #include "actor/blocking.h"
@@ -36,7 +39,11 @@ static struct tr_scope **innermost(void)
 tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
 {
     struct tr_scope *scope = worker->stack->scope;
-    return scope ? tighter(scope->tri_bound, deadline) : deadline;
+    if (!scope)
+        return deadline;
+    if (scope->tri_bound <= worker->now)
+        scope->tri_over = true;
+    return tighter(scope->tri_bound, deadline);
 }
 
 tr_time tri_foreign_bounded(tr_time deadline)
@@ -63,16 +70,21 @@ void tr_scope_open(struct tr_scope *scope, tr_time deadline)
     scope->tri_bound = above ? tighter(above->tri_bound, deadline) : deadline;
     scope->tri_shield_bound = above ? above->tri_shield_bound : TR_FOREVER;
     scope->tri_shielded = above && above->tri_shielded;
+    scope->tri_over = false;
     *place = scope;
 }
 
 bool tr_scope_close(struct tr_scope *scope)
 {
     struct tri_worker *worker = tri_worker_here();
-    struct tr_scope **place = innermost();
-    if (*place == scope)
-        *place = scope->tri_above;
-    return scope->tri_bound <= (worker && worker->current ? worker->now : tr_clock());
+    struct tr_scope **place = innermost(), *above = scope->tri_above;
+    bool over = scope->tri_over || scope->tri_bound <= (worker && worker->current ? worker->now : tr_clock());
+    if (*place != scope)
+        return over;
+    *place = above;
+    if (over && above && above->tri_bound <= scope->tri_bound)
+        above->tri_over = true;
+    return over;
 }
 
 void tr_shield_open(struct tr_shield *shield, tr_time deadline)

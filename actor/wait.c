@@ -167,6 +167,14 @@ int tri_checkpoint(void)
     return tri_begin(&worker);
 }
 
+bool tri_is_late(tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || !worker->current)
+        return tri_foreign_bounded(deadline) <= tr_clock();
+    return tri_bounded(worker, deadline) <= worker->now;
+}
+
 /* ---- the public side: time, cancellation ---------------------------------------------------------------------- */
 
 tr_time tr_clock(void)

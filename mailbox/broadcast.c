@@ -54,7 +54,7 @@ int tr_broadcast_create_raw(struct tr_broadcast *out, uint32_t bytes, uint32_t c
 /* Nobody has a handle any more. */
 static void destroy(struct tri_broadcast *broadcast)
 {
-    char value[TR_COUNTED_LIMIT];
+    _Alignas(64) char value[TR_COUNTED_LIMIT];
     uint64_t tail = tri_load(&broadcast->tail, TRI_RELAXED);
     for (uint64_t n = oldest_kept(broadcast, tail); broadcast->drop && n < tail; n++) {
         tri_slate_copy(tri_broadcast_slate(broadcast, n), value, broadcast->bytes);
@@ -160,7 +160,7 @@ static bool overwrite(struct tri_broadcast *broadcast, const void *value, void *
 int tr_broadcast_send_raw(struct tr_broadcast face, uint32_t bytes, const void *value)
 {
     struct tri_broadcast *broadcast = channel_of(face.tri_channel);
-    char old[TR_COUNTED_LIMIT];
+    _Alignas(64) char old[TR_COUNTED_LIMIT];
     if (bytes != broadcast->bytes)
         return -EINVAL;
     tri_bias_lock(&broadcast->audience.lock);

@@ -82,6 +82,12 @@ int tri_cancel_check(void);
 int tri_checkpoint(void);
 
 /*
+ * True if `deadline` or that of a scope has passed: for a call that goes round in itself and need not park as long as there is
+ * something to look at. Elsewhere the park tells.
+ */
+bool tri_is_late(tr_time deadline);
+
+/*
  * Around a wait for what some thread outside does for the calling task: a clock that stands does not move by itself
  * meanwhile (actor/clock.h). Nothing on a foreign thread.
  */

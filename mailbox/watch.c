@@ -11,6 +11,12 @@ static struct tri_watch *watch_of(void *channel)
 
 /* ---- the life of a watch -------------------------------------------------------------------------------------- */
 
+/* Where in `slates` a value is changed: aligned for any type. */
+static size_t desk_offset(size_t slate_bytes)
+{
+    return (2 * slate_bytes + 63) / 64 * 64;
+}
+
 int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value, const struct tr_watch_options *options)
 {
     struct tr_watch_options plain = { 0 };
@@ -19,7 +25,7 @@ int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value,
     if (bytes > TR_MESSAGE_LIMIT || !options->clone != !options->drop || (options->clone && bytes > TR_COUNTED_LIMIT))
         return -EINVAL;
     size_t slate_bytes = tri_slate_bytes(bytes);
-    size_t all_bytes = (sizeof(struct tri_watch) + 3 * slate_bytes + 63) / 64 * 64;
+    size_t all_bytes = (sizeof(struct tri_watch) + desk_offset(slate_bytes) + bytes + 63) / 64 * 64;
     struct tri_watch *watch = aligned_alloc(64, all_bytes);
     if (!watch)
         return -ENOMEM;
@@ -39,7 +45,7 @@ int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value,
 /* Nobody has a handle any more. */
 static void destroy(struct tri_watch *watch)
 {
-    char value[TR_COUNTED_LIMIT];
+    _Alignas(64) char value[TR_COUNTED_LIMIT];
     if (watch->drop) {
         tri_slate_copy(tri_watch_slate(watch, tri_load(&watch->version, TRI_RELAXED)), value, watch->bytes);
         watch->drop(value);
@@ -127,7 +133,7 @@ static void tell_all(struct tri_watch *watch)
 int tr_watch_send_raw(struct tr_watch face, uint32_t bytes, const void *value)
 {
     struct tri_watch *watch = watch_of(face.tri_channel);
-    char old[TR_COUNTED_LIMIT];
+    _Alignas(64) char old[TR_COUNTED_LIMIT];
     if (bytes != watch->bytes)
         return -EINVAL;
     tri_lock(&watch->writer);
@@ -148,7 +154,7 @@ int tr_watch_send_raw(struct tr_watch face, uint32_t bytes, const void *value)
 int tr_watch_replace_raw(struct tr_watch face, uint32_t bytes, const void *value, void *old)
 {
     struct tri_watch *watch = watch_of(face.tri_channel);
-    char dropped[TR_COUNTED_LIMIT];
+    _Alignas(64) char dropped[TR_COUNTED_LIMIT];
     void (*drop)(void *value) = old ? NULL : watch->drop;
     if (bytes != watch->bytes)
         return -EINVAL;
@@ -165,7 +171,7 @@ int tr_watch_replace_raw(struct tr_watch face, uint32_t bytes, const void *value
 bool tr_watch_modify_raw(struct tr_watch face, bool (*modify)(void *value, void *argument), void *argument)
 {
     struct tri_watch *watch = watch_of(face.tri_channel);
-    void *value = watch->slates + 2 * watch->slate_bytes;
+    void *value = watch->slates + desk_offset(watch->slate_bytes);
     tri_lock(&watch->writer);
     tri_slate_copy(tri_watch_slate(watch, tri_load(&watch->version, TRI_RELAXED)), value, watch->bytes);
     bool changed = modify(value, argument);
@@ -264,6 +270,14 @@ int tri_watch_enter(struct tr_case *c)
     return waits ? -EAGAIN : 0;
 }
 
+/* Waits for another value. Those that come faster than they are looked at do not keep the caller beyond its deadline. */
+static int await_another(struct tr_watch_receiver *receiver, tr_time deadline)
+{
+    if (tr_watch_has_changed_raw(receiver) == 1 && tri_cancel_check() == 0 && tri_is_late(deadline))
+        return -ETIMEDOUT;
+    return tr_watch_changed_raw(receiver, deadline);
+}
+
 int tr_watch_wait_for_raw(struct tr_watch_receiver *receiver, uint32_t bytes,
                           bool (*predicate)(const void *value, void *argument), void *argument, void *value,
                           tr_time deadline)
@@ -278,7 +292,7 @@ int tr_watch_wait_for_raw(struct tr_watch_receiver *receiver, uint32_t bytes,
             return 0;
         if (watch->drop)
             watch->drop(value);
-        rc = tr_watch_changed_raw(receiver, deadline);
+        rc = await_another(receiver, deadline);
     }
     return rc;
 }

@@ -6,6 +6,8 @@
 #include "tests/support.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
 
 /* ---- the other side ------------------------------------------------------------------------------------------- */
 
@@ -277,6 +279,66 @@ TASK_TEST(gather_from_a_foreign_thread)
     stop_servers();
 }
 
+/* A message whose page cannot be read at first: whoever copies it stops for a while in the middle of its sending. */
+static struct number *page;
+static atomic_int touched;
+
+static void stop_for_a_while(int signal)
+{
+    struct timespec span = { .tv_nsec = 50 * TR_MILLISECOND };
+    (void)signal;
+    atomic_store(&touched, 1);
+    nanosleep(&span, NULL);
+    if (mprotect(page, 4096, PROT_READ | PROT_WRITE) < 0)
+        abort();
+}
+
+static int answer_number(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    return tr_reply(number->reply, &number->value);
+}
+
+static void *gather_outside(void *argument)
+{
+    int64_t answer = 0;
+    struct tr_gather_call call =
+        tr_gather_call(*(struct number_address *)argument, &answer, (const struct number *)page);
+    expect_int(tr_gather(&call, 1, TR_FOREVER, TR_GATHER_ALL), 1);
+    expect_int(answer, 3);
+    return NULL;
+}
+
+static void gather_beside_a_call(void)
+{
+    struct sigaction action = { .sa_handler = stop_for_a_while }, before;
+    struct number_address actor;
+    pthread_t thread;
+    expect_int(tr_spawn_handler(&actor, answer_number, NULL, NULL), 0);
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    expect(page != MAP_FAILED);
+    page->value = 3;
+    atomic_store(&touched, 0);
+    expect_int(mprotect(page, 4096, PROT_NONE), 0);
+    expect_int(sigaction(SIGSEGV, &action, &before), 0);
+    expect_int(pthread_create(&thread, NULL, gather_outside, &actor), 0);
+    while (!atomic_load(&touched))
+        expect_int(tr_yield(), 0);
+    expect_int(test_ask(actor, 0, 4), 4); /* stands behind the message that is on its way */
+    expect_int(pthread_join(thread, NULL), 0);
+    expect_int(sigaction(SIGSEGV, &before, NULL), 0);
+    expect_int(munmap(page, 4096), 0);
+}
+
+START_TEST(gather_from_a_foreign_thread_holds_the_clock_while_it_sends)
+{
+    struct tr_options options = test_options(1);
+    options.clock_paused = true;
+    test_run_with(&options, gather_beside_a_call);
+}
+END_TEST
+
 TASK_TEST(gather_unknown_flags_einval)
 {
     expect_int(tr_gather(NULL, 0, TR_NOW, 64), -EINVAL);
@@ -286,8 +348,10 @@ TASK_TEST(gather_unknown_flags_einval)
 
 int main(void)
 {
-    return test_main("gather_calls", TESTS(gather_calls_table, gather_a_thousand_calls_over_small_mailboxes,
-                                           gather_given_up_while_waiting_for_room_has_not_sent, gather_inside_a_scope,
-                                           gather_cancelled_keeps_what_has_come, gather_call_to_oneself_edeadlk,
-                                           gather_from_a_foreign_thread, gather_unknown_flags_einval));
+    return test_main("gather_calls",
+                     TESTS(gather_calls_table, gather_a_thousand_calls_over_small_mailboxes,
+                           gather_given_up_while_waiting_for_room_has_not_sent, gather_inside_a_scope,
+                           gather_cancelled_keeps_what_has_come, gather_call_to_oneself_edeadlk,
+                           gather_from_a_foreign_thread, gather_from_a_foreign_thread_holds_the_clock_while_it_sends,
+                           gather_unknown_flags_einval));
 }

@@ -363,6 +363,28 @@ TASK_TEST(local_taken_while_it_is_inherited)
     expect_int(atomic_load(&references), 0);
 }
 
+static const struct tr_local elder = { .inherit = tr_local_share, .destroy = note_destroyed },
+                             younger = { .inherit = tr_local_share, .destroy = note_destroyed };
+
+static int add_own(void *argument)
+{
+    return tr_local_set(&counted, argument);
+}
+
+TASK_TEST(local_inherited_values_keep_their_age)
+{
+    struct tr_task task;
+    struct tr_local_scope outer, inner;
+    reset();
+    expect_int(tr_local_scope_open(&outer, &elder, "e"), 0);
+    expect_int(tr_local_scope_open(&inner, &younger, "y"), 0);
+    expect_int(tr_task_spawn(&task, add_own, "o", &(struct tr_task_options){ .inherit_locals = true }), 0);
+    expect_int(test_join(task), 0);
+    expect(strcmp(order, "oye") == 0);
+    tr_local_scope_close(&inner);
+    tr_local_scope_close(&outer);
+}
+
 /* ---- a spawn that is refused after all ------------------------------------------------------------------------- */
 
 static int do_nothing(void *argument)
@@ -417,12 +439,13 @@ END_TEST
 
 int main(void)
 {
-    return test_main("local", TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
-                                    local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
-                                    local_replaced_is_destroyed_taken_is_not,
-                                    local_values_left_are_destroyed_at_the_end_newest_first,
-                                    local_destructor_may_suspend, local_scope_brings_back_what_there_was,
-                                    local_set_inside_a_scope_ends_with_it, local_scope_left_open_ends_with_the_task,
-                                    local_inheritance_table, local_inherited_value_is_the_childs_own,
-                                    local_taken_while_it_is_inherited, local_of_a_spawn_refused_is_destroyed_wherever));
+    return test_main("local",
+                     TESTS(local_unset_is_null, local_keys_do_not_meet, local_value_goes_with_its_task,
+                           local_of_a_handler_actor_lives_as_long_as_it, local_outside_a_task_einval,
+                           local_replaced_is_destroyed_taken_is_not,
+                           local_values_left_are_destroyed_at_the_end_newest_first, local_destructor_may_suspend,
+                           local_scope_brings_back_what_there_was, local_set_inside_a_scope_ends_with_it,
+                           local_scope_left_open_ends_with_the_task, local_inheritance_table,
+                           local_inherited_value_is_the_childs_own, local_taken_while_it_is_inherited,
+                           local_inherited_values_keep_their_age, local_of_a_spawn_refused_is_destroyed_wherever));
 }

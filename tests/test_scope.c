@@ -405,6 +405,59 @@ TASK_TEST(scope_belongs_to_its_task)
         expect_int(test_join(tasks[i]), 0);
 }
 
+/* ---- workers whose clocks do not agree: one that has no time to look at it lags behind ---- */
+
+struct lag {
+    struct tr_semaphore done;
+    atomic_int hogs;
+};
+
+/* Many quick switches make its worker look seldom. */
+static int hog(void *argument)
+{
+    struct lag *lag = argument;
+    for (int i = 0; i < 2000; i++)
+        expect_int(tr_yield(), 0);
+    tr_time end = tr_clock() + 20 * TR_MILLISECOND;
+    atomic_store(&lag->hogs, 1);
+    while (tr_clock() < end)
+        ;
+    return tr_semaphore_release(&lag->done, 1);
+}
+
+/* Goes on on the hog's worker, once the time of its scopes is over. */
+static int end_scopes_late(void *argument)
+{
+    struct lag *lag = argument;
+    struct tr_scope outer, inner;
+    struct tr_shield shield;
+    while (!atomic_load(&lag->hogs))
+        expect_int(tr_yield(), 0);
+    tr_scope_open(&outer, tr_after(5 * TR_MILLISECOND));
+    tr_scope_open(&inner, tr_after(TR_SECOND));
+    expect_int(tr_sleep(LONG_TIME), -ETIMEDOUT);
+    tr_shield_open(&shield, TR_FOREVER);
+    expect_int(tr_semaphore_acquire(&lag->done, 1, TR_FOREVER), 0);
+    tr_shield_close(&shield);
+    expect(tr_scope_close(&inner));
+    expect(tr_scope_close(&outer));
+    return 0;
+}
+
+TASK_TEST_ON(2, scope_that_has_ended_a_call_says_so_on_any_worker)
+{
+    struct lag *lag = test_new(sizeof *lag);
+    for (int i = 0; i < 5; i++) {
+        struct tr_task first, second;
+        tr_semaphore_init(&lag->done, 0);
+        atomic_store(&lag->hogs, 0);
+        expect_int(tr_task_spawn(&first, hog, lag, &(struct tr_task_options){ .pin = TR_PIN(1) }), 0);
+        expect_int(tr_task_spawn(&second, end_scopes_late, lag, NULL), 0);
+        expect_int(test_join(first), 0);
+        expect_int(test_join(second), 0);
+    }
+}
+
 /* A task that others keep awake, by messages, still ends by the scope. */
 static int drink(void *argument)
 {
@@ -470,6 +523,6 @@ int main(void)
                                     scope_looser_than_the_call_leaves_its_deadline, scope_nesting_table,
                                     scope_does_not_shield_from_cancellation, scope_is_not_inherited_by_a_spawn,
                                     scope_left_open_ends_with_its_task, scope_left_open_ends_with_its_message,
-                                    scope_belongs_to_its_task, scope_ends_a_loop_once_nothing_is_ready,
-                                    scope_on_a_foreign_thread_bounds));
+                                    scope_belongs_to_its_task, scope_that_has_ended_a_call_says_so_on_any_worker,
+                                    scope_ends_a_loop_once_nothing_is_ready, scope_on_a_foreign_thread_bounds));
 }

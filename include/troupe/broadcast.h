@@ -66,8 +66,8 @@ struct tr_broadcast_options {
 };
 
 /*
- * Makes a channel for values of `bytes` (at most TR_MESSAGE_LIMIT) that keeps `capacity` of them, rounded up to a power of two,
- * with one sender and no receiver. Options may be NULL.
+ * Makes a channel for values of `bytes` (at most TR_MESSAGE_LIMIT, alignment 64) that keeps `capacity` of them, rounded up to
+ * a power of two, with one sender and no receiver. Options may be NULL.
  * Returns 0, -ENOMEM, -EINVAL (capacity 0 or beyond TR_BROADCAST_LIMIT, bytes, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_broadcast_create_raw(struct tr_broadcast *out, uint32_t bytes, uint32_t capacity,
@@ -209,6 +209,8 @@ TRI_END_DECLS
         TRI_SAME(*tri_out->tri_value, *tri_w.tri_value, "the handle is not of the channel's type");                    \
         tr_broadcast_upgrade_raw(tri_w.tri_raw, &tri_out->tri_raw);                                                    \
     })
+/* True if two handles, of whatever kind, are of the same channel. */
+#define tr_broadcast_same(a, b) ((a).tri_raw.tri_channel == (b).tri_raw.tri_channel)
 #define tr_broadcast_open(broadcast) tr_broadcast_open_raw(TRI_RAW(broadcast))
 #define tr_broadcast_close(broadcast) tr_broadcast_close_raw(TRI_RAW(broadcast))
 #define tr_broadcast_unsubscribe(receiver) tr_broadcast_unsubscribe_raw(TRI_RAW_OF(receiver))

@@ -134,7 +134,7 @@ struct tr_scope {
     tr_time tri_bound;        /* of the calls inside */
     tr_time tri_shield_bound; /* of the shields around it alone */
     struct tr_scope *tri_above;
-    bool tri_shielded;
+    bool tri_shielded, tri_over;
 };
 TR_PUBLIC void tr_scope_open(struct tr_scope *scope, tr_time deadline);
 TR_PUBLIC bool tr_scope_close(struct tr_scope *scope);

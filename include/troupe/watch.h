@@ -60,8 +60,8 @@ struct tr_watch_options {
 };
 
 /*
- * Makes a watch for values of `bytes` (at most TR_MESSAGE_LIMIT) with a first value, one sender and no receiver. Options may be
- * NULL. Owns: the first value as one that is sent.
+ * Makes a watch for values of `bytes` (at most TR_MESSAGE_LIMIT, alignment 64) with a first value, one sender and no
+ * receiver. Options may be NULL. Owns: the first value as one that is sent.
  * Returns 0, -ENOMEM, -EINVAL (bytes, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value,
@@ -240,6 +240,8 @@ TRI_END_DECLS
         TRI_SAME(tri_v, tri_r->tri_value, "the value is not of the watch's type");                                     \
         tr_watch_peek_raw(&tri_r->tri_raw, sizeof *tri_v, tri_v);                                                      \
     })
+/* True if two handles, of whatever kind, are of the same watch. */
+#define tr_watch_same(a, b) ((a).tri_raw.tri_channel == (b).tri_raw.tri_channel)
 #define tr_watch_open(watch) tr_watch_open_raw(TRI_RAW(watch))
 #define tr_watch_close(watch) tr_watch_close_raw(TRI_RAW(watch))
 #define tr_watch_modify(watch, modify, argument) tr_watch_modify_raw(TRI_RAW(watch), (modify), (argument))

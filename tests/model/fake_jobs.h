@@ -14,10 +14,11 @@ bool tri_blocking_check(const struct tr_options *options)
     return true;
 }
 
-struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context), void *context)
+struct tri_blocking *tri_blocking_create(const struct tr_options *options, void (*ended)(void *context),
+                                         void (*busy)(void *context, bool now), void *context)
 {
     static struct tri_blocking pool;
-    (void)options, (void)ended, (void)context;
+    (void)options, (void)ended, (void)busy, (void)context;
     return &pool;
 }
 

@@ -88,6 +88,11 @@ int tri_checkpoint(void)
     return 0;
 }
 
+bool tri_is_late(tr_time deadline)
+{
+    return deadline != TR_FOREVER && model_choose(2);
+}
+
 /* Every choice is explored. */
 uint32_t tri_choice(uint32_t count)
 {

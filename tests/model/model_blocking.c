@@ -21,6 +21,7 @@
  *   close       the end of the pool x a caller x a thread; the pool's memory has a new tenant at once
  *   close, room  the end of the pool x a caller with a deadline who waits for room x a thread
  *   close job   the end of the pool x a joiner by handle x a thread
+ *   close, cancel  the end of the pool x a canceller, who may be the last to say that nothing is under way
  */
 #include "fake_lock.h"
 #include "fake_waiter.h"
@@ -33,6 +34,13 @@
 enum { JOBS = 4 };
 
 static struct tri_blocking *pool, *tenant;
+
+/* Those to whom a pool says that it is busy: its runtime, and the next one. */
+struct owner {
+    TRI_ATOMIC(uint32_t) holds, gone;
+};
+static struct owner owner, successor;
+
 static struct tr_job handle;
 static TRI_ATOMIC(uint32_t) made, over;
 static uint32_t available;
@@ -55,6 +63,14 @@ int tri_blocking_thread(struct tri_blocking *of)
         return -ENOMEM;
     tri_fetch_add(&made, 1u, TRI_RELEASE);
     return 0;
+}
+
+/* As hold_clock of actor/runtime.c: of a runtime that has not gone. */
+static void note_busy(void *context, bool busy)
+{
+    struct owner *of = context;
+    model_assert(model_peek(&of->gone) == 0);
+    tri_fetch_add(&of->holds, busy ? 1u : UINT32_MAX, TRI_RELAXED);
 }
 
 static void serve(uint32_t index)
@@ -262,8 +278,9 @@ static void close_pool(void)
         model_block(has_ended, &event);
         event.seen = tri_load(&over, TRI_RELAXED);
     }
+    tri_store(&owner.gone, 1u, TRI_RELAXED);
     tri_blocking_destroy(pool);
-    tenant = tri_blocking_create(&options, note_end, NULL);
+    tenant = tri_blocking_create(&options, note_end, note_busy, &successor);
     model_assert(tenant == pool);
 }
 
@@ -273,7 +290,7 @@ static void make_pool(uint32_t threads, uint32_t queue)
 {
     struct tr_options options = { .blocking_threads = threads, .blocking_queue = queue };
     available = threads;
-    pool = tri_blocking_create(&options, note_end, NULL);
+    pool = tri_blocking_create(&options, note_end, note_busy, &owner);
 }
 
 static void setup(void)
@@ -320,6 +337,7 @@ static void check_pool_empty(struct tri_blocking *of)
     model_assert(of->queued == 0 && of->running == 0 && of->waiting == 0 && of->calls == 0);
     model_assert(!of->queue.first && !of->run.first && !of->done.first && !of->room.last);
     model_assert(record_pool.total == record_pool.free_count);
+    model_assert(model_peek(&((struct owner *)of->context)->holds) == 0);
 }
 
 /* The job of the caller in thread `thread`: what became of it is what the caller was told. */
@@ -481,6 +499,14 @@ static void check_close_job(void)
     check_pool_empty(tenant);
 }
 
+static void check_close_cancel(void)
+{
+    model_assert(codes[0] == 0 || codes[0] == 1 || codes[0] == -ESRCH);
+    model_assert(runs[0] == drops[0] && runs[0] + drops_unstarted[0] == (codes[0] != 0));
+    check_pool_empty(tenant);
+    model_assert(model_peek(&owner.holds) == 0);
+}
+
 static const struct model_case cases[] = {
     { .name = "call",
       .setup = setup,
@@ -561,6 +587,10 @@ static const struct model_case cases[] = {
       .setup = setup_queued,
       .check = check_close_job,
       .threads = { { "joins", join, 0 }, { "closes", close_pool, 0 }, { "serves", serve_first, 1 } } },
+    { .name = "close, cancel",
+      .setup = setup_queued,
+      .check = check_close_cancel,
+      .threads = { { "cancels", cancel, 0 }, { "closes", close_pool, 0 }, { "serves", serve_first, 1 } } },
     { 0 },
 };
 MODEL_LIMITED(cases, 1);
