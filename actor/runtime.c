@@ -504,6 +504,7 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
+    int result;                /* main's, published by `over`: a join can fail for want of memory */
     TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
@@ -512,6 +513,7 @@ static int run_main(void *argument)
     struct program *program = argument;
     struct tr_runtime *runtime = program->runtime;
     int result = program->main(program->argument);
+    program->result = result;
     tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
     signal_event(runtime);
     return result;
@@ -521,7 +523,7 @@ static int run_main(void *argument)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_RELAXED)) { /* the join passes what main did */
+    while (!tri_load(&program->over, TRI_RELAXED)) { /* run_program acquires it */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
@@ -551,10 +553,12 @@ static int run_program(struct program *program, int signal_fd)
     tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
     if (deadline == TR_FOREVER)
         deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_RELAXED))
-        tr_task_join(task, &result, TR_FOREVER);
-    else if (rc == 0)
+    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
+        result = program->result;
+        tr_task_join(task, NULL, TR_FOREVER);
+    } else if (rc == 0) {
         result = -ETIMEDOUT;
+    }
     tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
     return rc < 0 ? rc : result;
 }

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static int return_argument(void *argument)
 {
@@ -47,6 +48,58 @@ START_TEST(run_many_times_leaves_nothing)
     struct tr_options options = test_options(0);
     for (int i = 0; i < 100; i++)
         expect_int(tr_run(&options, return_argument, (void *)(intptr_t)i), i);
+}
+END_TEST
+
+/* The thread in tr_run cannot have the record that it needs for a join. */
+static int use_up_memory(void *argument)
+{
+    struct rlimit *before = argument, least;
+    expect_int(getrlimit(RLIMIT_AS, before), 0);
+    least = *before;
+    least.rlim_cur = 1 << 20;
+    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    return 7;
+}
+
+/* Records of threads come 64 at a time, and the test's own thread has the first. */
+enum { OTHER_THREADS = 63 };
+
+static void *hold_record(void *argument)
+{
+    tr_sleep(1);
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+static void *run_using_up_memory(void *argument)
+{
+    struct tr_options options = test_options(1);
+    struct rlimit before;
+    *(int *)argument = tr_run(&options, use_up_memory, &before);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    return NULL;
+}
+
+START_TEST(run_without_memory_returns_mains_result)
+{
+    pthread_t threads[OTHER_THREADS], runner;
+    pthread_barrier_t barrier;
+    int rc = 0;
+    if (TEST_SANITIZED) /* they need more than any limit for their shadow */
+        return;
+    expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);
+    for (int i = 0; i < OTHER_THREADS; i++)
+        expect_int(pthread_create(&threads[i], NULL, hold_record, &barrier), 0);
+    pthread_barrier_wait(&barrier);
+    expect_int(pthread_create(&runner, NULL, run_using_up_memory, &rc), 0);
+    expect_int(pthread_join(runner, NULL), 0);
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < OTHER_THREADS; i++)
+        expect_int(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&barrier);
+    expect_int(rc, 7);
 }
 END_TEST
 
@@ -504,7 +557,8 @@ END_TEST
 int main(void)
 {
     return test_main("runtime",
-                     TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
+                     TESTS(run_returns_mains_result, run_many_times_leaves_nothing,
+                           run_without_memory_returns_mains_result, run_in_a_task_edeadlk,
                            options_impossible_einval, options_workers_1_to_4_all_run_tasks,
                            options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
