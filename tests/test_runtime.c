@@ -103,6 +103,33 @@ START_TEST(run_without_memory_returns_mains_result)
 }
 END_TEST
 
+/* From the moment that the worker has its ring, there is no memory; until it says so. */
+static void starve(enum tr_log_level level, const char *line, void *context)
+{
+    struct rlimit *before = context;
+    struct rlimit least = *before;
+    least.rlim_cur = 1 << 20;
+    if (strstr(line, "I/O backend"))
+        expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    else if (level == TR_LOG_ERROR)
+        expect_int(setrlimit(RLIMIT_AS, before), 0);
+}
+
+START_TEST(run_without_memory_for_a_stack_enomem)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20; /* one in a slab: none is left from an earlier start */
+    struct rlimit before;
+    if (TEST_SANITIZED)
+        return;
+    expect_int(getrlimit(RLIMIT_AS, &before), 0);
+    tr_log_set(starve, &before, TR_LOG_DEBUG);
+    expect_int(tr_run(&options, return_argument, (void *)3), -ENOMEM);
+    tr_log_set(NULL, NULL, TR_LOG_INFO);
+    expect_int(tr_run(&options, return_argument, (void *)3), 3);
+}
+END_TEST
+
 static void run_inside(void)
 {
     struct tr_runtime *runtime;
@@ -558,8 +585,8 @@ int main(void)
 {
     return test_main("runtime",
                      TESTS(run_returns_mains_result, run_many_times_leaves_nothing,
-                           run_without_memory_returns_mains_result, run_in_a_task_edeadlk,
-                           options_impossible_einval, options_workers_1_to_4_all_run_tasks,
+                           run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
+                           run_in_a_task_edeadlk, options_impossible_einval, options_workers_1_to_4_all_run_tasks,
                            options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
