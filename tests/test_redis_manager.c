@@ -381,6 +381,25 @@ TASK_TEST(close_in_a_cancelled_task_is_complete)
     fake_stop(&fake);
 }
 
+/* The clean-up's own time is over before the server has answered: what still works on the connections must not lose them. */
+TASK_TEST_ON(1, close_in_a_shield_that_runs_out_is_complete)
+{
+    struct fake fake;
+    struct caller callers[8];
+    unsigned outcomes[OUTCOMES];
+    struct tr_shield shield;
+    fake_start(&fake, serve_never, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    start_callers(callers, 8, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) == 8);
+    tr_shield_open(&shield, tr_after(5 * TR_MILLISECOND));
+    redis_close(redis, TR_FOREVER);
+    tr_shield_close(&shield);
+    join_callers(callers, 8, outcomes);
+    expect_int(outcomes[REDIS_UNKNOWN], 8);
+    fake_stop(&fake);
+}
+
 /* ---- the pool -------------------------------------------------------------------------------------------------- */
 
 /* The first connection never answers. */
@@ -423,5 +442,6 @@ int main(void)
                            pipeline_replies_find_their_callers, pipeline_holds_no_more_in_flight_than_allowed,
                            deadline_passed_in_flight_late_reply_is_nobodys, close_lets_requests_in_flight_be_answered,
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
-                           close_in_a_cancelled_task_is_complete, pool_avoids_the_connection_that_is_loaded));
+                           close_in_a_cancelled_task_is_complete, close_in_a_shield_that_runs_out_is_complete,
+                           pool_avoids_the_connection_that_is_loaded));
 }
