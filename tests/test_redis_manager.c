@@ -362,6 +362,21 @@ TASK_TEST_ON(1, close_without_server_is_quick)
     close_manager(redis);
 }
 
+/* The request that waits for the reconnect is nobody's any more: there is nothing left to send. */
+TASK_TEST(close_without_server_does_not_wait_for_a_caller_who_has_gone)
+{
+    struct fake fake;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis =
+        open_manager(&fake, &(struct redis_options){ .backoff_ns = TR_MILLISECOND, .most_backoff_ns = TR_MILLISECOND });
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    expect_int(try_echo(redis, "x", 20 * TR_MILLISECOND), -ETIMEDOUT);
+    tr_time limit = tr_after(5 * TR_SECOND);
+    redis_close(redis, limit);
+    expect(tr_clock() < limit);
+}
+
 static int closer_body(void *redis)
 {
     expect_int(tr_sleep(TR_FOREVER / 2), -ECANCELED);
@@ -442,6 +457,7 @@ int main(void)
                            pipeline_replies_find_their_callers, pipeline_holds_no_more_in_flight_than_allowed,
                            deadline_passed_in_flight_late_reply_is_nobodys, close_lets_requests_in_flight_be_answered,
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
+                           close_without_server_does_not_wait_for_a_caller_who_has_gone,
                            close_in_a_cancelled_task_is_complete, close_in_a_shield_that_runs_out_is_complete,
                            pool_avoids_the_connection_that_is_loaded));
 }

@@ -305,6 +305,8 @@ static int pause_dialing(struct connection *c)
     c->jitter ^= c->jitter >> 7;
     c->jitter ^= c->jitter << 17;
     tr_time until = tr_after(c->pause / 2 + (int64_t)(c->jitter % (uint64_t)c->pause));
+    if (c->holding && !tr_reply_wanted(c->held.reply))
+        c->holding = false; /* its caller has gone, and must not keep us from noticing a stop */
     while (!c->holding) {
         int rc = tr_receive(&c->held, until);
         if (rc < 0)
