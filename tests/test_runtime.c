@@ -130,6 +130,38 @@ START_TEST(run_without_memory_for_a_stack_enomem)
 }
 END_TEST
 
+static int yield_without_memory(void *argument)
+{
+    struct rlimit before, least;
+    int result;
+    (void)argument;
+    expect_int(getrlimit(RLIMIT_AS, &before), 0);
+    least = before;
+    least.rlim_cur = 1 << 20;
+    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    struct tr_task tasks[3];
+    for (int i = 0; i < 3; i++)
+        tasks[i] = test_task(return_argument, (void *)(intptr_t)i);
+    for (int i = 0; i < 10; i++)
+        expect_int(tr_yield(), 0);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    for (int i = 0; i < 3; i++) {
+        expect_int(tr_task_join(tasks[i], &result, TR_FOREVER), 0);
+        expect_int(result, i);
+    }
+    return 0;
+}
+
+/* A task that could go on is not kept by others who cannot begin. */
+START_TEST(yield_without_memory_for_a_stack_goes_on)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20; /* one in a slab: main has it */
+    if (!TEST_SANITIZED)
+        expect_int(tr_run(&options, yield_without_memory, NULL), 0);
+}
+END_TEST
+
 static void run_inside(void)
 {
     struct tr_runtime *runtime;
@@ -586,8 +618,9 @@ int main(void)
     return test_main("runtime",
                      TESTS(run_returns_mains_result, run_many_times_leaves_nothing,
                            run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
-                           run_in_a_task_edeadlk, options_impossible_einval, options_workers_1_to_4_all_run_tasks,
-                           options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
+                           yield_without_memory_for_a_stack_goes_on, run_in_a_task_edeadlk, options_impossible_einval,
+                           options_workers_1_to_4_all_run_tasks, options_from_the_environment,
+                           shutdown_actors_drain_and_tasks_are_cancelled,
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
                            signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,
