@@ -503,7 +503,7 @@ struct program {
     int (*main)(void *argument);
     void *argument;
     struct tr_runtime *runtime;
-    int result;                /* of main, whoever joins its task */
+    int result;                /* main's, published by `over`: whoever joins its task, or nobody for want of memory */
     TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
 };
 
@@ -522,7 +522,7 @@ static int run_main(void *argument)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_RELAXED)) { /* the join passes what main did */
+    while (!tri_load(&program->over, TRI_RELAXED)) { /* run_program acquires it */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;

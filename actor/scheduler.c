@@ -237,10 +237,28 @@ static void release_held(struct tri_worker *worker)
     }
 }
 
+/* No memory for the next one's stack, and the task only yields. It goes on if nobody else can: it is the one who may bring about that a stack is free. */
+static struct tri_stack *scrape_turn(struct tri_worker *worker, struct tri_task *unstarted)
+{
+    for (uint32_t tries = tri_queue_length(&worker->queue); unstarted; tries--) {
+        tri_ready_last(worker, unstarted);
+        if (tries == 0)
+            break;
+        unstarted = next_task(worker);
+        struct tri_stack *stack = unstarted ? stack_for(worker, unstarted) : NULL;
+        if (stack)
+            return stack;
+    }
+    tri_count(&worker->switches);
+    return NULL;
+}
+
 /* No memory for a loop's stack: go on here, resuming tasks that have one, until a stack or our own wake turns up. */
 static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *unstarted)
 {
     struct tri_task *self = worker->current;
+    if (hook == TRI_HOOK_REQUEUE)
+        return scrape_turn(worker, unstarted);
     tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
     for (;;) {
         if (unstarted)

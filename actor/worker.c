@@ -68,6 +68,17 @@ void tri_worker_close(struct tri_worker *worker)
     tri_reactor_destroy(worker->reactor);
 }
 
+/* The loop's first stack, while the start can still fail for want of it: tasks would wait for a worker that never comes. */
+static int reserve_stack(struct tri_worker *worker)
+{
+    struct tri_stack *stack = tri_stack_take_slow(worker->stack_class);
+    if (stack)
+        tri_stack_give(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, stack);
+    else
+        tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
+    return stack ? 0 : -ENOMEM;
+}
+
 void *tri_worker_main(void *argument)
 {
     struct tri_worker *worker = argument;
@@ -79,6 +90,9 @@ void *tri_worker_main(void *argument)
     struct tri_seat *seat = tri_seat_enter();
     worker->home = worker->alone ? seat : NULL;
     int rc = tri_worker_open(worker);
+    bool opened = rc == 0;
+    if (opened)
+        rc = reserve_stack(worker);
     answer_start(runtime, rc);
     await_all(runtime); /* nobody runs a task that could wake a worker without a reactor */
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
@@ -90,7 +104,7 @@ void *tri_worker_main(void *argument)
     tri_fetch_add(&runtime->left, 1u, TRI_RELEASE);
     while (tri_load(&runtime->left, TRI_ACQUIRE) < runtime->workers)
         usleep(50);
-    if (rc == 0)
+    if (opened)
         tri_worker_close(worker);
     tri_fault_leave(alternate);
     return NULL;

@@ -251,7 +251,6 @@ static void drain_backlog(struct uring *uring)
         uring->backlog = op->next;
         if (!uring->backlog)
             uring->backlog_end = &uring->backlog;
-        uring->event_fd = -1;
         op->phase &= (uint8_t)~BACKLOG;
         io_uring_prep_nop(entry); /* an entry that was taken goes out: harmless if nothing below needs it */
         io_uring_sqe_set_data64(entry, TAG_CANCEL);

@@ -52,12 +52,19 @@ static int serve(void *argument)
     return 0;
 }
 
+static bool read_port(const char *text, uint16_t *port)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    *port = (uint16_t)number;
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= UINT16_MAX;
+}
+
 int main(int argc, char **argv)
 {
     uint16_t port = 7007;
-    if (argc == 3 && strcmp(argv[1], "--port") == 0 && atoi(argv[2]) >= 0 && atoi(argv[2]) <= UINT16_MAX) {
-        port = (uint16_t)atoi(argv[2]);
-    } else if (argc > 1) {
+    bool good = argc == 1 || (argc == 3 && strcmp(argv[1], "--port") == 0 && read_port(argv[2], &port));
+    if (!good) {
         bool help = strcmp(argv[1], "--help") == 0;
         fprintf(help ? stdout : stderr,
                 "usage: echo [--port N]\nSends back what it gets on 127.0.0.1:N (7007; 0: a free port), until SIGINT.\n"

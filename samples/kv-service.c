@@ -295,14 +295,20 @@ static int run(void *argument)
     return accept_loop(listener);
 }
 
+static bool read_port(const char *text, uint16_t *port)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    *port = (uint16_t)number;
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= UINT16_MAX;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = { .port = 7008 };
     if (argc == 2 && strcmp(argv[1], "--selftest") == 0) {
         arguments = (struct arguments){ .selftest = true };
-    } else if (argc == 3 && strcmp(argv[1], "--port") == 0 && atoi(argv[2]) >= 0 && atoi(argv[2]) <= UINT16_MAX) {
-        arguments.port = (uint16_t)atoi(argv[2]);
-    } else if (argc > 1) {
+    } else if (argc != 1 && (argc != 3 || strcmp(argv[1], "--port") != 0 || !read_port(argv[2], &arguments.port))) {
         bool help = strcmp(argv[1], "--help") == 0;
         fprintf(help ? stdout : stderr, "usage: kv-service [--port N | --selftest]\n"
                                         "Serves keys and values on 127.0.0.1:N (7008; 0: a free port) until SIGINT;\n"

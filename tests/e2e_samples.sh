@@ -41,6 +41,10 @@ for program in config-watch counter echo fan-in job-pool kv-service; do
     expect 0 "^usage: $program" "$program" --help
     expect 2 "^usage: $program" "$program" --no-such-option
 done
+for port in "" x 7x -1 65536 99999999999999999999; do
+    expect 2 "^usage: echo" echo --port "$port"
+    expect 2 "^usage: kv-service" kv-service --port "$port"
+done
 
 expect 0 "loop actor: 100 callers, 1000 calls each, the counter says 100000" counter
 expect 0 "handler actor: 100 callers, 1000 calls each, the counter says 100000" counter

@@ -9,9 +9,25 @@
 #include "server.h"
 #include "support.h"
 
+#include <errno.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+
 struct client {
     struct tr_stream *stream;
 };
+
+/* The kernel's random numbers, until so many calls have been made; 0: for ever. */
+static unsigned random_calls;
+
+ssize_t getrandom(void *buffer, size_t bytes, unsigned flags)
+{
+    if (random_calls > 0 && --random_calls == 0) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return syscall(SYS_getrandom, buffer, bytes, flags);
+}
 
 static struct mini_redis *start(const struct mini_redis_options *options)
 {
@@ -435,6 +451,15 @@ TASK_TEST(arguments_many_and_small_count_against_the_query_buffer)
     stop(server);
 }
 
+/* The first three numbers are for the choice of a shard and for two shards. */
+TASK_TEST(server_whose_third_shard_cannot_start_does_not_start)
+{
+    struct mini_redis *server;
+    random_calls = 4;
+    expect_int(mini_redis_start(&server, &(struct mini_redis_options){ .shards = 4 }), -EIO);
+    expect_int(random_calls, 0);
+}
+
 TASK_TEST(argument_larger_than_the_limit_is_an_error)
 {
     struct mini_redis *server = start(&(struct mini_redis_options){ .max_bulk_bytes = 1 << 20 });
@@ -450,8 +475,9 @@ int main(void)
     return test_main(
         "mini_redis",
         TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
-              requests_are_answered_in_order, request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard,
-              keys_live_in_several_shards, clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
+              server_whose_third_shard_cannot_start_does_not_start, requests_are_answered_in_order,
+              request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard, keys_live_in_several_shards,
+              clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
               stop_ends_the_connections_of_idle_and_subscribed_clients, time_to_live_ends_a_key_by_itself,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
               subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit,

@@ -10,6 +10,8 @@
 #include "redis_fake.h"
 #include "support.h"
 
+#include <sys/socket.h>
+
 /* ---- lost connections ----------------------------------------------------------------------------------------- */
 
 /* The first connection answers one request and ends with the next one unanswered. */
@@ -303,6 +305,80 @@ TASK_TEST(replies_of_nonsense_all_end)
     tr_log_set(NULL, NULL, TR_LOG_INFO);
 }
 
+/* ---- a full mailbox of the departed ---------------------------------------------------------------------------- */
+
+enum { CROWD = 4 };
+
+struct crowd {
+    struct redis *redis;
+    struct tr_stream *start;
+    atomic_bool here;
+    atomic_int gone;
+};
+
+static void *give_up_soon(void *argument)
+{
+    struct crowd *crowd = argument;
+    while (!atomic_load(&crowd->here))
+        usleep(100);
+    expect_int(try_echo(crowd->redis, "too late", TR_MILLISECOND), -ETIMEDOUT);
+    atomic_fetch_add(&crowd->gone, 1);
+    return NULL;
+}
+
+/* Keeps the worker for itself until all have come and gone. */
+static int let_them_come(void *argument)
+{
+    struct crowd *crowd = argument;
+    char byte;
+    expect_int(tr_read(crowd->start, &byte, 1, tr_after(LONG_TIME)), 1);
+    atomic_store(&crowd->here, true);
+    while (atomic_load(&crowd->gone) < CROWD)
+        usleep(100);
+    return 0;
+}
+
+static void serve_silently(struct fake_client *client)
+{
+    while (fake_read(client))
+        ;
+}
+
+/*
+ * The end of the stream wakes the reader; before it runs, the writer's mailbox is filled by callers who then leave. The
+ * reader cannot tell the writer that the line is lost, and the writer finds nobody's requests: it must be told all the same.
+ */
+TASK_TEST_ON(1, loss_is_told_past_the_requests_of_callers_who_have_gone)
+{
+    struct fake fake;
+    struct caller caller;
+    unsigned outcomes[OUTCOMES];
+    pthread_t threads[CROWD];
+    int pair[2];
+    fake_start(&fake, serve_silently, NULL, 0);
+    struct crowd crowd = { .redis = open_manager(&fake, &(struct redis_options){ .queue = CROWD }) };
+    start_callers(&caller, 1, crowd.redis, 1, 5 * TR_SECOND);
+    wait_until(atomic_load(&fake.requests) == 1);
+    expect_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    expect_int(tr_stream_open(&crowd.start, pair[0]), 0);
+    struct tr_task host = test_task(let_them_come, &crowd);
+    test_settle();
+    for (int i = 0; i < CROWD; i++)
+        expect_int(pthread_create(&threads[i], NULL, give_up_soon, &crowd), 0);
+    tr_stream_abort(fake.clients->stream);
+    usleep(1000);
+    expect_int(write(pair[1], "x", 1), 1);
+    expect_int(test_join(host), 0);
+    for (int i = 0; i < CROWD; i++)
+        expect_int(pthread_join(threads[i], NULL), 0);
+    join_callers(&caller, 1, outcomes);
+    expect_int(outcomes[REDIS_UNKNOWN], 1);
+    tr_stream_close(crowd.start);
+    close(pair[1]);
+    close_manager(crowd.redis);
+    fake_stop(&fake);
+}
+
 int main(void)
 {
     return test_main("redis_loss",
@@ -311,5 +387,6 @@ int main(void)
                            loss_while_idle_is_noticed_before_the_next_request, reply_malformed_loses_the_connection,
                            reply_unasked_loses_the_connection, reply_too_large_is_refused,
                            reply_that_never_comes_loses_the_connection, server_that_closes_at_once_is_not_hammered,
-                           requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end));
+                           requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end,
+                           loss_is_told_past_the_requests_of_callers_who_have_gone));
 }

@@ -362,6 +362,21 @@ TASK_TEST_ON(1, close_without_server_is_quick)
     close_manager(redis);
 }
 
+/* The request that waits for the reconnect is nobody's any more: there is nothing left to send. */
+TASK_TEST(close_without_server_does_not_wait_for_a_caller_who_has_gone)
+{
+    struct fake fake;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis =
+        open_manager(&fake, &(struct redis_options){ .backoff_ns = TR_MILLISECOND, .most_backoff_ns = TR_MILLISECOND });
+    fake_kill(&fake);
+    wait_until(redis_losses(redis) == 1);
+    expect_int(try_echo(redis, "x", 20 * TR_MILLISECOND), -ETIMEDOUT);
+    tr_time limit = tr_after(5 * TR_SECOND);
+    redis_close(redis, limit);
+    expect(tr_clock() < limit);
+}
+
 static int closer_body(void *redis)
 {
     expect_int(tr_sleep(TR_FOREVER / 2), -ECANCELED);
@@ -378,6 +393,25 @@ TASK_TEST(close_in_a_cancelled_task_is_complete)
     expect_echo(redis, "x");
     expect_int(tr_task_cancel(closer), 0);
     expect_int(test_join(closer), 0);
+    fake_stop(&fake);
+}
+
+/* The clean-up's own time is over before the server has answered: what still works on the connections must not lose them. */
+TASK_TEST_ON(1, close_in_a_shield_that_runs_out_is_complete)
+{
+    struct fake fake;
+    struct caller callers[8];
+    unsigned outcomes[OUTCOMES];
+    struct tr_shield shield;
+    fake_start(&fake, serve_never, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    start_callers(callers, 8, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) == 8);
+    tr_shield_open(&shield, tr_after(5 * TR_MILLISECOND));
+    redis_close(redis, TR_FOREVER);
+    tr_shield_close(&shield);
+    join_callers(callers, 8, outcomes);
+    expect_int(outcomes[REDIS_UNKNOWN], 8);
     fake_stop(&fake);
 }
 
@@ -423,5 +457,7 @@ int main(void)
                            pipeline_replies_find_their_callers, pipeline_holds_no_more_in_flight_than_allowed,
                            deadline_passed_in_flight_late_reply_is_nobodys, close_lets_requests_in_flight_be_answered,
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
-                           close_in_a_cancelled_task_is_complete, pool_avoids_the_connection_that_is_loaded));
+                           close_without_server_does_not_wait_for_a_caller_who_has_gone,
+                           close_in_a_cancelled_task_is_complete, close_in_a_shield_that_runs_out_is_complete,
+                           pool_avoids_the_connection_that_is_loaded));
 }

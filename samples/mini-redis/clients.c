@@ -236,7 +236,9 @@ int clients_enter(struct clients *clients, struct client *client)
 
 void clients_leave(struct clients *clients, struct client *client)
 {
-    call(clients, &(struct clients_message){ .kind = LEAVE, .client = client });
+    /* Without memory for its mailbox the actor has not been told, and would go on with what is about to be freed. */
+    while (call(clients, &(struct clients_message){ .kind = LEAVE, .client = client }) == -ENOMEM)
+        tr_yield();
     free(client->name);
 }
 

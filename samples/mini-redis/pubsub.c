@@ -362,8 +362,12 @@ int pubsub_change(struct pubsub *pubsub, const struct pubsub_request *request, i
 
 void pubsub_leave(struct pubsub *pubsub, struct subscriber *subscriber)
 {
-    int answer;
-    if (call(pubsub, &(struct pubsub_message){ .kind = PUBSUB_LEAVE, .subscriber = subscriber }, &answer) < 0) {
+    int answer, rc;
+    /* Without memory for its mailbox the actor has not been told, and would go on with what is about to be freed. */
+    while ((rc = call(pubsub, &(struct pubsub_message){ .kind = PUBSUB_LEAVE, .subscriber = subscriber }, &answer)) ==
+           -ENOMEM)
+        tr_yield();
+    if (rc < 0) {
         /* The actor has ended; pubsub_stop frees the subscriptions. */
         dict_deinit(&subscriber->channels);
         dict_deinit(&subscriber->patterns);

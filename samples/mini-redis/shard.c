@@ -110,6 +110,7 @@ void shards_stop(struct shards *shards)
     }
     tr_shield_close(&shield);
     free(shards->shards);
+    *shards = (struct shards){ 0 };
 }
 
 int shard_call(struct shard *shard, struct run *run)

@@ -431,23 +431,29 @@ int redis_open(struct redis **out, const char *url, const struct redis_options *
     return rc;
 }
 
+/* A shield around ours can have run out of time, and then bounds every wait; but what ends must not be freed before. */
+static void end_connection(struct connection *connection, tr_time deadline)
+{
+    if (tr_task_join(connection->writer_task, NULL, deadline) < 0) {
+        tr_actor_cancel(connection->writer);
+        while (tr_task_join(connection->writer_task, NULL, TR_FOREVER) == -ETIMEDOUT)
+            tr_yield();
+    }
+    /* The callers have their answers; they are on their way out. */
+    while (atomic_load_explicit(&connection->load, memory_order_acquire) > 0)
+        if (tr_sleep(TR_MILLISECOND) < 0)
+            tr_yield();
+    redis_connection_deinit(connection);
+}
+
 void redis_close(struct redis *redis, tr_time deadline)
 {
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER);
     for (unsigned i = 0; i < redis->count; i++)
         tr_actor_stop(redis->connections[i].writer);
-    for (unsigned i = 0; i < redis->count; i++) {
-        struct connection *connection = &redis->connections[i];
-        if (tr_task_join(connection->writer_task, NULL, deadline) < 0) {
-            tr_actor_cancel(connection->writer);
-            tr_task_join(connection->writer_task, NULL, TR_FOREVER);
-        }
-        /* The callers have their answers; they are on their way out. */
-        while (atomic_load_explicit(&connection->load, memory_order_acquire) > 0)
-            tr_sleep(TR_MILLISECOND);
-        redis_connection_deinit(connection);
-    }
+    for (unsigned i = 0; i < redis->count; i++)
+        end_connection(&redis->connections[i], deadline);
     tr_shield_close(&shield);
     pthread_mutex_destroy(&redis->loans.lock);
     free(redis->loans.loans);

@@ -145,15 +145,29 @@ static int read_replies(struct connection *c)
     return answer_all(c);
 }
 
+/*
+ * Has the writer look at `lost`. False: its mailbox is full. Then it is awake; but if all that it finds are requests whose
+ * callers have gone, it skips them and sleeps again, so it must be told again.
+ */
+static bool tell_writer(struct connection *c)
+{
+    return tr_try_send(c->writer, &(struct request){ .kind = REQUEST_WAKE }) != -EAGAIN;
+}
+
 /* The line is lost: answers everybody who is left, once the writer has let go. */
 static void abandon(struct connection *c)
 {
     size_t most = c->redis->options.in_flight + 2, left = 0; /* a mailbox full, and what the writer was forwarding */
     struct pending *callers = calloc(most, sizeof *callers), caller;
-    tr_stream_abort(c->stream);                                        /* a writer inside tr_write comes back */
-    tr_try_send(c->writer, &(struct request){ .kind = REQUEST_WAKE }); /* if the mailbox is full, it is awake */
-    while (tr_receive(&caller, TR_FOREVER) == 0) {
-        if (callers && left < most)
+    tr_stream_abort(c->stream); /* a writer inside tr_write comes back */
+    bool told = tell_writer(c);
+    for (;;) {
+        int rc = tr_receive(&caller, told ? TR_FOREVER : tr_after(TR_MILLISECOND));
+        if (rc == -ETIMEDOUT)
+            told = tell_writer(c);
+        else if (rc < 0)
+            break;
+        else if (callers && left < most)
             callers[left++] = caller;
         else
             fail(c, caller.reply, REDIS_UNKNOWN);
@@ -305,6 +319,8 @@ static int pause_dialing(struct connection *c)
     c->jitter ^= c->jitter >> 7;
     c->jitter ^= c->jitter << 17;
     tr_time until = tr_after(c->pause / 2 + (int64_t)(c->jitter % (uint64_t)c->pause));
+    if (c->holding && !tr_reply_wanted(c->held.reply))
+        c->holding = false; /* its caller has gone, and must not keep us from noticing a stop */
     while (!c->holding) {
         int rc = tr_receive(&c->held, until);
         if (rc < 0)
