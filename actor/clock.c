@@ -53,12 +53,15 @@ tr_time tri_clock_to_real(struct tr_runtime *runtime, tr_time when)
 void tri_clock_renew(struct tri_worker *worker)
 {
     struct tri_clock *clock = &worker->runtime->clock;
-    worker->real = tri_clock_real();
+    uint64_t word = tri_load(&clock->word, TRI_RELAXED); /* [C1] nothing is read by it if the clock goes */
+    tr_time now = worker->real = tri_clock_real();
+    tri_fence(TRI_SEQ_CST); /* [C1] */
+    if ((word & TRI_CLOCK_MODE) != TRI_CLOCK_REAL || tri_load(&clock->word, TRI_RELAXED) != word)
+        now = tri_clock_read(worker->runtime);
     bool exact = tri_clock_mode(clock) == TRI_CLOCK_PAUSED;
     if (exact && !worker->exact && worker->next_alarm != TR_FOREVER)
         worker->next_alarm -= TR_TIMER_TICK; /* it may have been a tick's, and what is due there is so earlier */
     worker->exact = exact;
-    tr_time now = tri_clock_mode(clock) == TRI_CLOCK_REAL ? worker->real : tri_clock_read(worker->runtime);
     if (now > worker->now)
         worker->now = now;
 }

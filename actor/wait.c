@@ -180,9 +180,7 @@ bool tri_is_late(tr_time deadline)
 tr_time tr_clock(void)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (worker && tri_clock_mode(&worker->runtime->clock) != TRI_CLOCK_REAL)
-        return tri_clock_read(worker->runtime);
-    return tri_clock_real();
+    return worker ? tri_clock_read(worker->runtime) : tri_clock_real();
 }
 
 static tr_time later(tr_time now, int64_t nanoseconds)

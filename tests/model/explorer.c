@@ -34,6 +34,7 @@ static const struct {
     { "wait.c", "tri_wait", "&waiter.state",
       "who leaves orders it again: by the thing's lock, or by a look of its own" },
     { "clock.c", "tri_clock_read", "fence", "it orders a look at the real clock, which is no memory" },
+    { "clock.c", "tri_clock_renew", "fence", "it orders a look at the real clock, which is no memory" },
     { "clock.c", "tr_clock_pause", "fence", "it orders a look at the real clock, which is no memory" },
 };
 

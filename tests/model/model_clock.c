@@ -4,8 +4,11 @@
  * nothing; deadlines are numbers; a worker's sleep is as in actor/idle.c, without its queues.
  *
  *   pause            a reader x one who stops the clock and lets it go again
+ *   pause, pass      a worker that renews its time x the same
  *   pauses           two of them
  *   timer            a timer's worker x another worker: who is the last to be idle moves the clock
+ *   timer, resume    the same, while the clock is let go
+ *   visit            a foreign thread at a stale address x the end of the runtime
  *   hold             a timer's worker x a thread that holds the clock
  *   advance          a foreign thread moves the clock x the worker
  *   advance, timer   the same, past a timer
@@ -42,9 +45,10 @@ static struct tri_task tasks[MODEL_THREADS + 1];
 static TRI_ATOMIC(uint32_t) tokens[MODEL_THREADS + 1];
 static TRI_ATOMIC(uint32_t) woken[2]; /* the reactors' */
 static TRI_ATOMIC(uint64_t) looks;
-static TRI_ATOMIC(uint32_t) cancelled;
+static TRI_ATOMIC(uint32_t) cancelled, come;
 static tr_time due[2];
 static tr_time last[MODEL_THREADS + 1];
+static bool let_go; /* in this case the clock does not stand for ever */
 static int code;
 
 /* ---- what the machine does ---- */
@@ -64,6 +68,13 @@ struct tr_runtime *tri_runtime_at(uint32_t index)
 {
     (void)index;
     return &runtime;
+}
+
+bool tri_runtime_visit(uint32_t index, void (*visit)(struct tr_runtime *of, void *context), void *context)
+{
+    (void)index;
+    visit(&runtime, context);
+    return true;
 }
 
 struct tri_task *tri_self(void)
@@ -116,9 +127,10 @@ void tri_wake_all(struct tr_runtime *of)
         tri_reactor_wake(of->worker[i].reactor);
 }
 
+/* As the real one, which takes in what others have posted. */
 tr_time tri_deadline_next(struct tri_worker *worker)
 {
-    return due[worker->index];
+    return worker->next_alarm = due[worker->index];
 }
 
 tr_time tr_clock(void)
@@ -150,6 +162,17 @@ static void pauser(void)
     model_assert(at > before && look() == at);
     model_assert(tr_clock_resume(&runtime) == 0);
     model_assert(look() >= at);
+}
+
+/* A worker's pass: its time is none that the clock has yet to come to. */
+static void renewer(void)
+{
+    tri_clock_renew(&workers[0]);
+    tr_time now = workers[0].now;
+    model_assert(look() >= now);
+    tri_clock_renew(&workers[0]);
+    now = workers[0].now;
+    model_assert(look() >= now);
 }
 
 static void other_pauser(void)
@@ -192,6 +215,12 @@ static void setup_timer(void)
     due[0] = DUE;
 }
 
+static void setup_visited(void)
+{
+    begin(0);
+    tri_clock_start_paused(&runtime.clock, START);
+}
+
 static void setup_two(void)
 {
     begin(2);
@@ -199,18 +228,26 @@ static void setup_two(void)
     due[0] = DUE;
 }
 
+static void setup_let_go(void)
+{
+    setup_two();
+    let_go = true;
+}
+
 /* As sleep_until in actor/idle.c, and the pass after it. What it runs stands for tasks: nothing moves meanwhile. */
 static void sleep_once(struct tri_worker *worker)
 {
-    if (!tri_clock_idle(worker))
+    if (!tri_clock_idle(worker)) {
+        model_assert(tri_clock_limit(worker, TR_FOREVER) > 0);
         take(&woken[worker->index]);
+    }
     tri_clock_unidle(worker);
     tri_clock_renew(worker);
     if (due[worker->index] > worker->now)
         return;
-    model_assert(worker->now == due[worker->index]);
     due[worker->index] = TR_FOREVER;
-    model_assert(look() == DUE && look() == DUE);
+    if (!let_go)
+        model_assert(worker->now == DUE && look() == DUE && look() == DUE);
 }
 
 static void timers_worker(void)
@@ -233,6 +270,32 @@ static void idle_worker(void)
 {
     for (;;)
         sleep_once(&workers[0]);
+}
+
+static void short_lived_worker(void)
+{
+    sleep_once(&workers[0]);
+}
+
+static void short_lived_second(void)
+{
+    sleep_once(&workers[1]);
+}
+
+static void visitor(void)
+{
+    struct tr_runtime *visited = tri_visit_begin(&tasks[0]);
+    model_assert(visited == &runtime);
+    tri_store(&come, 1u, TRI_RELEASE);
+    tri_visit_end(visited);
+}
+
+/* As tri_worker_close, which waits for the visitors before anything is taken down. */
+static void ender(void)
+{
+    while (!tri_load(&come, TRI_ACQUIRE) || tri_load(&runtime.visitors, TRI_ACQUIRE) != 0)
+        tri_spin();
+    runtime.clock.holds = 77;
 }
 
 static void holder(void)
@@ -292,11 +355,18 @@ static void check_resumed(void)
 
 static const struct model_case cases[] = {
     { .name = "pause", .setup = setup, .threads = { { "reader", reader, 0 }, { "pauser", pauser, 0 } } },
+    { .name = "pause, pass", .setup = setup, .threads = { { "worker", renewer, 0 }, { "pauser", pauser, 0 } } },
     { .name = "pauses", .setup = setup, .threads = { { "one", other_pauser, 0 }, { "two", other_pauser, 0 } } },
     { .name = "timer",
       .setup = setup_two,
       .check = check_timer,
       .threads = { { "worker", timers_worker, 0 }, { "second", second_worker, true } } },
+    { .name = "timer, resume",
+      .setup = setup_let_go,
+      .threads = { { "worker", short_lived_worker, true },
+                   { "second", short_lived_second, true },
+                   { "resumer", resumer, 0 } } },
+    { .name = "visit", .setup = setup_visited, .threads = { { "visitor", visitor, 0 }, { "end", ender, 0 } } },
     { .name = "hold",
       .setup = setup_timer,
       .check = check_timer,
