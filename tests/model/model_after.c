@@ -7,6 +7,7 @@
  *   fire           its worker x a canceller on the second worker
  *   two            its worker x a canceller on the second worker x a foreign one
  *   posted         made by a foreign thread, which then cancels it x its worker
+ *   stale          somebody sends later x the actor's end and the next tenant, of another size: he is told -ESRCH, or nothing
  *   full           the mailbox is full: its worker x the consumer x a canceller
  *   full, close    the mailbox is full: its worker x the end of the actor x a canceller
  *   waiting        it waits for room: the consumer x two cancellers
@@ -272,6 +273,37 @@ static unsigned cancelled(void)
     return count;
 }
 
+/* The next tenant's messages are of another size. */
+static void respawn(void)
+{
+    struct tri_mailbox_ref ref = ref_of_target();
+    bool schedule;
+    model_assert(tri_mailbox_close(&ref, &schedule) == 0);
+    model_assert(tri_mailbox_idle(&target.mailbox, &target.consumer, NULL) == TRI_IDLE_DRAINED);
+    tri_mailbox_finish(&target.mailbox, &target.consumer, NULL);
+    tri_store(&target.life, UINT64_C(2) << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELAXED);
+    tri_mailbox_init(&target.mailbox, &target.consumer, 2, 2 * sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
+}
+
+static void send_stale(void)
+{
+    uint64_t message = MESSAGE;
+    struct tr_address address = { &target, 1 };
+    int rc = tr_send_at_raw(&timer, address, &type, &message, 10 * TR_TIMER_TICK);
+    model_assert(rc == 0 || rc == -ESRCH);
+}
+
+static void check_stale(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        workers[i].now = 10 * TR_TIMER_TICK;
+        tri_deadline_pass(&workers[i]);
+        model_assert(workers[i].wheel.count == 0);
+    }
+    model_assert(tri_post_pool.total == tri_post_pool.free_count);
+    model_assert(tri_mailbox_length(&target.mailbox, &target.consumer) == 0);
+}
+
 /* In check, alone. A code of 0 was a cancellation, if the thread has cancelled at all. */
 static void settle(unsigned cancellers)
 {
@@ -347,6 +379,10 @@ static const struct model_case cases[] = {
       .setup = setup,
       .check = check_two,
       .threads = { { "owner", owner, 0 }, { "cancels", cancel, 0 }, { "cancels outside", cancel, 0 } } },
+    { .name = "stale",
+      .setup = setup_empty,
+      .check = check_stale,
+      .threads = { { "actor", respawn, 0 }, { "sender", send_stale, 0 } } },
     { .name = "posted",
       .setup = setup_empty,
       .check = check_two,

@@ -10,6 +10,7 @@
  *   count, held    the count itself x a child that its parent joins, held meanwhile (T3)
  *   workers  one worker wakes another and leaves: the reactor is there, and stays until it is through
  *   start    a runtime is started of whose workers one gets no thread, or no reactor: none runs, and all go
+ *   visit    somebody outside wants something of a runtime whose worker is just starting: it finds it whole
  *   run      tr_run, to the end of main
  *   run, late      a signal ends tr_run, and main takes longer than it may: what it uses stays there
  *   walk     the walk over all records of a runtime x a record that becomes another runtime's: it is left alone (T2)
@@ -155,6 +156,18 @@ void tri_wheel_init(struct tri_wheel *wheel, tr_time now)
 void tri_stack_flush(struct tri_stack_cache *cache)
 {
     (void)cache;
+}
+
+struct tri_stack *tri_stack_take_slow(uint32_t size_class)
+{
+    static struct tri_stack spare[MODEL_THREADS];
+    (void)size_class;
+    return &spare[model_self()];
+}
+
+void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *given)
+{
+    (void)cache, (void)given;
 }
 
 void *tri_fault_enter(void)
@@ -484,6 +497,37 @@ static void start_check(void)
     model_assert(run_rc == -EAGAIN && !used[0] && !table[0]->worker);
 }
 
+/* ---- visit ---- */
+
+static TRI_ATOMIC(uint32_t) visited;
+
+static void visited_loop(struct tri_worker *worker)
+{
+    (void)worker;
+    while (!tri_load(&visited, TRI_ACQUIRE))
+        tri_spin();
+}
+
+static void visit_setup(void)
+{
+    setup();
+    tri_store(&created[0], here.worker, TRI_RELAXED);
+    loop = visited_loop;
+}
+
+static void look_at_worker(struct tr_runtime *runtime, void *context)
+{
+    (void)context;
+    model_assert(runtime == &here && runtime->worker[0].reactor);
+}
+
+static void visitor(void)
+{
+    while (!tri_runtime_visit(0, look_at_worker, NULL))
+        tri_spin();
+    tri_store(&visited, 1u, TRI_RELEASE);
+}
+
 /* ---- run ---- */
 
 static void run_setup(void)
@@ -572,6 +616,9 @@ static const struct model_case cases[] = {
       .setup = no_reactor_setup,
       .threads = { { "worker 0", worker_thread, 0, is_created, &created[0] },
                    { "worker 1", worker_thread, 0, is_created, &created[1] } } },
+    { .name = "visit",
+      .setup = visit_setup,
+      .threads = { { "worker", worker_thread, 0, is_created, &created[0] }, { "visitor", visitor, 0 } } },
     { .name = "run",
       .setup = run_setup,
       .check = run_check,
