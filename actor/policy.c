@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* policy.c: see policy.h. Neither the hook nor a drop function is ever called under the lock. */
 #include "actor/policy.h"
-#include "actor/scheduler.h"
+#include "actor/receive.h"
 #include "mailbox/dead_letter.h"
 
 #include <sched.h>
@@ -85,6 +85,17 @@ int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_re
                 sched_yield(); /* who writes it may have lost its processor */
         }
     }
+}
+
+bool tri_take_message_shared(struct tri_task *task, void *message)
+{
+    uint32_t bytes = tri_load(&task->mailbox.bytes, TRI_RELAXED);
+    struct tri_debt debt;
+    do
+        if (tri_mailbox_take_shared(&task->mailbox, &task->consumer, message, bytes, &debt) == TRI_TAKE_EMPTY)
+            return false;
+    while (!tri_take_on(task, message, debt));
+    return true;
 }
 
 void tri_policy_info(struct tri_task *task, uint64_t generation, struct tr_actor_info *out)

@@ -5,24 +5,35 @@
 
 #include "actor/scheduler.h"
 
+/* What is done with a message that was taken: false for a request whose caller has given up, which is discarded. */
+static inline __attribute__((always_inline)) bool tri_take_on(struct tri_task *task, void *message,
+                                                              struct tri_debt debt)
+{
+    if (!debt.slot)
+        return true;
+    if (!tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
+        tri_hand_take(task, debt);
+        return true;
+    }
+    tri_count(&tri_worker_here()->expired);
+    tri_task_discard(task, message, debt, TR_DEAD_EXPIRED);
+    return false;
+}
+
+/* tri_take_message, where senders drop the oldest. Defined by policy.c. */
+bool tri_take_message_shared(struct tri_task *task, void *message);
+
 /* Takes a message that is there, skipping requests whose caller has given up. Nothing is in hand before. */
 static inline __attribute__((always_inline)) bool tri_take_message(struct tri_task *task, void *message, uint32_t bytes)
 {
-    for (;;) {
-        struct tri_worker *worker = tri_worker_here();
-        struct tri_debt debt;
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, tri_storage_cache(worker), message, bytes, &debt) ==
-            TRI_TAKE_EMPTY)
-            return false;
-        if (!debt.slot)
-            return true;
-        if (!tri_reply_expired(debt) || tri_task_is(task, TRI_TASK_KEEP_EXPIRED)) {
-            tri_hand_take(task, debt);
-            return true;
-        }
-        tri_count(&worker->expired);
-        tri_task_discard(task, message, debt, TR_DEAD_EXPIRED);
-    }
+    struct tri_debt debt;
+    do {
+        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here());
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, message, bytes, &debt) == TRI_TAKE_EMPTY)
+            return __builtin_expect(tri_mailbox_is_shared(&task->consumer), 0) &&
+                   tri_take_message_shared(task, message);
+    } while (!tri_take_on(task, message, debt));
+    return true;
 }
 
 /* Takes the letter of a held caller who has made us run, if there is one: see hand_over in call.c. */

@@ -292,7 +292,8 @@ static void drain(struct tri_task *task)
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
         struct tri_storage_cache *cache = tri_storage_cache(worker);
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, bytes, &debt) == TRI_TAKE_MESSAGE)
+        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, buffer, bytes, &debt) == TRI_TAKE_MESSAGE ||
+            tri_mailbox_take_shared(&task->mailbox, &task->consumer, buffer, bytes, &debt) == TRI_TAKE_MESSAGE)
             tri_task_discard(task, buffer, debt, TR_DEAD_UNDELIVERED);
         else if (tri_mailbox_idle(&task->mailbox, &task->consumer, cache) == TRI_IDLE_DRAINED)
             break;

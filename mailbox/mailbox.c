@@ -336,11 +336,6 @@ static struct tri_storage *installed(struct tri_mailbox *mailbox)
     return index == 0 ? NULL : tri_storage_at(index);
 }
 
-static bool is_shared(struct tri_mailbox_consumer *consumer)
-{
-    return tri_load(&consumer->policy, TRI_RELAXED) == TR_OVERFLOW_DROP_OLDEST;
-}
-
 enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
                                       uint32_t bytes, struct tri_debt *debt)
 {
@@ -357,24 +352,30 @@ enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_ma
     return TRI_TAKE_MESSAGE;
 }
 
-enum tri_take tri_mailbox_take_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                                    struct tri_storage_cache *cache, void *message, uint32_t bytes,
-                                    struct tri_debt *debt)
+bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
-    if (is_shared(consumer)) {
-        tri_lock(&mailbox->lock); /* [M11] */
-        enum tri_take taken = tri_mailbox_take_locked(mailbox, consumer, message, bytes, debt);
-        tri_unlock(&mailbox->lock);
-        return taken;
-    }
-    consumer->storage = installed(mailbox);
-    return consumer->storage ? tri_mailbox_take(mailbox, consumer, cache, message, bytes, debt) : TRI_TAKE_EMPTY;
+    uint32_t index = tri_tail_storage(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
+    if (index == 0 || tri_mailbox_is_shared(consumer))
+        return false;
+    consumer->storage = tri_storage_at(index);
+    return true;
+}
+
+enum tri_take tri_mailbox_take_shared(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
+                                      uint32_t bytes, struct tri_debt *debt)
+{
+    if (!tri_mailbox_is_shared(consumer))
+        return TRI_TAKE_EMPTY;
+    tri_lock(&mailbox->lock); /* [M11] */
+    enum tri_take taken = tri_mailbox_take_locked(mailbox, consumer, message, bytes, debt);
+    tri_unlock(&mailbox->lock);
+    return taken;
 }
 
 bool tri_mailbox_is_ready(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     uintptr_t stamp;
-    bool shared = is_shared(consumer);
+    bool shared = tri_mailbox_is_shared(consumer);
     if (shared)
         tri_lock(&mailbox->lock); /* [M11] */
     struct tri_storage *storage = consumer->storage ? consumer->storage : installed(mailbox);

@@ -330,10 +330,17 @@ static inline __attribute__((always_inline)) bool tri_mailbox_pop(struct tri_mai
 enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
                                       uint32_t bytes, struct tri_debt *debt);
 
-/* The same as take, when the consumer has no note of the storage. */
-enum tri_take tri_mailbox_take_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
-                                    struct tri_storage_cache *cache, void *message, uint32_t bytes,
-                                    struct tri_debt *debt);
+/* Senders drop the oldest: the consumer's side belongs to whoever has the lock. Of a living tenant. */
+static inline bool tri_mailbox_is_shared(struct tri_mailbox_consumer *consumer)
+{
+    return tri_load(&consumer->policy, TRI_RELAXED) == TR_OVERFLOW_DROP_OLDEST;
+}
+
+/* The consumer notes the storage that a sender has installed. False: none, or the consumer's side is not its alone. */
+bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+/* What take cannot, where senders drop the oldest: takes under the lock. EMPTY of other mailboxes. */
+enum tri_take tri_mailbox_take_shared(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
+                                      uint32_t bytes, struct tri_debt *debt);
 
 /* Takes the next message. `bytes`: the mailbox's. */
 static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox,
@@ -343,8 +350,8 @@ static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(stru
                                                                             struct tri_debt *debt)
 {
     uintptr_t stamp;
-    if (!consumer->storage)
-        return tri_mailbox_take_slow(mailbox, consumer, cache, message, bytes, debt);
+    if (!consumer->storage && !tri_mailbox_find_storage(mailbox, consumer))
+        return TRI_TAKE_EMPTY;
     struct tri_place *place = tri_mailbox_front(mailbox, consumer, consumer->storage, &stamp);
     if (!place)
         return TRI_TAKE_EMPTY;

@@ -64,14 +64,24 @@ static uint64_t got[8];
 static unsigned got_count;
 static int results[MODEL_THREADS + 1]; /* of each thread's send, by model_self() + 1 */
 
-/* Takes all there is; returns what the consumer must do next. */
-static enum tri_idle run_consumer(void)
+/* As tri_take_message of actor/receive.h. */
+static bool take_one(void)
 {
     uint64_t message;
     struct tri_debt debt;
-    while (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) ==
-           TRI_TAKE_MESSAGE)
-        got[got_count++] = message;
+    if (tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) !=
+            TRI_TAKE_MESSAGE &&
+        tri_mailbox_take_shared(&record.mailbox, &record.consumer, &message, sizeof message, &debt) != TRI_TAKE_MESSAGE)
+        return false;
+    got[got_count++] = message;
+    return true;
+}
+
+/* Takes all there is; returns what the consumer must do next. */
+static enum tri_idle run_consumer(void)
+{
+    while (take_one())
+        ;
     return tri_mailbox_idle(&record.mailbox, &record.consumer, my_cache());
 }
 

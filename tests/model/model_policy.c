@@ -23,7 +23,7 @@ static bool run_handler(void)
     return idle == TRI_IDLE_DRAINED;
 }
 
-static enum tr_overflow next_policy;                                    /* of the next tenant */
+static enum tr_overflow next_policy;        /* of the next tenant */
 static unsigned refused[MODEL_THREADS + 1]; /* by whom */
 static TRI_ATOMIC(uint64_t) dropped_sum;
 
@@ -90,12 +90,8 @@ static void oldest_loop_setup(void)
 /* Looks once, and takes what there is. */
 static void policy_looker(void)
 {
-    uint64_t message;
-    struct tri_debt debt;
-    if (tri_mailbox_is_ready(&record.mailbox, &record.consumer) &&
-        tri_mailbox_take(&record.mailbox, &record.consumer, my_cache(), &message, sizeof message, &debt) ==
-            TRI_TAKE_MESSAGE)
-        got[got_count++] = message;
+    if (tri_mailbox_is_ready(&record.mailbox, &record.consumer))
+        take_one();
 }
 
 static void policy_sender(void)
