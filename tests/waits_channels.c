@@ -351,6 +351,29 @@ static void end_oneshot_close(void)
     tr_oneshot_leave(&closing);
 }
 
+static void begin_leave(void)
+{
+}
+
+static void ready_leave(int count)
+{
+    (void)count;
+}
+
+static int call_leave(tr_time deadline)
+{
+    struct one one;
+    (void)deadline;
+    tr_oneshot_init(&one);
+    tr_oneshot_drop(&one);
+    tr_oneshot_leave(&one);
+    return 0;
+}
+
+static void end_leave(void)
+{
+}
+
 /* ---- broadcasts ----------------------------------------------------------------------------------------------- */
 
 static struct feed heard, unheard;
@@ -556,6 +579,7 @@ const struct wait_row waits_of_channels[] = {
     { "oneshot receive", begin_oneshot, ready_oneshot, call_oneshot, NULL, end_oneshot, WAIT_ALONE },
     { "oneshot await_close", begin_oneshot_close, ready_oneshot_close, call_oneshot_close, NULL, end_oneshot_close,
       WAIT_ALONE | WAIT_LEVEL },
+    { "oneshot leave", begin_leave, ready_leave, call_leave, NULL, end_leave, WAIT_LEVEL | WAIT_NEVER | WAIT_DEAF },
     { "broadcast receive", begin_broadcast, ready_broadcast, call_broadcast, NULL, end_broadcast, WAIT_ALONE },
     { "broadcast closed", begin_broadcast_closed, ready_broadcast_closed, call_broadcast_closed, NULL,
       end_broadcast_closed, WAIT_LEVEL },

@@ -352,6 +352,32 @@ static void end_write(void)
     close(writer_peer);
 }
 
+static void begin_nothing(void)
+{
+}
+
+static void ready_nothing(int count)
+{
+    (void)count;
+}
+
+static int call_stream_close(tr_time deadline)
+{
+    struct tr_stream *stream;
+    (void)deadline;
+    close(make_pair(&stream));
+    tr_stream_close(stream);
+    return 0;
+}
+
+static int call_listener_close(tr_time deadline)
+{
+    struct tr_listener *listener;
+    (void)deadline;
+    expect_int(tr_tcp_listen(&listener, "127.0.0.1", 0, NULL), 0);
+    return tr_listener_close(listener);
+}
+
 const struct wait_row waits_of_io[] = {
     { "send", begin_send, ready_send, call_send, NULL, end_send, 0 },
     { "call", begin_call, ready_call, call_call, NULL, end_call, WAIT_LEVEL | WAIT_ANSWER },
@@ -363,5 +389,9 @@ const struct wait_row waits_of_io[] = {
       WAIT_ALONE | WAIT_LEVEL | WAIT_ANSWER | WAIT_NEVER },
     { "read", begin_read, ready_read, call_read, NULL, end_read, WAIT_ALONE },
     { "write", begin_write, ready_write, call_write, NULL, end_write, WAIT_ALONE | WAIT_LEVEL },
+    { "stream close", begin_nothing, ready_nothing, call_stream_close, NULL, end_nothing,
+      WAIT_LEVEL | WAIT_NEVER | WAIT_DEAF },
+    { "listener close", begin_nothing, ready_nothing, call_listener_close, NULL, end_nothing,
+      WAIT_LEVEL | WAIT_NEVER | WAIT_DEAF },
     { 0 },
 };

@@ -296,6 +296,14 @@ static void ready_nothing(int count)
     (void)count;
 }
 
+static int call_close(tr_time deadline)
+{
+    struct tr_group *group;
+    (void)deadline;
+    expect_int(tr_group_open(&group, NULL), 0);
+    return tr_group_close(group, TR_FOREVER);
+}
+
 static void end_nothing(void)
 {
 }
@@ -455,6 +463,7 @@ const struct wait_row waits_of_tasks[] = {
     { "group spawn", begin_spawn, ready_spawn, call_spawn, NULL, end_spawn, 0 },
     { "group next", begin_next, ready_next, call_next, NULL, end_next, 0 },
     { "group wait", begin_group, ready_group, call_group, NULL, end_group, WAIT_LEVEL },
+    { "group close", begin_nothing, ready_nothing, call_close, NULL, end_nothing, WAIT_LEVEL | WAIT_NEVER | WAIT_DEAF },
     { "tracker wait", begin_tracker, ready_tracker, call_tracker, NULL, end_tracker, WAIT_LEVEL },
     { "token wait", begin_token, ready_token, call_token, NULL, end_token, WAIT_LEVEL },
     { "sleep", begin_sleep, ready_sleep, call_sleep, NULL, end_nothing, WAIT_LEVEL | WAIT_SPAN },
