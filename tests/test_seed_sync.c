@@ -176,8 +176,8 @@ static int add(void *argument)
 }
 
 /*
- * Takes items as long as there are any, else waits for a notification. Who has none, for whatever reason, and had no look
- * afterwards, may go: the notification that came at that moment must then be another's.
+ * Takes items as long as there are any, else waits for a notification. Who gets none, for whatever reason, goes without
+ * another look: a notification that came at that moment must then be another's.
  */
 static int take(void *stays)
 {

@@ -185,8 +185,9 @@ static int note_that_it_ran(void *ran)
 }
 
 /*
- * The other is ready all the time, and has run before more calls have been made than the budget has units. Who waits for an
- * answer is resumed with a new budget; two that wake each other do so 64 times in a row at most, and then others are due.
+ * The other is ready all the time, and has run before more calls have been made than the budget has units. Who does wait for an
+ * answer is resumed with a new budget, but only so often: of two that wake each other, in turns of a wake and many calls from
+ * hand to hand, the others are due after 64 wakes in a row.
  */
 enum { UNITS = 128, WAKES = 64 };
 
@@ -194,7 +195,7 @@ ROW_TEST(ready_calls_give_way_by_the_end_of_the_budget)
 {
     const struct wait_row *row = argument;
     bool ran = false;
-    int calls = 0, most = row->flags & WAIT_ANSWER ? UNITS + WAKES : UNITS;
+    int calls = 0, most = row->flags & WAIT_ANSWER ? UNITS * WAKES : UNITS;
     row->begin();
     if (row->ready)
         row->ready(WAIT_DEPTH);

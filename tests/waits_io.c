@@ -257,6 +257,7 @@ static void ready_connect(int count)
 
 static int call_connect(tr_time deadline)
 {
+    expect(connects < 2 * WAIT_DEPTH);
     int rc = tr_tcp_connect(&connected[connects], "127.0.0.1", tr_listener_port(reached), deadline);
     if (rc == 0)
         connects++;
