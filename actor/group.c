@@ -453,6 +453,7 @@ int tr_group_close(struct tr_group *group, tr_time report_at)
         return -EINVAL;
     if (tri_group_holds_self(group))
         return -EDEADLK;
+    tri_budget();
     close_group(group, report_at);
     return 0;
 }

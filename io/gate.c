@@ -78,4 +78,5 @@ void tri_gate_close(struct tri_gate *gate)
         state = tri_load(&gate->state, TRI_ACQUIRE); /* [G1] */
     }
     close(gate->fd);
+    tri_budget();
 }

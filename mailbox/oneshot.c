@@ -298,4 +298,5 @@ void tr_oneshot_leave_raw(struct tr_oneshot *face)
     }
     close_with(oneshot, CLOSED);
     await_sender(oneshot);
+    tri_budget(); /* it may be somebody else's memory by now */
 }

@@ -5,6 +5,7 @@
 #ifndef TEST_IO_SUPPORT_H
 #define TEST_IO_SUPPORT_H
 
+#include "descriptors.h"
 #include "ring.h"
 
 #include <check.h>
@@ -61,6 +62,7 @@ static inline int io_main(const char *name, const TTest *const *tests, size_t co
     Suite *suite = suite_create(name);
     TCase *cases = tcase_create(name);
     tcase_set_timeout(cases, 300);
+    descriptors_watch(cases);
     const char *only = getenv("TR_BACKEND");
     int first = only && !strcmp(only, "epoll"), end = only && !strcmp(only, "uring") ? 1 : 2;
     if (first == 0 && !ring_here(name))

@@ -13,30 +13,19 @@
 
 #include "io/stream.h"
 
-#include <dirent.h>
 #include <sys/socket.h>
 #include <troupe/net.h>
 
 /* A deadline that only a hang can reach. */
 #define LONG_TIME tr_after(60 * TR_SECOND)
 
-static inline int descriptors(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 /* Runs body as a task on the backend of that index, and looks for leaks afterwards. */
 static inline void net_run(int which, int (*body)(void *argument))
 {
-    int before = descriptors();
+    int before = descriptors_open();
     must_be(tasks_run(io_backends[which], body, NULL), 0);
     must_be(tri_stream_count(), 0);
-    must_be(descriptors(), before);
+    must_be(descriptors_open(), before);
 }
 
 #define NET_TEST(name)                                                                                                 \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_bias.c: the biased lock by threads: who owns it when, and that what it guards stays whole. model_bias.c explores it. */
 #include "mailbox/bias.h"
+#include "tests/descriptors.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -134,6 +135,7 @@ int main(void)
 {
     Suite *suite = suite_create("bias");
     TCase *tests = tcase_create("bias");
+    descriptors_watch(tests);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, bias_comes_with_use_and_stays);
     tcase_add_test(tests, bias_goes_for_good_when_another_thread_comes);

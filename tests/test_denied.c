@@ -7,6 +7,7 @@
  * Denial is real: a filter of our own answers io_uring_setup with an error, as a container's profile does. Age is
  * played: the flags that an old kernel does not know are refused below by an io_uring_queue_init_params of ours.
  */
+#include "descriptors.h"
 #include "fake_waiter.h"
 #include "io/op.h"
 #include "ring.h"
@@ -262,6 +263,7 @@ int main(void)
     unsetenv("TR_BACKEND");
     Suite *suite = suite_create("denied");
     TCase *tests = tcase_create("denied");
+    descriptors_watch(tests);
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, denied_ring_falls_back_to_epoll_and_says_so_once, 0, 4);
     tcase_add_test(tests, denied_ring_that_was_asked_for_is_an_error);

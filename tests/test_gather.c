@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_gather.c: how patient a busy worker is, played through without a kernel. */
 #include "io/gather.h"
+#include "tests/descriptors.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -127,6 +128,7 @@ int main(void)
 {
     Suite *suite = suite_create("gather");
     TCase *tests = tcase_create("gather");
+    descriptors_watch(tests);
     tcase_add_test(tests, many_quick_arrivals_are_gathered);
     tcase_add_test(tests, slow_arrivals_are_taken_one_by_one);
     tcase_add_test(tests, few_clients_among_many_connections_wait_for_nobody);

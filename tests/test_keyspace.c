@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "descriptors.h"
 #include "glob.h"
 
 static struct keyspace keyspace;
@@ -307,6 +308,7 @@ int main(void)
 {
     Suite *suite = suite_create("keyspace");
     TCase *all = tcase_create("all");
+    descriptors_watch(all);
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_set_timeout(all, 120);
     tcase_add_test(all, siphash_has_the_values_of_the_reference);

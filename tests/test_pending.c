@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_pending.c: the end of a runtime while tasks wait in every way there is, alone and in one select: each wait ends with
- * -ECANCELED, nothing is left, and what they waited for is as it was.
+ * -ECANCELED, nothing is left, and what they waited for is as it was. In one test it ends with the runtime as they do, in the
+ * other (tests/waits.h has the ways) it belongs to another runtime and lives on.
  */
-#include "tests/support.h"
+#include "tests/waits.h"
 
+TR_CHANNEL_TYPE(stream, int64_t);
+TR_QUEUE_TYPE(line, int64_t);
+TR_ONESHOT_TYPE(one, int64_t);
 TR_BROADCAST_TYPE(feed, int64_t);
 TR_BROADCAST_RECEIVER_TYPE(feed_receiver, int64_t);
 TR_WATCH_TYPE(level, int64_t);
@@ -22,6 +26,7 @@ static struct {
     struct tr_cell cell;
     struct feed feed;
     struct level level;
+    struct line full, empty;
     struct tr_cancel_token *token;
     struct tr_tracker *tracker;
     struct tr_group *group;
@@ -137,6 +142,38 @@ static int wait_delay(void)
     return rc;
 }
 
+/* Both ends of a channel of its own, which is full or empty. */
+static int wait_select_of_channels(void)
+{
+    struct stream_sender sender, idle_sender;
+    struct stream_receiver receiver, idle;
+    struct stream_permit permit;
+    struct one answer, unwanted;
+    int64_t value = 1;
+    expect_int(tr_channel_create(&sender, &receiver, 1, NULL), 0);
+    expect_int(tr_channel_create(&idle_sender, &idle, 1, NULL), 0);
+    expect_int(tr_channel_try_send(sender, &value), 0);
+    tr_oneshot_init(&answer);
+    tr_oneshot_init(&unwanted);
+    struct tr_case cases[] = {
+        tr_case_send(sender, &value),         tr_case_reserve(sender, 1, &permit),
+        tr_case_await_close(sender),          tr_case_receive(idle, &value),
+        tr_case_queue_send(all.full, &value), tr_case_queue_receive(all.empty, &value),
+        tr_case_oneshot(&answer, &value),     tr_case_oneshot_close(&unwanted),
+    };
+    int rc = tr_select(cases, sizeof cases / sizeof *cases, TR_FOREVER, TR_SELECT_FAIR);
+    expect_int(tr_channel_length(receiver), 1);
+    tr_channel_sender_close(sender);
+    tr_channel_receiver_destroy(receiver);
+    tr_channel_sender_close(idle_sender);
+    tr_channel_receiver_destroy(idle);
+    tr_oneshot_drop(&answer);
+    tr_oneshot_drop(&unwanted);
+    tr_oneshot_leave(&answer);
+    tr_oneshot_leave(&unwanted);
+    return rc;
+}
+
 static int wait_select(void)
 {
     struct feed_receiver receiver;
@@ -166,10 +203,27 @@ static int wait_select(void)
     return rc;
 }
 
-static int (*const waits[])(void) = { wait_semaphore, wait_mutex,   wait_read,  wait_write,   wait_notify,
-                                      wait_condition, wait_barrier, wait_latch, wait_once,    wait_cell,
-                                      wait_broadcast, wait_watch,   wait_token, wait_tracker, wait_group,
-                                      wait_next,      wait_delay,   wait_select };
+static int (*const waits[])(void) = {
+    wait_semaphore,
+    wait_mutex,
+    wait_read,
+    wait_write,
+    wait_notify,
+    wait_condition,
+    wait_barrier,
+    wait_latch,
+    wait_once,
+    wait_cell,
+    wait_broadcast,
+    wait_watch,
+    wait_token,
+    wait_tracker,
+    wait_group,
+    wait_next,
+    wait_delay,
+    wait_select,
+    wait_select_of_channels,
+};
 #define WAITS (sizeof waits / sizeof *waits)
 
 static int wait_for_it(void *argument)
@@ -198,6 +252,9 @@ static void make_all(struct tr_runtime *runtime)
     expect_int(tr_once_begin(&all.once, TR_FOREVER), 1);
     expect_int(tr_broadcast_create(&all.feed, 4, NULL), 0);
     expect_int(tr_watch_create(&all.level, NULL, &value), 0);
+    expect_int(tr_queue_create(&all.full, 1, NULL), 0);
+    expect_int(tr_queue_try_send(all.full, &value), 0);
+    expect_int(tr_queue_create(&all.empty, 1, NULL), 0);
     expect_int(tr_cancel_token_create(&all.token, NULL), 0);
     expect_int(tr_tracker_create(&all.tracker), 0);
     expect_int(tr_group_open(&all.group, &of_runtime), 0);
@@ -210,6 +267,10 @@ static void unmake_all(void)
     tr_cancel_token_unref(all.token);
     tr_watch_close(all.level);
     tr_broadcast_close(all.feed);
+    expect_int(tr_queue_length(all.full), 1);
+    expect_int(tr_queue_length(all.empty), 0);
+    tr_queue_unref(all.full);
+    tr_queue_unref(all.empty);
     expect_int(tr_once_end(&all.once, false), 0);
     expect_int(tr_rwlock_end_write(&all.written), 0);
     expect_int(tr_mutex_unlock(&all.held), 0);
@@ -244,7 +305,74 @@ START_TEST(stop_ends_every_wait)
 }
 END_TEST
 
+/* ---- what they wait for belongs to another runtime ------------------------------------------------------------ */
+
+static int for_each_row(void *end)
+{
+    const struct wait_row *row;
+    for (int i = 0; (row = wait_row(i)); i++)
+        if (!(row->flags & WAIT_NEVER))
+            (end ? row->end : row->begin)();
+    return 0;
+}
+
+static void run_in(struct tr_runtime *runtime, int (*body)(void *argument), void *argument)
+{
+    struct tr_task task;
+    expect_int(tr_task_spawn(&task, body, argument, &(struct tr_task_options){ .runtime = runtime }), 0);
+    expect_int(test_join(task), 0);
+}
+
+/* An actor that waits for a message is stopped before it is cancelled. */
+static int wait_in_row(void *argument)
+{
+    const struct wait_row *row = argument;
+    atomic_fetch_add(&all.waiting, 1);
+    int rc = row->call(TR_FOREVER);
+    if (!(row->flags & WAIT_OWN) || rc != -EPIPE)
+        wait_expect(row, rc, -ECANCELED);
+    atomic_fetch_add(&all.cancelled, 1);
+    return 0;
+}
+
+/* How many wait then: where only one may, one. */
+static int start_waiting(struct tr_runtime *runtime)
+{
+    const struct wait_row *row;
+    int count = 0;
+    for (int i = 0; (row = wait_row(i)); i++) {
+        int callers = row->flags & WAIT_NEVER ? 0 : row->flags & WAIT_ALONE ? 1 : 4;
+        for (; callers > 0; callers--, count++) {
+            struct number_address actor;
+            struct tr_actor_options options = { .name = row->name, .runtime = runtime };
+            expect_int(tr_spawn(&actor, wait_in_row, (void *)(uintptr_t)row, &options), 0);
+        }
+    }
+    return count;
+}
+
+START_TEST(stop_ends_every_wait_for_what_lives_on)
+{
+    for (int round = 0; round < 4; round++) {
+        struct tr_options options = test_options(0), elsewhere = waits_options(1);
+        struct tr_runtime *runtime;
+        memset(&all, 0, sizeof all);
+        expect_int(tr_start(&waits_pool, &elsewhere), 0);
+        expect_int(tr_start(&runtime, &options), 0);
+        run_in(waits_pool, for_each_row, NULL);
+        int count = start_waiting(runtime);
+        wait_until(atomic_load(&all.waiting) == count);
+        if (round > 0) /* else some have not begun to wait */
+            expect_int(tr_sleep(5 * TR_MILLISECOND), 0);
+        expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+        expect_int(atomic_load(&all.cancelled), count);
+        run_in(waits_pool, for_each_row, &all);
+        expect_int(tr_stop(waits_pool, tr_after(LONG_TIME)), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
-    return test_main("pending", TESTS(stop_ends_every_wait));
+    return test_main("pending", TESTS(stop_ends_every_wait, stop_ends_every_wait_for_what_lives_on));
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descriptors.h"
 #include "redis_wire.h"
 
 #define MOST 4096
@@ -346,6 +347,7 @@ int main(void)
 {
     Suite *suite = suite_create("redis_reply");
     TCase *all = tcase_create("all");
+    descriptors_watch(all);
     tcase_add_test(all, reply_single_values_are_read);
     tcase_add_test(all, reply_long_string_lies_in_a_block);
     tcase_add_test(all, reply_arrays_are_read_with_their_items);

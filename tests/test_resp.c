@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descriptors.h"
 #include "reply.h"
 
 enum { MOST_BULK = 100 };
@@ -328,6 +329,7 @@ int main(void)
 {
     Suite *suite = suite_create("resp");
     TCase *all = tcase_create("all");
+    descriptors_watch(all);
     tcase_set_timeout(all, 120);
     tcase_add_test(all, array_of_bulks_is_one_request);
     tcase_add_test(all, requests_in_a_row_are_all_taken);

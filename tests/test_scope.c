@@ -3,18 +3,18 @@
  * test_scope.c: deadline scopes by the promises of troupe/task.h: whatever suspends inside one ends by its deadline, the
  * tighter of several wins, cancellation is not withheld, and a shield sets aside what lies outside it.
  */
-#include "tests/support.h"
+#include "tests/waits.h"
 
 #include <pthread.h>
 
 /* ---- every suspending call honours it ------------------------------------------------------------------------- */
 
-struct scene {
-    struct number_address full, silent;
-    struct tr_task stuck;
+/* What the rows below wait for: a full mailbox, and a peer that does not read. */
+static struct {
+    struct number_address full;
     struct tr_listener *listener;
     struct tr_stream *stream, *peer;
-};
+} scene;
 
 static atomic_int let_go;
 
@@ -34,102 +34,58 @@ static int receive_nothing(void *argument)
     return 0;
 }
 
-static int wait_receive(struct scene *scene)
+static void open_scene(void)
 {
-    struct number message;
-    (void)scene;
-    return tr_receive(&message, TR_FOREVER);
+    atomic_store(&let_go, 0);
+    scene.full = test_loop(receive_nothing, NULL, 2, NULL);
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_try_send(scene.full, &(struct number){ .value = i }), 0);
+    expect_int(tr_tcp_listen(&scene.listener, "127.0.0.1", 0, NULL), 0);
+    uint16_t port = tr_listener_port(scene.listener);
+    expect_int(tr_tcp_connect(&scene.stream, "127.0.0.1", port, tr_after(LONG_TIME)), 0);
+    expect_int(tr_tcp_accept(scene.listener, &scene.peer, tr_after(LONG_TIME)), 0);
 }
 
-static int wait_receive_many(struct scene *scene)
+static void close_scene(void)
 {
-    struct number messages[3];
-    (void)scene;
-    return tr_receive_many(messages, 3, TR_FOREVER);
+    atomic_store(&let_go, 1);
+    tr_actor_stop(scene.full);
+    tr_stream_close(scene.peer);
+    tr_stream_close(scene.stream);
+    expect_int(tr_listener_close(scene.listener), 0);
 }
 
-static int wait_send(struct scene *scene)
+static int send_with_its_own_deadline(tr_time deadline)
 {
-    return tr_send(scene->full, TR_FOREVER, &(struct number){ .value = 1 });
+    (void)deadline;
+    return tr_send(scene.full, tr_clock() + LONG_TIME, &(struct number){ .value = 1 });
 }
 
-static int wait_send_bounded_by_itself(struct scene *scene)
-{
-    return tr_send(scene->full, tr_clock() + LONG_TIME, &(struct number){ .value = 1 });
-}
-
-static int wait_call(struct scene *scene)
-{
-    int64_t answer;
-    return tr_call(scene->silent, &answer, TR_FOREVER, &(struct number){ .value = 1 });
-}
-
-static int wait_call_with_full_mailbox(struct scene *scene)
+static int call_full_mailbox(tr_time deadline)
 {
     int64_t answer;
-    return tr_call(scene->full, &answer, TR_FOREVER, &(struct number){ .value = 1 });
+    return tr_call(scene.full, &answer, deadline, &(struct number){ .value = 1 });
 }
 
-static int wait_join(struct scene *scene)
-{
-    return tr_task_join(scene->stuck, NULL, TR_FOREVER);
-}
-
-static int wait_sleep(struct scene *scene)
-{
-    (void)scene;
-    return tr_sleep(LONG_TIME);
-}
-
-static int wait_sleep_until(struct scene *scene)
-{
-    (void)scene;
-    return tr_sleep_until(tr_clock() + LONG_TIME);
-}
-
-static int wait_accept(struct scene *scene)
-{
-    struct tr_stream *stream;
-    return tr_tcp_accept(scene->listener, &stream, TR_FOREVER);
-}
-
-static int wait_read(struct scene *scene)
-{
-    char byte;
-    return (int)tr_read(scene->stream, &byte, 1, TR_FOREVER);
-}
-
-static int wait_write(struct scene *scene)
+static int write_much(tr_time deadline)
 {
     static char block[1 << 20];
     int rc = 0;
     for (int i = 0; i < 100 && rc == 0; i++)
-        rc = tr_write(scene->stream, block, sizeof block, TR_FOREVER);
+        rc = tr_write(scene.stream, block, sizeof block, deadline);
     return rc;
 }
 
-static const struct wait_row {
-    const char *name;
-    int (*wait)(struct scene *scene);
-} waits[] = {
-    { "receive", wait_receive },
-    { "receive_many", wait_receive_many },
-    { "send", wait_send },
-    { "send with a later deadline", wait_send_bounded_by_itself },
-    { "call", wait_call },
-    { "call of a full mailbox", wait_call_with_full_mailbox },
-    { "join", wait_join },
-    { "sleep", wait_sleep },
-    { "sleep_until", wait_sleep_until },
-    { "accept", wait_accept },
-    { "read", wait_read },
-    { "write", wait_write },
+/* Beside those of tests/waits.h. */
+static const struct wait_row more[] = {
+    { "send with a later deadline", open_scene, NULL, send_with_its_own_deadline, NULL, close_scene, 0 },
+    { "call of a full mailbox", open_scene, NULL, call_full_mailbox, NULL, close_scene, 0 },
+    { "write of much", open_scene, NULL, write_much, NULL, close_scene, 0 },
 };
-enum { WAITS = sizeof waits / sizeof *waits };
+enum { MORE = sizeof more / sizeof *more };
 
 struct trial {
     const struct wait_row *row;
-    struct scene *scene;
     int64_t span;
 };
 
@@ -138,66 +94,56 @@ static int wait_in_scope(void *argument)
 {
     struct trial *trial = argument;
     struct tr_scope scope;
+    trial->row->begin();
     tr_time bound = tr_clock() + trial->span;
     tr_scope_open(&scope, bound);
-    int rc = trial->row->wait(trial->scene);
+    int rc = trial->row->call(TR_FOREVER);
     tr_time after = tr_clock();
     bool passed = tr_scope_close(&scope);
     if (rc != -ETIMEDOUT || !passed || after < bound)
         test_fail(__FILE__, __LINE__, "%s: %d, passed %d, %lld ns before its time", trial->row->name, rc, passed,
                   (long long)(bound - after));
     expect_int(tr_scope_deadline(), TR_FOREVER);
+    trial->row->end();
     return 0;
-}
-
-static void open_scene(struct scene *scene)
-{
-    atomic_store(&let_go, 0);
-    scene->full = test_loop(receive_nothing, NULL, 2, NULL);
-    scene->silent = test_loop(receive_nothing, NULL, 0, NULL);
-    scene->stuck = test_task(wait_to_be_let_go, NULL);
-    for (int i = 0; i < 2; i++)
-        expect_int(tr_try_send(scene->full, &(struct number){ .value = i }), 0);
-    expect_int(tr_tcp_listen(&scene->listener, "127.0.0.1", 0, NULL), 0);
-    uint16_t port = tr_listener_port(scene->listener);
-    expect_int(tr_tcp_connect(&scene->stream, "127.0.0.1", port, tr_after(LONG_TIME)), 0);
-    /* The connection that waits is taken, so that accept has nothing. */
-    expect_int(tr_tcp_accept(scene->listener, &scene->peer, tr_after(LONG_TIME)), 0);
-}
-
-static void close_scene(struct scene *scene)
-{
-    atomic_store(&let_go, 1);
-    expect_int(test_join(scene->stuck), 0);
-    tr_actor_stop(scene->full);
-    tr_actor_stop(scene->silent);
-    tr_stream_close(scene->peer);
-    tr_stream_close(scene->stream);
-    expect_int(tr_listener_close(scene->listener), 0);
 }
 
 static void try_all(int64_t span)
 {
-    struct scene scene;
-    open_scene(&scene);
-    for (int i = 0; i < WAITS; i++) {
-        struct trial trial = { &waits[i], &scene, span };
+    const struct wait_row *row;
+    for (int i = 0; (row = i < MORE ? &more[i] : wait_row(i - MORE)); i++) {
+        struct trial trial = { row, span };
         struct tr_task task;
+        if (row->flags & WAIT_NEVER)
+            continue;
         test_loop(wait_in_scope, &trial, 0, &task);
         expect_int(test_join(task), 0);
     }
-    close_scene(&scene);
 }
 
-TASK_TEST(scope_bounds_every_suspending_call)
+static void try_all_later(void)
 {
     try_all(3 * TR_MILLISECOND);
 }
 
-TASK_TEST(scope_that_has_passed_lets_no_call_suspend)
+static void try_all_too_late(void)
 {
     try_all(-TR_MILLISECOND);
 }
+
+START_TEST(scope_bounds_every_suspending_call)
+{
+    struct tr_options options = waits_options(0);
+    test_run_with(&options, try_all_later);
+}
+END_TEST
+
+START_TEST(scope_that_has_passed_lets_no_call_suspend)
+{
+    struct tr_options options = waits_options(0);
+    test_run_with(&options, try_all_too_late);
+}
+END_TEST
 
 TASK_TEST(scope_bounds_the_whole_and_not_each_call)
 {

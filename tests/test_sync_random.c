@@ -34,6 +34,7 @@
 #include "tests/model/fake_sync.h"
 
 #include "tests/clients.h"
+#include "tests/descriptors.h"
 
 enum { OPERATIONS = 1000000, GENERATION = 5000 /* operations after which the object is made anew */ };
 
@@ -499,6 +500,7 @@ int main(void)
 {
     Suite *suite = suite_create("sync_random");
     TCase *tests = tcase_create("sync_random");
+    descriptors_watch(tests);
     tcase_set_timeout(tests, 900);
     tcase_add_loop_test(tests, sync_random_operations_match_the_model, 0, PRIMITIVES);
     suite_add_tcase(suite, tests);

@@ -6,6 +6,7 @@
  * never does, and tri_wheel_next is never later than the earliest timer.
  */
 #include "io/timer.h"
+#include "tests/descriptors.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -487,6 +488,7 @@ int main(void)
 {
     Suite *suite = suite_create("timer");
     TCase *tests = tcase_create("timer");
+    descriptors_watch(tests);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, timer_random_operations_match_the_model);
     tcase_add_test(tests, timer_advance_misses_nothing);

@@ -9,6 +9,7 @@ licence               an SPDX line at the top of every source file
 story                 every file of the library says at its top what it is
 words                 no marks of unfinished work
 lists                 every C file is named in a meson.build
+census                every suite counts what its tests leave behind: by test_main, io_main or descriptors_watch
 """
 import pathlib
 import re
@@ -147,6 +148,12 @@ def check_lists():
                 problem(path, 1, "named in no meson.build")
 
 
+def check_census():
+    for path in sorted((ROOT / "tests").glob("test_*.c")):
+        if not re.search(r"\b(test_main|io_main|descriptors_watch)\(", path.read_text()):
+            problem(path, 1, "no census: neither test_main nor io_main nor descriptors_watch")
+
+
 def main():
     allowed = read_exceptions()
     for folder in FOLDERS:
@@ -164,6 +171,7 @@ def main():
             if path.suffix == ".h":
                 check_documentation(path, lines)
     check_lists()
+    check_census()
     print("\n".join(problems) or "the house rules hold")
     sys.exit(1 if problems else 0)
 

@@ -45,6 +45,11 @@ int tri_park(tr_time deadline, enum tri_wait on)
     return tri_park_consume(&tri_self()->park) ? 0 : -ETIMEDOUT;
 }
 
+int tri_budget(void)
+{
+    return 0;
+}
+
 int tri_checkpoint(void)
 {
     return 0;
