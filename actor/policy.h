@@ -27,14 +27,14 @@ static inline void (*tri_drop_of(const struct tri_cold *cold))(void *message)
 }
 
 int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
-                      bool *schedule);
+                            bool *schedule);
 
 /*
  * After a send that returned -EAGAIN. Returns -EAGAIN if the mailbox's policy is to wait; else 0 (sent, or dropped and the
  * request resolved), -ENOBUFS, -ESRCH, -ENOMEM; *schedule as of the send. Thread: any. Suspends: no.
  */
 static inline int tri_send_by_policy(struct tri_task *target, const struct tri_mailbox_ref *ref,
-                               const struct tri_letter *letter, bool *schedule)
+                                     const struct tri_letter *letter, bool *schedule)
 {
     if (__builtin_expect(tri_mailbox_policy(ref) == TR_OVERFLOW_WAIT, 1))
         return -EAGAIN;

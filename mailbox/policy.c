@@ -19,8 +19,8 @@ static bool take_oldest(const struct tri_mailbox_ref *ref, uint32_t bytes, void 
 }
 
 enum tri_fate tri_mailbox_send_by_policy(const struct tri_mailbox_ref *ref, struct tri_storage_cache *cache,
-                                   const struct tri_letter *letter, void *oldest, struct tri_debt *debt, int *result,
-                                   bool *schedule)
+                                         const struct tri_letter *letter, void *oldest, struct tri_debt *debt,
+                                         int *result, bool *schedule)
 {
     *result = tri_mailbox_send(ref, cache, letter, schedule);
     if (*result != -EAGAIN)

@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 static int return_argument(void *argument)
 {
@@ -48,117 +47,6 @@ START_TEST(run_many_times_leaves_nothing)
     struct tr_options options = test_options(0);
     for (int i = 0; i < 100; i++)
         expect_int(tr_run(&options, return_argument, (void *)(intptr_t)i), i);
-}
-END_TEST
-
-/* The thread in tr_run cannot have the record that it needs for a join. */
-static int use_up_memory(void *argument)
-{
-    struct rlimit *before = argument, least;
-    expect_int(getrlimit(RLIMIT_AS, before), 0);
-    least = *before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
-    return 7;
-}
-
-/* Records of threads come 64 at a time, and the test's own thread has the first. */
-enum { OTHER_THREADS = 63 };
-
-static void *hold_record(void *argument)
-{
-    tr_sleep(1);
-    pthread_barrier_wait(argument);
-    pthread_barrier_wait(argument);
-    return NULL;
-}
-
-static void *run_using_up_memory(void *argument)
-{
-    struct tr_options options = test_options(1);
-    struct rlimit before;
-    *(int *)argument = tr_run(&options, use_up_memory, &before);
-    expect_int(setrlimit(RLIMIT_AS, &before), 0);
-    return NULL;
-}
-
-START_TEST(run_without_memory_returns_mains_result)
-{
-    pthread_t threads[OTHER_THREADS], runner;
-    pthread_barrier_t barrier;
-    int rc = 0;
-    if (TEST_SANITIZED) /* they need more than any limit for their shadow */
-        return;
-    expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);
-    for (int i = 0; i < OTHER_THREADS; i++)
-        expect_int(pthread_create(&threads[i], NULL, hold_record, &barrier), 0);
-    pthread_barrier_wait(&barrier);
-    expect_int(pthread_create(&runner, NULL, run_using_up_memory, &rc), 0);
-    expect_int(pthread_join(runner, NULL), 0);
-    pthread_barrier_wait(&barrier);
-    for (int i = 0; i < OTHER_THREADS; i++)
-        expect_int(pthread_join(threads[i], NULL), 0);
-    pthread_barrier_destroy(&barrier);
-    expect_int(rc, 7);
-}
-END_TEST
-
-/* From the moment that the worker has its ring, there is no memory; until it says so. */
-static void starve(enum tr_log_level level, const char *line, void *context)
-{
-    struct rlimit *before = context;
-    struct rlimit least = *before;
-    least.rlim_cur = 1 << 20;
-    if (strstr(line, "I/O backend"))
-        expect_int(setrlimit(RLIMIT_AS, &least), 0);
-    else if (level == TR_LOG_ERROR)
-        expect_int(setrlimit(RLIMIT_AS, before), 0);
-}
-
-START_TEST(run_without_memory_for_a_stack_enomem)
-{
-    struct tr_options options = test_options(1);
-    options.stack_bytes = 12 << 20; /* one in a slab: none is left from an earlier start */
-    struct rlimit before;
-    if (TEST_SANITIZED)
-        return;
-    expect_int(getrlimit(RLIMIT_AS, &before), 0);
-    tr_log_set(starve, &before, TR_LOG_DEBUG);
-    expect_int(tr_run(&options, return_argument, (void *)3), -ENOMEM);
-    tr_log_set(NULL, NULL, TR_LOG_INFO);
-    expect_int(tr_run(&options, return_argument, (void *)3), 3);
-}
-END_TEST
-
-static int yield_without_memory(void *argument)
-{
-    struct rlimit before, least;
-    int result;
-    (void)argument;
-    expect_int(getrlimit(RLIMIT_AS, &before), 0);
-    least = before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
-    struct tr_task tasks[3];
-    for (int i = 0; i < 3; i++)
-        tasks[i] = test_task(return_argument, (void *)(intptr_t)i);
-    for (int i = 0; i < 10; i++)
-        expect_int(tr_yield(), 0);
-    expect_int(setrlimit(RLIMIT_AS, &before), 0);
-    for (int i = 0; i < 3; i++) {
-        expect_int(tr_task_join(tasks[i], &result, TR_FOREVER), 0);
-        expect_int(result, i);
-    }
-    return 0;
-}
-
-/* A task that could go on is not kept by others who cannot begin. */
-START_TEST(yield_without_memory_for_a_stack_goes_on)
-{
-    struct tr_options options = test_options(1);
-    options.stack_bytes = 12 << 20; /* one in a slab: main has it */
-    if (!TEST_SANITIZED)
-        expect_int(tr_run(&options, yield_without_memory, NULL), 0);
 }
 END_TEST
 
@@ -616,11 +504,9 @@ END_TEST
 int main(void)
 {
     return test_main("runtime",
-                     TESTS(run_returns_mains_result, run_many_times_leaves_nothing,
-                           run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
-                           yield_without_memory_for_a_stack_goes_on, run_in_a_task_edeadlk, options_impossible_einval,
-                           options_workers_1_to_4_all_run_tasks, options_from_the_environment,
-                           shutdown_actors_drain_and_tasks_are_cancelled,
+                     TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
+                           options_impossible_einval, options_workers_1_to_4_all_run_tasks,
+                           options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
                            signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,

@@ -11,14 +11,13 @@
  *   respawn    two late joiners of an ended task, of whom the first lets another in: the stranger can be joined by its own
  *   detach, respawn    a late detacher instead
  *   reap       the runtime's last walk x a late joiner, or x the end
- *   cancel     a canceller x the end and a new tenant, who is not cancelled
+ *   cancel     a canceller x the end and a new tenant, who is left alone
  *   case       a select with the end as its only case x the end
  *   case, deadline     the same with a select that gives up: the result is taken by it, or there for a joiner
  *   case, loses        a select of two ends x both: one is taken, the other is there for a joiner
  *   case, rival        a select x a joiner x the end: one of them has the result, or both were told why not
  *   all        both ends are awaited at once, to the last or to the first that succeeds
- *   held       a joiner who is held while the task runs x another joiner, a detacher, or the runtime's last walk
- *   held, respawn, stopping      the same joiner lets another in; the runtime is being stopped: the longer way to the end
+ *   held       a joiner who is held x another joiner, a detacher, the last walk, a respawn, a runtime that is being stopped
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -27,7 +26,6 @@
 
 #include "fake_clock.h"
 #include "fake_cold.h"
-
 #include "actor/join.c"
 #include "actor/policy.c"
 #include "actor/task.c"
