@@ -64,6 +64,9 @@ TR_PUBLIC int tr_oneshot_receive_raw(struct tr_oneshot *oneshot, uint32_t bytes,
 /* As receive, never waiting: -EAGAIN. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_oneshot_try_receive_raw(struct tr_oneshot *oneshot, uint32_t bytes, void *place, void *value);
 
+/* True while no value waits to be received: because none came yet, none will, or it was received. Thread: any. Suspends: no. */
+TR_PUBLIC bool tr_oneshot_is_empty_raw(struct tr_oneshot *oneshot);
+
 /* From now on a send fails. A value that was sent before is still there: try_receive has it. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_oneshot_close_raw(struct tr_oneshot *oneshot);
 
@@ -125,6 +128,7 @@ TRI_END_DECLS
         TRI_ONESHOT_VALUE(tri_o, tri_v);                                                                               \
         tr_oneshot_try_receive_raw(&tri_o->tri_raw, sizeof *tri_v, &tri_o->tri_value, tri_v);                          \
     })
+#define tr_oneshot_is_empty(oneshot) tr_oneshot_is_empty_raw(&(oneshot)->tri_raw)
 #define tr_oneshot_close(oneshot) tr_oneshot_close_raw(&(oneshot)->tri_raw)
 #define tr_oneshot_leave(oneshot) tr_oneshot_leave_raw(&(oneshot)->tri_raw)
 /* For tr_select: tr_case_oneshot(&oneshot, &value), tr_case_oneshot_close(&oneshot) */

@@ -89,6 +89,12 @@ TR_PUBLIC int tr_task_fail(int code, const char *format, ...) __attribute__((for
 TR_PUBLIC int tr_task_detach(struct tr_task task);
 
 /*
+ * Whether the task has ended: then a join returns at once. Also true of a handle that is spent or stale. It passes on nothing
+ * of what the task did: that a join does. Thread: any. Suspends: no.
+ */
+TR_PUBLIC bool tr_task_is_over(struct tr_task task);
+
+/*
  * Asks the task to end: from now on each of its suspending calls returns -ECANCELED, until it takes note
  * (tr_cancel_taken) or works inside a shield. Cooperative: nothing is torn down under live frames.
  * A handler actor that is cancelled ends after the message in hand, with result -ECANCELED.
