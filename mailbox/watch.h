@@ -13,7 +13,7 @@
  * `writer` lets one sender at a time change the value, also while a user's function changes it in place; the audience's lock is
  * for the moment in which the new value is put in, and no function of a user but clone is ever called under it.
  *
- *   [C1] [C2] of slate.h: a value.
+ *   [SL1] [SL2] of slate.h: a value.
  *   [V1] version, release -> acquire by a reader: the slate of that version is stamped.
  *   [A1] to [A3] of audience.h: waiting, and the end. The version moves only under the lock.
  */
