@@ -57,8 +57,8 @@ struct tr_broadcast_receiver {
 /*
  * For values that are references to counted objects, of at most TR_COUNTED_LIMIT bytes: a send passes the sender's reference to
  * the channel; `clone` makes one for each receiver, from *value, which is its copy; `drop` is called once for each value that
- * was sent, when it is overwritten or the channel goes. Both must be given; clone is called under the channel's lock: it must
- * not suspend, nor call the channel.
+ * was sent, when it is overwritten or the channel goes. Both must be given; clone is called under the channel's lock, for which
+ * sends wait: it must be short, and not suspend, nor call the channel.
  */
 struct tr_broadcast_options {
     void (*clone)(void *value);
