@@ -54,7 +54,7 @@ static void publish(struct tri_post *post, struct tri_worker *owner, uint64_t ge
     tri_store(&post->runtime, (uint16_t)owner->runtime->index, TRI_RELAXED);
     tri_store(&post->worker, (uint16_t)owner->index, TRI_RELAXED);
     tri_store(&post->word, tri_post_word(generation, state),
-              TRI_RELAXED); /* the fields go with the handle, or by [A4] */
+              TRI_RELAXED); /* the fields go with the handle, or by [AF4] */
 }
 
 /* From a foreign thread: to a worker of the target's runtime, to each in turn. */
@@ -188,7 +188,7 @@ int tr_timer_cancel(struct tr_timer timer)
                 return 0;
             break;
         case TRI_POST_QUEUED:
-            if (tri_post_move(post, generation, TRI_POST_QUEUED, TRI_POST_LEAVING)) /* [A2] */
+            if (tri_post_move(post, generation, TRI_POST_QUEUED, TRI_POST_LEAVING)) /* [AF2] */
                 return cancel_queued(post, generation);
             break;
         case TRI_POST_SENDING:

@@ -22,12 +22,12 @@
  * A message that finds the mailbox full is queued there as a sender without a task, in a `ticket`: whoever makes room copies
  * it, under the mailbox's lock, and calls served(). An interval stays in the wheel meanwhile.
  *
- *   [A1] word := ARMED again, release -> acquire of who cancels: `ticket`, which becomes `next`. What a post is made of goes
+ *   [AF1] word := ARMED again, release -> acquire of who cancels: `ticket`, which becomes `next`. What a post is made of goes
  *        with its handle, by whatever passes that on.
- *   [A2] word := QUEUED release -> acquire of who serves or cancels: the ticket.
- *   [A3] word := SERVED release -> acquire of the owner or canceller: the result in the ticket.
- *   [A4] the list of posts: release push -> acquire exchange by the owner: the post's fields and word.
- *   [A5] word := FREE: who frees has acquired what others wrote; the pool passes the post on.
+ *   [AF2] word := QUEUED release -> acquire of who serves or cancels: the ticket.
+ *   [AF3] word := SERVED release -> acquire of the owner or canceller: the result in the ticket.
+ *   [AF4] the list of posts: release push -> acquire exchange by the owner: the post's fields and word.
+ *   [AF5] word := FREE: who frees has acquired what others wrote; the pool passes the post on.
  */
 #ifndef TRI_AFTER_H
 #define TRI_AFTER_H
@@ -97,7 +97,7 @@ static inline bool tri_post_move(struct tri_post *post, uint64_t generation, enu
                                  enum tri_post_state to)
 {
     uint64_t word = tri_post_word(generation, from);
-    return tri_cas(&post->word, &word, tri_post_word(generation, to), TRI_ACQ_REL, TRI_ACQUIRE); /* [A1] [A2] [A3] */
+    return tri_cas(&post->word, &word, tri_post_word(generation, to), TRI_ACQ_REL, TRI_ACQUIRE); /* [AF1] [AF2] [AF3] */
 }
 
 static inline struct tri_cache *tri_post_cache(struct tri_worker *worker)

@@ -24,7 +24,7 @@ tr_time tri_clock_read(struct tr_runtime *runtime)
 {
     struct tri_clock *clock = &runtime->clock;
     for (;;) {
-        uint64_t word = tri_load(&clock->word, TRI_ACQUIRE); /* [C1] */
+        uint64_t word = tri_load(&clock->word, TRI_ACQUIRE); /* [CK1] */
         tr_time time = tri_load(&clock->at, TRI_RELAXED);
         switch ((enum tri_clock_mode)(word & TRI_CLOCK_MODE)) {
         case TRI_CLOCK_PAUSED:
@@ -39,7 +39,7 @@ tr_time tri_clock_read(struct tr_runtime *runtime)
             tri_spin();
             continue;
         }
-        tri_fence(TRI_SEQ_CST); /* [C1] */
+        tri_fence(TRI_SEQ_CST); /* [CK1] */
         if (tri_load(&clock->word, TRI_RELAXED) == word)
             return time;
     }
@@ -53,9 +53,9 @@ tr_time tri_clock_to_real(struct tr_runtime *runtime, tr_time when)
 void tri_clock_renew(struct tri_worker *worker)
 {
     struct tri_clock *clock = &worker->runtime->clock;
-    uint64_t word = tri_load(&clock->word, TRI_RELAXED); /* [C1] nothing is read by it if the clock goes */
+    uint64_t word = tri_load(&clock->word, TRI_RELAXED); /* [CK1] nothing is read by it if the clock goes */
     tr_time now = worker->real = tri_clock_real();
-    tri_fence(TRI_SEQ_CST); /* [C1] */
+    tri_fence(TRI_SEQ_CST); /* [CK1] */
     if ((word & TRI_CLOCK_MODE) != TRI_CLOCK_REAL || tri_load(&clock->word, TRI_RELAXED) != word)
         now = tri_clock_read(worker->runtime);
     bool exact = tri_clock_mode(clock) == TRI_CLOCK_PAUSED;
@@ -99,7 +99,7 @@ static bool land(struct tri_clock *clock, tr_time at, int result)
         *link = advancer->next;
         landed = true;
         advancer->result = result;
-        tri_store(&advancer->over, 1u, TRI_RELEASE); /* [C2] publishes the result; the frame may go now */
+        tri_store(&advancer->over, 1u, TRI_RELEASE); /* [CK2] publishes the result; the frame may go now */
         tri_wake(task);
     }
     return landed;
@@ -181,7 +181,7 @@ void tri_clock_unidle(struct tri_worker *worker)
 tr_time tri_clock_limit(struct tri_worker *worker, tr_time until)
 {
     tr_time alarm = TR_FOREVER;
-    switch ((enum tri_clock_mode)(tri_load(&worker->runtime->clock.word, TRI_ACQUIRE) & TRI_CLOCK_MODE)) { /* [C1] */
+    switch ((enum tri_clock_mode)(tri_load(&worker->runtime->clock.word, TRI_ACQUIRE) & TRI_CLOCK_MODE)) { /* [CK1] */
     case TRI_CLOCK_REAL:
         alarm = worker->next_alarm;
         break;
@@ -294,7 +294,7 @@ void tri_clock_start_paused(struct tri_clock *clock, tr_time at)
 static void set_mode(struct tri_clock *clock, enum tri_clock_mode mode)
 {
     uint64_t sequence = tri_load(&clock->word, TRI_RELAXED) >> 2;
-    tri_store(&clock->word, (sequence + 1) << 2 | (uint64_t)mode, TRI_RELEASE); /* [C1] */
+    tri_store(&clock->word, (sequence + 1) << 2 | (uint64_t)mode, TRI_RELEASE); /* [CK1] */
 }
 
 /* The runtime that is meant, or NULL. */
@@ -314,7 +314,7 @@ int tr_clock_pause(struct tr_runtime *runtime)
     enum tri_clock_mode mode = tri_clock_mode(clock);
     if (mode != TRI_CLOCK_PAUSED) {
         set_mode(clock, TRI_CLOCK_CHANGING);
-        tri_fence(TRI_SEQ_CST); /* [C1] */
+        tri_fence(TRI_SEQ_CST); /* [CK1] */
         tr_time offset = mode == TRI_CLOCK_SHIFTED ? tri_load(&clock->offset, TRI_RELAXED) : 0;
         tri_store(&clock->at, tri_clock_real() + offset, TRI_RELAXED);
         set_mode(clock, TRI_CLOCK_PAUSED);
@@ -420,7 +420,7 @@ int tr_clock_advance(struct tr_runtime *runtime, int64_t nanoseconds)
     tri_unlock(&clock->lock);
     if (!paused)
         return -EINVAL;
-    while (!tri_load(&advancer.over, TRI_ACQUIRE)) { /* [C2] */
+    while (!tri_load(&advancer.over, TRI_ACQUIRE)) { /* [CK2] */
         rc = tri_park(TR_FOREVER, TRI_WAIT_SLEEP);
         if (rc < 0 && withdraw(clock, &advancer))
             return rc;

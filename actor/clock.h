@@ -18,11 +18,11 @@
  * By itself the clock moves only if nothing is outstanding outside: no I/O in flight, and no hold (tri_clock_hold: blocking
  * jobs, and whoever else works for the runtime on a thread of its own). Those who call tr_clock_advance move it regardless.
  *
- *   [C1] word: the sequence moves with each change of the mode; offset and `at` are released by it. Who has read the real
+ *   [CK1] word: the sequence moves with each change of the mode; offset and `at` are released by it. Who has read the real
  *        clock between an acquiring load of the word and, after a fence, another that found the same, has read it in that
  *        mode. A change is announced (CHANGING, fence) before the real clock is read for it, so that nobody has read a
  *        later time than it begins with.
- *   [C2] over: the result of an advance -> acquire by the one who waits for it, who then leaves the frame.
+ *   [CK2] over: the result of an advance -> acquire by the one who waits for it, who then leaves the frame.
  */
 #ifndef TRI_CLOCK_H
 #define TRI_CLOCK_H

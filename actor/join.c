@@ -161,6 +161,14 @@ int tr_task_detach(struct tr_task handle)
     return reap(task, handle.tri_generation);
 }
 
+/* A word of the next tenant's is as good: the task has ended then. What it did passes by a join: [T1]. */
+bool tr_task_is_over(struct tr_task handle)
+{
+    struct tri_task *task = record_of(handle);
+    uintptr_t join = task ? tri_load(&task->join, TRI_RELAXED) : TRI_JOIN_DONE;
+    return join == TRI_JOIN_DONE || join == TRI_JOIN_TAKEN;
+}
+
 /* ---- in several words at once --------------------------------------------------------------------------------- */
 
 /* Puts us into the join word. Returns -EAGAIN if we are in it; 1 if the task has ended; else why it cannot be joined. */

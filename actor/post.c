@@ -57,7 +57,7 @@ void tri_post_free(struct tri_worker *worker, struct tri_post *post)
 {
     if (post->bytes > TRI_POST_INLINE)
         free(post->block);
-    tri_store(&post->word, tri_post_word(tri_post_generation(post), TRI_POST_FREE), TRI_RELAXED); /* [A5] */
+    tri_store(&post->word, tri_post_word(tri_post_generation(post), TRI_POST_FREE), TRI_RELAXED); /* [AF5] */
     tri_pool_give(&tri_post_pool, tri_post_cache(worker), post);
 }
 
@@ -74,7 +74,7 @@ void tri_post_leave_with(struct tri_worker *worker, struct tri_post *post)
     struct tri_post *first = tri_load(&worker->posts, TRI_RELAXED);
     do
         post->next = first;
-    while (!tri_cas(&worker->posts, &first, post, TRI_RELEASE, TRI_RELAXED)); /* [A4] the owner's, from here on */
+    while (!tri_cas(&worker->posts, &first, post, TRI_RELEASE, TRI_RELAXED)); /* [AF4] the owner's, from here on */
     if (!first) /* it may sleep past the new timer, or for an hour on memory that could be free */
         tri_reactor_wake(worker->reactor);
 }
@@ -93,7 +93,7 @@ static struct tri_post *reversed(struct tri_post *post)
 
 void tri_post_collect(struct tri_worker *worker)
 {
-    struct tri_post *post = reversed(tri_exchange(&worker->posts, NULL, TRI_ACQUIRE)); /* [A4] */
+    struct tri_post *post = reversed(tri_exchange(&worker->posts, NULL, TRI_ACQUIRE)); /* [AF4] */
     while (post) {
         struct tri_post *next = post->next;
         if (tri_post_move(post, tri_post_generation(post), TRI_POST_POSTED, TRI_POST_ARMED)) {
@@ -136,9 +136,9 @@ static void served(struct tri_sender *sender)
     bool again = post->period > 0;
     int result = sender->result;
     while (
-        !tri_post_move(post, generation, TRI_POST_SENDING, TRI_POST_SERVED)) { /* [A3] its owner looks at the result */
+        !tri_post_move(post, generation, TRI_POST_SENDING, TRI_POST_SERVED)) { /* [AF3] its owner looks at the result */
         if (tri_post_move(post, generation, TRI_POST_LEAVING,
-                          TRI_POST_SERVED)) { /* [A3] its canceller goes on with it */
+                          TRI_POST_SERVED)) { /* [AF3] its canceller goes on with it */
             count_lost(result);
             return;
         }
@@ -175,11 +175,11 @@ static int queue_post(struct tri_worker *worker, const struct tri_mailbox_ref *r
     }
     if (schedule)
         tri_activate(post->target.tri_record, handler);
-    if (tri_post_move(post, generation, TRI_POST_SENDING, TRI_POST_QUEUED)) { /* [A2] */
+    if (tri_post_move(post, generation, TRI_POST_SENDING, TRI_POST_QUEUED)) { /* [AF2] */
         tri_fetch_add(&delayed, UINT64_C(1), TRI_RELAXED);
         return 0;
     }
-    *result = ticket->sender.result; /* [A3] */
+    *result = ticket->sender.result; /* [AF3] */
     free_ticket(post);
     return 1;
 }
@@ -233,7 +233,7 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
     if (rc == -ENOMEM && !again)
         tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK); /* later, then */
     if (rc == -ENOMEM || (again && result == 0)) {
-        /* [A1] only we move it from SENDING */
+        /* [AF1] only we move it from SENDING */
         tri_store(&post->word, tri_post_word(generation, TRI_POST_ARMED), TRI_RELEASE);
         return;
     }
@@ -257,14 +257,14 @@ void tri_post_flush(struct tri_worker *worker, struct tri_timer *timer)
     struct tri_post *post = (struct tri_post *)(void *)timer;
     uint64_t generation = tri_post_generation(post);
     for (unsigned turn = 0;; turn++) {
-        enum tri_post_state state = tri_post_state(tri_load(&post->word, TRI_ACQUIRE)); /* [A1] */
+        enum tri_post_state state = tri_post_state(tri_load(&post->word, TRI_ACQUIRE)); /* [AF1] */
         if (state == TRI_POST_ABANDONED || tri_post_move(post, generation, TRI_POST_ARMED, TRI_POST_ABANDONED)) {
             if (state != TRI_POST_ABANDONED)
                 tri_fetch_add(&lost, UINT64_C(1), TRI_RELAXED);
             break;
         }
         if (tri_post_move(post, generation, TRI_POST_QUEUED,
-                          TRI_POST_LEAVING)) { /* [A2] an interval; its mailbox may live on */
+                          TRI_POST_LEAVING)) { /* [AF2] an interval; its mailbox may live on */
             if (tri_post_leave_queue(post))
                 tri_fetch_add(&lost, UINT64_C(1), TRI_RELAXED);
             break;

@@ -96,6 +96,8 @@ static int park_foreign(tr_time deadline)
     struct tri_task *task = foreign_self();
     if (deadline <= tr_clock())
         return -ETIMEDOUT;
+    if (!task) /* in a sleep: others have looked before they waited for anything */
+        return -ENOMEM;
     if (!tri_park_commit(&task->park))
         return 0;
     while (tri_load(&task->park.state, TRI_ACQUIRE) == TRI_PARKED) { /* [P1] */

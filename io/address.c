@@ -10,7 +10,7 @@
  *            +--------- task: ABANDONED ---> ABANDONED (the thread frees it)
  *
  * Happens-before edge:
- *   [N1] the answer -> release of request->state by the thread -> acquire by the task -> the task reads the answer. The
+ *   [AD1] the answer -> release of request->state by the thread -> acquire by the task -> the task reads the answer. The
  *        same the other way round: the task's last use of the request -> ABANDONED -> the thread frees it.
  */
 #include "io/address.h"
@@ -119,7 +119,7 @@ static void serve(struct request *request)
     if (tri_load(&request->state, TRI_RELAXED) != ABANDONED)
         request->result = ask(request);
     struct tri_task *task = request->task;
-    if (tri_exchange(&request->state, DONE, TRI_ACQ_REL) == ABANDONED) /* [N1] */
+    if (tri_exchange(&request->state, DONE, TRI_ACQ_REL) == ABANDONED) /* [AD1] */
         free(request);
     else
         tri_wake(task);
@@ -196,10 +196,10 @@ static struct request *make_request(const char *host, uint16_t port)
 /* Returns 0 once it is done, or why the request was abandoned. */
 static int await(struct request *request, tr_time deadline)
 {
-    while (tri_load(&request->state, TRI_ACQUIRE) != DONE) { /* [N1] */
+    while (tri_load(&request->state, TRI_ACQUIRE) != DONE) { /* [AD1] */
         int rc = tri_park(deadline, TRI_WAIT_IO);
         int state = WAITED_FOR;
-        if (rc < 0 && tri_cas(&request->state, &state, ABANDONED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [N1] */
+        if (rc < 0 && tri_cas(&request->state, &state, ABANDONED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [AD1] */
             return rc;
     }
     return 0;

@@ -431,7 +431,9 @@ static int watch_ring(struct tri_reactor *reactor)
 
 /*
  * A ring's memory can be mapped where that of an earlier one was, by another thread. The kernel orders the two, but
- * ThreadSanitizer does not see it: this word tells it. [U1] end_of_ring before unmapping -> start_of_ring after mapping.
+ * ThreadSanitizer does not see it: this word tells it.
+ *
+ *   [U1] end_of_ring, before unmapping (release) -> start_of_ring, after mapping (acquire).
  */
 static TRI_ATOMIC(unsigned) rings;
 

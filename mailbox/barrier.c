@@ -10,7 +10,7 @@
  * Who has come is in the queue, so who leaves the queue has not come. The one who completes the number serves the queue, all
  * of it in one turn: the next meeting begins empty. It is no case of a select: then some of those counted on might have gone elsewhere.
  *
- *   [G1] coming (release) -> the last one's turn (acquire), and from there by [W1] to all.
+ *   [BA1] coming (release) -> the last one's turn (acquire), and from there by [W1] to all.
  */
 #include "mailbox/monitor.h"
 #include <troupe/barrier.h>

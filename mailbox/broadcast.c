@@ -153,7 +153,7 @@ static bool overwrite(struct tri_broadcast *broadcast, const void *value, void *
     if (drops)
         tri_slate_copy(slate, old, broadcast->bytes);
     tri_slate_write(slate, tail, value, broadcast->bytes);
-    tri_store(&broadcast->tail, tail + 1, TRI_RELEASE); /* [X1] */
+    tri_store(&broadcast->tail, tail + 1, TRI_RELEASE); /* [BC1] */
     return drops;
 }
 
@@ -191,7 +191,7 @@ static int note_received(struct tr_broadcast_receiver *receiver)
 /* The slate has value `newer`, not the receiver's next: goes on at the oldest kept. */
 static void skip_missed(struct tri_broadcast *broadcast, struct tr_broadcast_receiver *receiver, uint64_t newer)
 {
-    uint64_t oldest = oldest_kept(broadcast, tri_load(&broadcast->tail, TRI_ACQUIRE)); /* [X1] */
+    uint64_t oldest = oldest_kept(broadcast, tri_load(&broadcast->tail, TRI_ACQUIRE)); /* [BC1] */
     if (oldest < newer - broadcast->mask)
         oldest = newer - broadcast->mask;
     receiver->tri_missed += oldest - receiver->tri_next;
@@ -203,7 +203,7 @@ static int attempt_once(struct tri_broadcast *broadcast, struct tr_broadcast_rec
 {
     uint64_t next = receiver->tri_next;
     struct tri_slate *slate = tri_broadcast_slate(broadcast, next);
-    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [C1] */
+    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [SL1] */
     if (stamp < TRI_SLATE_STAMP(next))
         return -EAGAIN;
     if (stamp == TRI_SLATE_STAMP(next))

@@ -14,8 +14,8 @@
  * being overwritten, or is overtaken again and again while it copies, takes the lock. Values that are cloned are read under the
  * lock always.
  *
- *   [C1] [C2] of slate.h: a value.
- *   [X1] tail, release -> acquire by a receiver that has been overtaken: the values before it are there for it to see. The oldest
+ *   [SL1] [SL2] of slate.h: a value.
+ *   [BC1] tail, release -> acquire by a receiver that has been overtaken: the values before it are there for it to see. The oldest
  *        kept is no older than the tail says, nor than the slate says, in which a newer value has been found.
  *   [A1] to [A3] of audience.h: waiting, and the end. Under the lock a receiver looks at the tail, which moves only there.
  */
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) int tri_broadcast_take(struct tr_br
     struct tri_broadcast *broadcast = receiver->tri_channel;
     uint64_t next = receiver->tri_next;
     struct tri_slate *slate = tri_broadcast_slate(broadcast, next);
-    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [C1] */
+    uint64_t stamp = tri_load(&slate->stamp, TRI_ACQUIRE); /* [SL1] */
     if (__builtin_expect(stamp == TRI_SLATE_STAMP(next), 1) &&
         __builtin_expect(!broadcast->clone && !receiver->tri_missed, 1) &&
         __builtin_expect(tri_slate_read(slate, next, value, broadcast->bytes), 1)) {

@@ -3,7 +3,7 @@
  * cell.c: the cell, a monitor whose state is SET or not, and beside it the pointer. That is written in the turn that sets SET, and
  * never again.
  *
- *   [K1] SET (release) -> who sees it (acquire), also without a turn: the pointer, and what it points to. Who was served: [W1].
+ *   [CE1] SET (release) -> who sees it (acquire), also without a turn: the pointer, and what it points to. Who was served: [W1].
  */
 #include "mailbox/monitor.h"
 #include <troupe/cell.h>
@@ -45,7 +45,7 @@ bool tr_cell_set(struct tr_cell *face, void *value)
 
 bool tr_cell_is_set(const struct tr_cell *face)
 {
-    return tri_load(&cell_of(face)->monitor.word, TRI_ACQUIRE) & SET; /* [K1] */
+    return tri_load(&cell_of(face)->monitor.word, TRI_ACQUIRE) & SET; /* [CE1] */
 }
 
 void *tr_cell_get(const struct tr_cell *face)

@@ -4,7 +4,7 @@
  *
  * Who waits is in the queue before the mutex is unlocked. So whoever changes something under the mutex later, and signals, finds it.
  *
- *   [V1] What a signal announces was written under the mutex, and is seen under it ([X1]); the signal itself orders by [W1].
+ *   [CV1] What a signal announces was written under the mutex, and is seen under it ([X1]); the signal itself orders by [W1].
  */
 #include "mailbox/monitor.h"
 #include "mailbox/mutex.h"

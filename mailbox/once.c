@@ -10,7 +10,7 @@
  *
  * A maker is the record of its task. In the queue stand those who would make it and those who only wait for it.
  *
- *   [O1] made (release) -> who sees it (acquire), also without a turn: what was made. Who was served: [W1].
+ *   [ON1] made (release) -> who sees it (acquire), also without a turn: what was made. Who was served: [W1].
  */
 #include "mailbox/monitor.h"
 #include <troupe/once.h>
@@ -48,7 +48,7 @@ static int advance(struct tri_turn *turn, struct tr_case *c, struct tri_task *se
 
 bool tr_once_is_made(const struct tr_once *once)
 {
-    return (tri_load(&monitor_of(once)->word, TRI_ACQUIRE) & TRI_STATE_MASK) == MADE; /* [O1] */
+    return (tri_load(&monitor_of(once)->word, TRI_ACQUIRE) & TRI_STATE_MASK) == MADE; /* [ON1] */
 }
 
 static int attempt(struct tr_case *c)

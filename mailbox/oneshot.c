@@ -241,6 +241,15 @@ int tr_oneshot_try_receive_raw(struct tr_oneshot *face, uint32_t bytes, void *pl
     return attempt_receive(&c);
 }
 
+bool tr_oneshot_is_empty_raw(struct tr_oneshot *face)
+{
+    struct oneshot *oneshot = oneshot_of(face);
+    tri_lock(&oneshot->lock); /* [O1] */
+    bool full = oneshot->state & FULL;
+    tri_unlock(&oneshot->lock);
+    return !full;
+}
+
 /* ---- the receiver's end --------------------------------------------------------------------------------------- */
 
 /* From now on nothing can be sent: who waits for that, and for a value, is told. Returns as unlock. */

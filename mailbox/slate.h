@@ -10,9 +10,9 @@
  * for. That is a sequence lock (Lameter 2005; on C11: Boehm, "Can seqlocks get along with programming language memory
  * models?", MSPC 2012), whose words are atomics, so that a copy which is thrown away is no data race either.
  *
- *   [C1] stamp 2n + 2 release -> the reader's first look (acquire): the words of value n, and what the sender did before. In a
+ *   [SL1] stamp 2n + 2 release -> the reader's first look (acquire): the words of value n, and what the sender did before. In a
  *        watch the look is at its state, which is released after the stamp.
- *   [C2] stamp 2n + 1, fence (release), words   ->   words, fence (acquire), stamp again: a reader that has got a word of value
+ *   [SL2] stamp 2n + 1, fence (release), words   ->   words, fence (acquire), stamp again: a reader that has got a word of value
  *        n sees that its stamp has gone.
  */
 #ifndef TRI_SLATE_H
@@ -43,17 +43,17 @@ static inline void tri_slate_write(struct tri_slate *slate, uint64_t number, con
     uint64_t word;
     uint32_t i = 0;
     tri_store(&slate->stamp, TRI_SLATE_STAMP(number) - 1, TRI_RELAXED);
-    tri_fence(TRI_RELEASE); /* [C2] */
+    tri_fence(TRI_RELEASE); /* [SL2] */
     for (; bytes >= 8; bytes -= 8, from += 8) {
         memcpy(&word, from, 8);
-        tri_store(&slate->word[i++], word, TRI_RELAXED); /* [C2] */
+        tri_store(&slate->word[i++], word, TRI_RELAXED); /* [SL2] */
     }
     if (bytes > 0) {
         word = 0;
         memcpy(&word, from, bytes);
-        tri_store(&slate->word[i], word, TRI_RELAXED); /* [C2] */
+        tri_store(&slate->word[i], word, TRI_RELAXED); /* [SL2] */
     }
-    tri_store(&slate->stamp, TRI_SLATE_STAMP(number), TRI_RELEASE); /* [C1] */
+    tri_store(&slate->stamp, TRI_SLATE_STAMP(number), TRI_RELEASE); /* [SL1] */
 }
 
 /* Copies the words, whatever they are: for who keeps the writer out. */
@@ -63,21 +63,21 @@ static inline void tri_slate_copy(const struct tri_slate *slate, void *value, ui
     uint64_t word;
     uint32_t i = 0;
     for (; bytes >= 8; bytes -= 8, to += 8) {
-        word = tri_load(&slate->word[i++], TRI_RELAXED); /* [C2] */
+        word = tri_load(&slate->word[i++], TRI_RELAXED); /* [SL2] */
         memcpy(to, &word, 8);
     }
     if (bytes > 0) {
-        word = tri_load(&slate->word[i], TRI_RELAXED); /* [C2] */
+        word = tri_load(&slate->word[i], TRI_RELAXED); /* [SL2] */
         memcpy(to, &word, bytes);
     }
 }
 
-/* True: *value is value `number`, of which the caller knows by [C1] that it was here. False: it has been overwritten. */
+/* True: *value is value `number`, of which the caller knows by [SL1] that it was here. False: it has been overwritten. */
 static inline bool tri_slate_read(const struct tri_slate *slate, uint64_t number, void *value, uint32_t bytes)
 {
     tri_slate_copy(slate, value, bytes);
-    tri_fence(TRI_ACQUIRE);                                                 /* [C2] */
-    return tri_load(&slate->stamp, TRI_RELAXED) == TRI_SLATE_STAMP(number); /* [C2] */
+    tri_fence(TRI_ACQUIRE);                                                 /* [SL2] */
+    return tri_load(&slate->stamp, TRI_RELAXED) == TRI_SLATE_STAMP(number); /* [SL2] */
 }
 
 #endif

@@ -7,13 +7,13 @@
  *     receiver       seen = 5: version 7 is news;  seen = 7: waits
  *
  * A reader copies the slate of the version that it finds and looks afterwards whether it was overwritten meanwhile (slate.h);
- * for that, two newer values must have been sent while it copied. After a few tries it takes the lock. It holds nothing when
- * it returns, so that a writer never waits for a reader.
+ * for that, two newer values must have been sent while it copied. It holds nothing when it returns, and a writer waits for it
+ * only where it copies under the lock: after a few tries in vain, and always if values are counted, for then it clones there.
  *
  * `writer` lets one sender at a time change the value, also while a user's function changes it in place; the audience's lock is
  * for the moment in which the new value is put in, and no function of a user but clone is ever called under it.
  *
- *   [C1] [C2] of slate.h: a value.
+ *   [SL1] [SL2] of slate.h: a value.
  *   [V1] version, release -> acquire by a reader: the slate of that version is stamped.
  *   [A1] to [A3] of audience.h: waiting, and the end. The version moves only under the lock.
  */

@@ -52,6 +52,8 @@ lint_all()
 {
     echo "== lint"
     tally "lint: house rules" python3 tests/lint/house.py
+    tally "lint: what headers promise to say" python3 tests/lint/promises.py
+    tally "lint: labels of edges" python3 tests/lint/edges.py
     tally "lint: docs/tokio-map.md" python3 tests/lint/map.py
     tally "lint: formatting" lint_format
     tally "lint: shell scripts" lint_shell

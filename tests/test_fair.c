@@ -255,9 +255,46 @@ TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
     test_log_release();
 }
 
+/* ---- calls that find what they want --------------------------------------------------------------------------- */
+
+TR_CHANNEL_TYPE(plain, int64_t);
+
+static int note_turn(void *argument)
+{
+    atomic_store((atomic_int *)argument, 1);
+    return 0;
+}
+
+static int pass_to_oneself(struct plain_sender sender, struct plain_receiver receiver)
+{
+    int64_t number = 1;
+    expect_int(tr_channel_send(sender, TR_FOREVER, &number), 0);
+    return tr_channel_receive(receiver, &number, TR_FOREVER);
+}
+
+/* Another task gets its turn although none of the calls has to wait: after 128 of them at the latest. */
+TASK_TEST_ON(1, calls_that_need_not_wait_use_up_the_budget)
+{
+    static atomic_int turn;
+    struct plain_sender sender;
+    struct plain_receiver receiver;
+    expect_int(tr_channel_create(&sender, &receiver, 4, NULL), 0);
+    for (int way = 0; way < 2; way++) {
+        int calls = 0;
+        atomic_store(&turn, 0);
+        struct tr_task task = test_task(note_turn, &turn);
+        for (; !atomic_load(&turn) && calls < 1000; calls++)
+            expect_int(way == 0 ? tr_sleep(0) : pass_to_oneself(sender, receiver), 0);
+        expect(calls > 0 && calls <= (way == 0 ? 128 : 64));
+        expect_int(test_join(task), 0);
+    }
+    tr_channel_sender_close(sender);
+    tr_channel_receiver_destroy(receiver);
+}
+
 int main(void)
 {
     return test_main("fair", TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
                                    held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
-                                   yielding_to_nobody_is_not_hogging));
+                                   yielding_to_nobody_is_not_hogging, calls_that_need_not_wait_use_up_the_budget));
 }

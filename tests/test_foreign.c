@@ -6,6 +6,7 @@
 #include "tests/support.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 static struct tr_runtime *runtime;
 
@@ -227,6 +228,52 @@ START_TEST(foreign_sleep_blocks_at_least_that_long)
 }
 END_TEST
 
+/* Records of threads come 64 at a time, and the test's own thread has the first. */
+enum { OTHER_THREADS = 63 };
+
+static void *hold_record(void *argument)
+{
+    expect_int(tr_sleep(1), 0);
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+static void *sleep_without_memory(void *argument)
+{
+    struct rlimit before, least;
+    (void)argument;
+    expect_int(getrlimit(RLIMIT_AS, &before), 0);
+    least = before;
+    least.rlim_cur = 1 << 20;
+    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    int rc = tr_sleep(TR_MILLISECOND);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    expect_int(rc, -ENOMEM);
+    expect_int(tr_sleep(1), 0);
+    return NULL;
+}
+
+START_TEST(foreign_sleep_without_memory_for_a_record_enomem)
+{
+    pthread_t threads[OTHER_THREADS], sleeper;
+    pthread_barrier_t barrier;
+    if (TEST_SANITIZED) /* they need more than any limit for their shadow */
+        return;
+    expect_int(tr_sleep(1), 0);
+    expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);
+    for (int i = 0; i < OTHER_THREADS; i++)
+        expect_int(pthread_create(&threads[i], NULL, hold_record, &barrier), 0);
+    pthread_barrier_wait(&barrier);
+    expect_int(pthread_create(&sleeper, NULL, sleep_without_memory, NULL), 0);
+    expect_int(pthread_join(sleeper, NULL), 0);
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < OTHER_THREADS; i++)
+        expect_int(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
 static void *ask_twice(void *argument)
 {
     struct worker *worker = argument;
@@ -369,6 +416,7 @@ int main(void)
                            foreign_spawn_and_join_with_the_runtime_named, foreign_deadlines_etimedout,
                            foreign_callers_of_an_actor_that_ends_all_return,
                            foreign_thread_may_not_do_what_only_tasks_do, foreign_sleep_blocks_at_least_that_long,
+                           foreign_sleep_without_memory_for_a_record_enomem,
                            foreign_threads_that_come_and_go_leave_nothing, foreign_thread_replies_for_an_actor,
                            foreign_stop_wakes_an_idle_actor, foreign_records_never_become_tasks));
 }

@@ -118,6 +118,44 @@ TASK_TEST(join_deadline_etimedout_then_joins)
     expect_int(test_join(task), 7);
 }
 
+TASK_TEST_ON(1, is_over_is_true_from_the_end_on)
+{
+    static atomic_int flag;
+    struct tr_task task = test_task(wait_for_flag, &flag);
+    test_settle();
+    expect(!tr_task_is_over(task));
+    expect_int(tr_task_join(task, NULL, TR_NOW), -ETIMEDOUT);
+    expect(!tr_task_is_over(task));
+    atomic_store(&flag, 1);
+    wait_until(tr_task_is_over(task));
+    int result = 0;
+    expect_int(tr_task_join(task, &result, TR_NOW), 0); /* at once */
+    expect_int(result, 7);
+    expect(tr_task_is_over(task)); /* spent */
+    expect(tr_task_is_over((struct tr_task){ 0 }));
+}
+
+TASK_TEST_ON(1, is_over_of_a_stale_handle_is_true_while_the_next_tenant_runs)
+{
+    static atomic_int flag;
+    struct tr_task old = test_task(return_argument, NULL);
+    expect_int(test_join(old), 0);
+    struct tr_task task = test_task(wait_for_flag, &flag);
+    while (task.tri_record != old.tri_record) {
+        atomic_store(&flag, 1);
+        expect_int(test_join(task), 7);
+        atomic_store(&flag, 0);
+        task = test_task(wait_for_flag, &flag);
+    }
+    test_settle();
+    expect(tr_task_is_over(old));
+    expect(!tr_task_is_over(task));
+    expect_int(tr_task_detach(task), 0);
+    expect(!tr_task_is_over(task)); /* detached, it still runs */
+    atomic_store(&flag, 1);
+    wait_until(tr_task_is_over(task));
+}
+
 static int join_other(void *argument)
 {
     return tr_task_join(*(struct tr_task *)argument, NULL, tr_after(LONG_TIME));
@@ -130,6 +168,8 @@ TASK_TEST_ON(1, join_while_another_joins_einval)
     struct tr_task joiner = test_task(join_other, &task);
     test_settle();
     expect_int(tr_task_join(task, NULL, TR_FOREVER), -EINVAL);
+    expect_int(tr_task_detach(task), -EINVAL);
+    expect(!tr_task_is_over(task));
     atomic_store(&flag, 1);
     expect_int(test_join(joiner), 0);
 }
@@ -227,11 +267,12 @@ TASK_TEST(detach_running_task_ends_on_its_own)
 
 int main(void)
 {
-    return test_main("join",
-                     TESTS(join_takes_any_result, join_without_result_pointer_succeeds, join_self_edeadlk,
-                           join_twice_second_esrch, join_detached_esrch, join_zero_handle_esrch,
-                           join_ended_task_with_passed_deadline_takes_result, join_deadline_etimedout_then_joins,
-                           join_while_another_joins_einval, join_cancelled_joiner_leaves_task_joinable,
-                           join_makes_what_the_body_did_visible, join_by_two_at_once_one_gets_it,
-                           join_against_detach_one_gets_it, detach_running_task_ends_on_its_own));
+    return test_main("join", TESTS(join_takes_any_result, join_without_result_pointer_succeeds, join_self_edeadlk,
+                                   join_twice_second_esrch, join_detached_esrch, join_zero_handle_esrch,
+                                   join_ended_task_with_passed_deadline_takes_result,
+                                   join_deadline_etimedout_then_joins, is_over_is_true_from_the_end_on,
+                                   is_over_of_a_stale_handle_is_true_while_the_next_tenant_runs,
+                                   join_while_another_joins_einval, join_cancelled_joiner_leaves_task_joinable,
+                                   join_makes_what_the_body_did_visible, join_by_two_at_once_one_gets_it,
+                                   join_against_detach_one_gets_it, detach_running_task_ends_on_its_own));
 }

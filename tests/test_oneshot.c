@@ -13,7 +13,7 @@ _Static_assert(sizeof(struct tr_oneshot) == 24, "as the header says");
 
 /* ---- edges ---------------------------------------------------------------------------------------------------- */
 
-enum op { DONE, SEND, DROP, TRY, CLOSE, IS_CLOSED, LEAVE };
+enum op { DONE, SEND, DROP, TRY, CLOSE, IS_CLOSED, IS_EMPTY, LEAVE };
 
 static const struct script {
     const char *name;
@@ -32,6 +32,9 @@ static const struct script {
     { "sent, then closed: nothing is lost",
       { { SEND, 0 }, { IS_CLOSED, 0 }, { CLOSE, 0 }, { TRY, 7 }, { TRY, -EPIPE } } },
     { "closed twice", { { CLOSE, 0 }, { CLOSE, 0 }, { TRY, -EPIPE }, { DROP, 0 } } },
+    { "empty but for a value that waits",
+      { { IS_EMPTY, 1 }, { SEND, 0 }, { IS_EMPTY, 0 }, { CLOSE, 0 }, { IS_EMPTY, 0 }, { TRY, 7 }, { IS_EMPTY, 1 } } },
+    { "empty: dropped, closed", { { DROP, 0 }, { IS_EMPTY, 1 }, { CLOSE, 0 }, { IS_EMPTY, 1 } } },
     { "left with a value in it", { { SEND, 0 }, { LEAVE, 0 } } },
 };
 
@@ -55,6 +58,8 @@ static int64_t do_step(struct number_oneshot *oneshot, enum op op)
         return 0;
     case IS_CLOSED:
         return tr_oneshot_is_closed(oneshot);
+    case IS_EMPTY:
+        return tr_oneshot_is_empty(oneshot);
     case LEAVE:
         tr_oneshot_leave(oneshot);
         return 0;

@@ -100,6 +100,7 @@ static int receive_batches(void *argument)
     struct gate *gate = argument;
     struct number batch[16];
     wait_until(atomic_load(&gate->open));
+    expect_int(tr_receive_many(batch, 0, TR_FOREVER), -EINVAL);
     expect_int(tr_receive_many(batch, 4, TR_FOREVER), 4);
     for (int i = 0; i < 4; i++)
         expect_int(batch[i].value, i);

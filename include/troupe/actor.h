@@ -99,29 +99,42 @@ TR_PUBLIC int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type 
                                    const struct tr_actor_options *options);
 
 /*
- * Sends a copy of *message; waits in FIFO order while the mailbox is full. On any error nothing was sent.
+ * Sends a copy of *message; waits in FIFO order while the mailbox is full (a task that finds it full may yield once before it
+ * takes its place in that order: see channel.h). On any error nothing was sent.
  * Thread: any (a foreign thread blocks). Suspends: yes when full.
  * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor waits for room in its own mailbox),
  * -ENOBUFS (full, and its policy is to reject). Under another policy than to wait it does not suspend.
  */
 TR_PUBLIC int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline);
 
-/* As tr_send, never suspending: -EAGAIN when full or when other senders wait, unless a policy says what is done. Thread: any. */
+/*
+ * As tr_send, never suspending: -EAGAIN when full or when other senders wait, unless a policy says what is done.
+ * Thread: any. Suspends: no. Returns 0, -EAGAIN, -ESRCH, -ENOBUFS (policy), -ENOMEM, -EINVAL (type).
+ */
 TR_PUBLIC int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const void *message);
 
 /*
  * Receives the oldest message of the calling actor's own mailbox.
  * Thread: task (a loop actor). Suspends: yes when empty.
  * Returns 0, -ETIMEDOUT, -ECANCELED, -EPIPE (stopped, or the last counted sender closed, and drained), -EINVAL (not an
- * actor, or the message size is not that of the mailbox).
+ * loop actor, or the message size is not that of the mailbox).
  */
 TR_PUBLIC int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline);
+
+/* As tr_receive, never waiting. Thread: task (a loop actor). Suspends: no. Returns 0, -EAGAIN (empty), -EPIPE, -EINVAL. */
 TR_PUBLIC int tr_try_receive_raw(uint32_t bytes, void *message);
 
-/* Waits for one message, then takes up to `count` that are there. Returns how many (>= 1), or an error as tr_receive. */
+/*
+ * Waits for one message, then takes up to `count` that are there.
+ * Thread: task (a loop actor). Suspends: yes when empty.
+ * Returns how many (>= 1), or an error as tr_receive; -EINVAL also for a count of 0 or beyond INT32_MAX.
+ */
 TR_PUBLIC int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time deadline);
 
-/* For tr_select, in a loop actor: receives a message of its own mailbox, as tr_receive. */
+/*
+ * For tr_select, in a loop actor: receives a message of its own mailbox. Thread: any. Suspends: no. Its result: as tr_receive;
+ * -EINVAL also if it is not the loop actor that selects.
+ */
 TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
 
 /*
@@ -150,7 +163,8 @@ TR_PUBLIC int tr_reply_raw(struct tr_token token, uint32_t bytes, const void *an
 
 /*
  * Answers with an application's error, 1 <= error <= 1000000: the caller's tr_call returns it as that positive number,
- * so that it can never be mistaken for one of Troupe's own. Returns as tr_reply; -EINVAL for another number.
+ * so that it can never be mistaken for one of Troupe's own.
+ * Thread: any. Suspends: no. Returns as tr_reply; -EINVAL for another number.
  */
 TR_PUBLIC int tr_reply_error_raw(struct tr_token token, int error);
 
@@ -161,14 +175,15 @@ TR_PUBLIC bool tr_reply_wanted_raw(struct tr_token token);
  * Keeps the token past the handler's return (or the next receive): the actor owes the answer until it replies, forwards
  * or ends. Without it, a handler that returns having neither replied nor deferred resolves the call with -EPIPE. In a
  * loop actor tokens are kept by themselves; the call is allowed and does nothing.
- * Thread: task (the actor that received it). Suspends: no. Returns 0, -ESRCH (nobody waits any more).
+ * Thread: task (the actor that received it). Suspends: no. Returns 0, -ESRCH (nobody waits any more), -EINVAL (no task).
  */
 TR_PUBLIC int tr_defer_raw(struct tr_token token);
 
 /*
  * Sends *message to `address` with the debt: the receiver now owes the answer. The token goes into the mailbox's copy.
- * Thread: task (the actor that owes it). Suspends: yes when full. Returns as tr_send; on an error the debt has not moved.
- * A token whose caller has given up returns -ESRCH and nothing is sent.
+ * Thread: task (the actor that owes it). Suspends: yes when full.
+ * Returns as tr_send, on an error the debt has not moved; -ESRCH also for a token whose caller has given up, or that the caller
+ * does not owe: nothing is sent; -EINVAL also outside a task.
  */
 TR_PUBLIC int tr_forward_raw(struct tr_token token, struct tr_address address, const struct tr_type *type,
                              const void *message, uint32_t token_offset, tr_time deadline);
@@ -176,20 +191,26 @@ TR_PUBLIC int tr_forward_raw(struct tr_token token, struct tr_address address, c
 /* Closes the actor's mailbox: it drains, then receives -EPIPE (a handler actor ends). Returns 0 or -ESRCH. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_actor_stop_raw(struct tr_address address);
 
-/* As tr_task_cancel. */
+/* As tr_task_cancel, by address. */
 TR_PUBLIC int tr_actor_cancel_raw(struct tr_address address);
 
 /*
  * Counted senders: opened and closed in pairs; the close of the last one stops the actor as tr_actor_stop does.
- * Returns 0 or -ESRCH. Thread: any. Suspends: no.
+ * Returns 0, -ESRCH, -EINVAL (more closed than opened). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_sender_open_raw(struct tr_address address);
 TR_PUBLIC int tr_sender_close_raw(struct tr_address address);
 
-/* The calling actor's own address; -EINVAL if the task is no actor or has another message type. Thread: task. */
+/*
+ * The calling actor's own address.
+ * Thread: task. Suspends: no. Returns 0, -EINVAL (the task is no actor, or its messages have another size).
+ */
 TR_PUBLIC int tr_self_raw(struct tr_address *out, const struct tr_type *type);
 
-/* Messages waiting in the mailbox, and requests that the actor owes (received, not answered). -ESRCH when stale. */
+/*
+ * Messages waiting in the mailbox, and requests that the actor owes (received, not answered).
+ * Thread: any. Suspends: no. Returns 0, -ESRCH.
+ */
 struct tr_actor_info {
     uint32_t capacity, queued, owed;
     uint64_t rejected, dropped_newest, dropped_oldest; /* by the mailbox's policy */

@@ -42,7 +42,8 @@ struct tr_work {
     const char *name; /* copied, up to 31 bytes of it; for the report of a shutdown. Default: "job" */
     /*
      * Called once, on any thread, for a job whose result nobody takes: to close and free what is in it. result is NULL if the
-     * job was never started. Not called where a caller was told that the job had not started: the argument is still its own.
+     * job was never started. Not called where a caller was told that the job had not started: the argument is still its own;
+     * nor after a join, which takes the result, also one that does not want it (tr_job_join with NULL).
      */
     void (*drop)(void *argument, void *result);
     struct tr_runtime *runtime; /* whose pool; default: the runtime of the calling task */
@@ -72,10 +73,12 @@ TR_PUBLIC int tr_blocking_raw(const struct tr_work *work, void *result, bool *st
 TR_PUBLIC int tr_job_start(struct tr_job *out, const struct tr_work *work, tr_time deadline);
 
 /*
- * Waits for the end of the job and takes its result (NULL: not wanted). On success the handle is spent.
+ * Waits for the end of the job and takes its result. On success the handle is spent. NULL: the result is not wanted, and is
+ * freed as it is, as is the argument: `drop` is not called, so whatever they own is lost. To have it dropped, detach the job.
  * Thread: any. Suspends: yes.
- * Returns as tr_blocking; -ETIMEDOUT and -ECANCELED leave the job as it is, to be joined again; -ESRCH also for a handle that is
- * spent, -EINVAL if somebody else is joining it.
+ * Returns what `run` returned, as 0 or a positive number, or -ETIMEDOUT, -ECANCELED (the calling task: both leave the job as it
+ * is, to be joined again), -ESRCH (the handle is spent; or cancelled, or shut down, before it was started), -EINVAL (somebody
+ * else is joining it), -ENOMEM.
  */
 TR_PUBLIC int tr_job_join(struct tr_job job, void *result, tr_time deadline);
 

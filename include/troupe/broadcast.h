@@ -57,8 +57,8 @@ struct tr_broadcast_receiver {
 /*
  * For values that are references to counted objects, of at most TR_COUNTED_LIMIT bytes: a send passes the sender's reference to
  * the channel; `clone` makes one for each receiver, from *value, which is its copy; `drop` is called once for each value that
- * was sent, when it is overwritten or the channel goes. Both must be given; clone is called under the channel's lock: it must
- * not suspend, nor call the channel.
+ * was sent, when it is overwritten or the channel goes. Both must be given; clone is called under the channel's lock, for which
+ * sends wait: it must be short, and not suspend, nor call the channel.
  */
 struct tr_broadcast_options {
     void (*clone)(void *value);
@@ -73,7 +73,7 @@ struct tr_broadcast_options {
 TR_PUBLIC int tr_broadcast_create_raw(struct tr_broadcast *out, uint32_t bytes, uint32_t capacity,
                                       const struct tr_broadcast_options *options);
 
-/* One sender more; by who holds one. One less: the last close ends the channel. Thread: any. Suspends: no. */
+/* One sender more, by who holds one; one less: the last close ends the channel. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_broadcast_open_raw(struct tr_broadcast broadcast);
 TR_PUBLIC void tr_broadcast_close_raw(struct tr_broadcast broadcast);
 
@@ -97,7 +97,7 @@ TR_PUBLIC void tr_broadcast_unsubscribe_raw(struct tr_broadcast_receiver *receiv
 
 /*
  * Receives the next value.
- * Thread: any (a foreign thread blocks). Suspends: yes when there is none. Owns: a clone is the caller's.
+ * Thread: its own (a foreign thread blocks). Suspends: yes when there is none. Owns: a clone is the caller's.
  * Returns 0; a positive number: so many values were overwritten before they could be received, and *value is the oldest that
  * was kept (of more than INT_MAX the rest is told with the next); or -EPIPE (no sender any more, and drained), -ETIMEDOUT,
  * -ECANCELED, -ENOMEM, -EINVAL (not the channel's size): then nothing was received, and *value is undefined.
@@ -105,7 +105,7 @@ TR_PUBLIC void tr_broadcast_unsubscribe_raw(struct tr_broadcast_receiver *receiv
 TR_PUBLIC int tr_broadcast_receive_raw(struct tr_broadcast_receiver *receiver, uint32_t bytes, void *value,
                                        tr_time deadline);
 
-/* As receive, never suspending: -EAGAIN when there is no value. Thread: any. */
+/* As receive, never suspending. Thread: its own. Suspends: no. Returns as tr_broadcast_receive; -EAGAIN: there is no value. */
 TR_PUBLIC int tr_broadcast_try_receive_raw(struct tr_broadcast_receiver *receiver, uint32_t bytes, void *value);
 
 /* How many values wait for this receiver; those that it has missed are not among them. Thread: its own. Suspends: no. */
@@ -122,14 +122,14 @@ TR_PUBLIC uint32_t tr_broadcast_senders_raw(const struct tr_broadcast_receiver *
 TR_PUBLIC int tr_broadcast_closed_raw(struct tr_broadcast broadcast, tr_time deadline);
 
 /*
- * Weak handles. upgrade: one sender more, or -EPIPE if there is none any more. Each downgrade is undone by one forget.
- * Thread: any. Suspends: no.
+ * Weak handles. upgrade: one sender more, if there still is one. Each downgrade is undone by one forget.
+ * Thread: any. Suspends: no. Returns (upgrade) 0, or -EPIPE: there is no sender any more.
  */
 TR_PUBLIC void tr_broadcast_downgrade_raw(struct tr_broadcast broadcast, struct tr_broadcast_weak *out);
 TR_PUBLIC int tr_broadcast_upgrade_raw(struct tr_broadcast_weak weak, struct tr_broadcast *out);
 TR_PUBLIC void tr_broadcast_forget_raw(struct tr_broadcast_weak weak);
 
-/* For tr_select: as tr_broadcast_receive; the result may be a count, too. */
+/* For tr_select: receives. Thread: any. Suspends: no. Its result: as tr_broadcast_receive, so it may be a count, too. */
 TR_PUBLIC struct tr_case tr_case_broadcast_raw(struct tr_broadcast_receiver *receiver, uint32_t bytes, void *value);
 
 TRI_END_DECLS

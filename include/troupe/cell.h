@@ -46,7 +46,7 @@ TR_PUBLIC void *tr_cell_get(const struct tr_cell *cell);
  */
 TR_PUBLIC int tr_cell_wait(struct tr_cell *cell, void **value, tr_time deadline);
 
-/* For tr_select: ready once it is set. */
+/* For tr_select: ready, with result 0, once it is set. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_cell(struct tr_cell *cell);
 
 TRI_END_DECLS

@@ -23,7 +23,9 @@
  * one. The receiver closes (what was sent, or has a permit, still comes), or is destroyed (what is left goes to `drop`).
  *
  * Full. A channel holds `capacity` messages and granted permits. Then a sender waits, in order: nobody overtakes, also when
- * somebody later wants less room. Or what the channel's overflow policy says is done.
+ * somebody later wants less room. (One exception, before the wait: a task that finds the channel full, and others ready on its
+ * worker, yields once before it takes its place in the queue; whoever sends meanwhile comes before it.) Or what the
+ * channel's overflow policy says is done.
  */
 #ifndef TROUPE_CHANNEL_H
 #define TROUPE_CHANNEL_H
@@ -83,7 +85,7 @@ struct tr_channel_info {
 
 /*
  * Makes a channel for messages of *type (as for an actor's mailbox: at most TR_MESSAGE_LIMIT bytes, alignment 64) with one sender open.
- * Returns 0, -ENOMEM, -EINVAL (capacity 0 or beyond TR_CHANNEL_LIMIT, message type). Thread: any. Suspends: no.
+ * Returns 0, -ENOMEM, -EINVAL (capacity 0 or beyond TR_CHANNEL_LIMIT, message type, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_channel_create_raw(struct tr_channel_sender *sender, struct tr_channel_receiver *receiver,
                                     const struct tr_type *type, uint32_t capacity,
@@ -92,6 +94,7 @@ TR_PUBLIC int tr_channel_create_raw(struct tr_channel_sender *sender, struct tr_
 /*
  * The same without a capacity: it grows as messages are sent faster than received, and gives memory back as it drains. A
  * byte_limit and its policy hold. A send that finds no memory returns -ENOMEM.
+ * Returns 0, -ENOMEM, -EINVAL (message type, options). Thread: any. Suspends: no.
  */
 TR_PUBLIC int tr_channel_create_unbounded_raw(struct tr_channel_sender *sender, struct tr_channel_receiver *receiver,
                                               const struct tr_type *type, const struct tr_channel_options *options);
@@ -107,20 +110,23 @@ TR_PUBLIC int tr_channel_create_unbounded_raw(struct tr_channel_sender *sender, 
 TR_PUBLIC int tr_channel_send_raw(struct tr_channel_sender sender, const struct tr_type *type, const void *message,
                                   tr_time deadline);
 
-/* As send, never waiting: -EAGAIN when full or when others wait. Thread: any. Suspends: no. */
+/*
+ * As send, never waiting. Thread: any. Suspends: no.
+ * Returns 0, -EAGAIN (full, or others wait), -EPIPE, -ENOBUFS (policy), -ENOMEM, -EINVAL.
+ */
 TR_PUBLIC int tr_channel_try_send_raw(struct tr_channel_sender sender, const struct tr_type *type, const void *message);
 
 /*
  * Waits, in order, for room for `count` messages at once, and keeps it: *permit. With a policy it does not wait: without room
  * -ENOBUFS (drop oldest makes some). A permit may outlive the sender; while it does the channel is not at its end.
  * Thread: any (a foreign thread blocks). Suspends: yes when full. Owns: the permit is to be used up or given back.
- * Returns as send, less its message; -EINVAL (count 0 or beyond the capacity); -ENOTSUP (a channel with a byte_limit). On any
- * error *permit is none.
+ * Returns 0, -EPIPE, -ETIMEDOUT, -ECANCELED, -ENOBUFS, as send; -EINVAL (count 0 or beyond the capacity); -ENOTSUP (an unbounded
+ * channel, or one with a byte_limit); -ENOMEM. On any error *permit is none.
  */
 TR_PUBLIC int tr_channel_reserve_raw(struct tr_channel_sender sender, uint32_t count, struct tr_channel_permit *permit,
                                      tr_time deadline);
 
-/* As reserve, never waiting: -EAGAIN. Thread: any. Suspends: no. */
+/* As reserve, never waiting. Thread: any. Suspends: no. Returns as tr_channel_reserve; -EAGAIN: no room, or others wait. */
 TR_PUBLIC int tr_channel_try_reserve_raw(struct tr_channel_sender sender, uint32_t count,
                                          struct tr_channel_permit *permit);
 
@@ -136,7 +142,7 @@ TR_PUBLIC int tr_channel_permit_send_raw(struct tr_channel_permit *permit, const
 /* Gives what is left of the permit back; it is none afterwards. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_channel_permit_return_raw(struct tr_channel_permit *permit);
 
-/* How many messages may be sent by it. */
+/* How many messages may be sent by it. Thread: its own. Suspends: no. */
 static inline uint32_t tr_channel_permit_count_raw(const struct tr_channel_permit *permit)
 {
     return permit->tri_count;
@@ -144,7 +150,7 @@ static inline uint32_t tr_channel_permit_count_raw(const struct tr_channel_permi
 
 /*
  * Waits until the receiver has closed or gone: for a sender that can spare itself work nobody waits for.
- * Thread: any (a foreign thread blocks). Suspends: yes. Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM.
+ * Thread: any (a foreign thread blocks). Suspends: yes. Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (no channel).
  */
 TR_PUBLIC int tr_channel_await_close_raw(struct tr_channel_sender sender, tr_time deadline);
 
@@ -155,24 +161,34 @@ TR_PUBLIC bool tr_channel_is_closed_raw(struct tr_channel_sender sender);
 
 /*
  * Receives the oldest message.
- * Thread: any, one at a time (a foreign thread blocks). Suspends: yes when empty.
+ * Thread: its own (a foreign thread blocks). Suspends: yes when empty.
  * Returns 0, -EPIPE (no sender is left, or closed; drained; and no permit is left), -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (the
  * size of the message).
  */
 TR_PUBLIC int tr_channel_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message,
                                      tr_time deadline);
 
-/* As receive, never waiting: -EAGAIN while something may still come, -EPIPE once nothing can. Thread: any. Suspends: no. */
+/*
+ * As receive, never waiting. Thread: its own. Suspends: no.
+ * Returns 0, -EAGAIN while something may still come, -EPIPE once nothing can, -EINVAL (the size of the message).
+ */
 TR_PUBLIC int tr_channel_try_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message);
 
-/* Waits for one message, then takes up to `count` that are there. Returns how many (>= 1), or an error as receive. */
+/*
+ * Waits for one message, then takes up to `count` that are there.
+ * Thread: its own (a foreign thread blocks). Suspends: yes when empty.
+ * Returns how many (>= 1), or an error as receive; -EINVAL also for a count of 0 or beyond INT32_MAX.
+ */
 TR_PUBLIC int tr_channel_receive_many_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *messages,
                                           uint32_t count, tr_time deadline);
 
-/* No more sends: they fail, also those that wait. What is there, and what has a permit, is still received. Thread: any. */
+/*
+ * No more sends: they fail, also those that wait. What is there, and what has a permit, is still received.
+ * Thread: any. Suspends: no.
+ */
 TR_PUBLIC void tr_channel_receiver_close_raw(struct tr_channel_receiver receiver);
 
-/* Closes, and gives what is left to `drop`. The handle is dead. Thread: any, nobody receives. Suspends: no. */
+/* Closes, and gives what is left to `drop`. The handle is dead. Thread: any, while nobody receives. Suspends: no. */
 TR_PUBLIC void tr_channel_receiver_destroy_raw(struct tr_channel_receiver receiver);
 
 /* ---- ends and looks ------------------------------------------------------------------------------------------- */
@@ -202,7 +218,11 @@ TR_PUBLIC void tr_channel_info_raw(struct tr_channel *channel, struct tr_channel
 
 /* ---- select --------------------------------------------------------------------------------------------------- */
 
-/* For tr_select: as the calls. What they point to must stay where it is; a permit is filled when its case is carried out. */
+/*
+ * For tr_select: as the calls, with their results. What they point to must stay where it is; a permit is filled when its case is
+ * carried out. A handle that is none, or a wrong size or count, makes no case: the select says -EINVAL.
+ * Thread: any. Suspends: no.
+ */
 TR_PUBLIC struct tr_case tr_case_receive_raw(struct tr_channel_receiver receiver, uint32_t bytes, void *message);
 TR_PUBLIC struct tr_case tr_case_send_raw(struct tr_channel_sender sender, const struct tr_type *type,
                                           const void *message);

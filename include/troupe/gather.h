@@ -67,6 +67,7 @@ TR_PUBLIC int tr_join_all(struct tr_gather_task *tasks, uint32_t count, tr_time 
 /*
  * The end of a task as a case of a select: joins it, and writes its result to *result (NULL: not wanted). While the select is
  * under way nobody else can join the task; afterwards it can be joined, unless this case was carried out.
+ * Thread: any. Suspends: no. Its result: as tr_task_join.
  */
 TR_PUBLIC struct tr_case tr_case_join(struct tr_task task, int *result);
 

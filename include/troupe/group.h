@@ -70,12 +70,12 @@ TR_PUBLIC int tr_group_open(struct tr_group **out, const struct tr_group_options
  * body begins. On any error nothing was spawned.
  * Thread: any. Suspends: yes when full. Owns: as tr_task_spawn.
  * Returns 0, -ETIMEDOUT, -ECANCELED (the calling task, or the group, is cancelled; or the runtime shuts down), -ENOBUFS (`capacity` is used
- * up: take outcomes first), -ENOMEM, -EINVAL.
+ * up: take outcomes first), -ENOMEM, -EINVAL (as tr_task_spawn; or `owned`: a member is the group's).
  */
 TR_PUBLIC int tr_group_spawn(struct tr_group *group, struct tr_member *out, int (*body)(void *argument), void *argument,
                              const struct tr_task_options *options, tr_time deadline);
 
-/* As tr_group_spawn, never suspending: -EAGAIN when full or when others wait. Thread: any. */
+/* As tr_group_spawn, never suspending. Thread: any. Suspends: no. Returns as tr_group_spawn; -EAGAIN: full, or others wait. */
 TR_PUBLIC int tr_group_try_spawn(struct tr_group *group, struct tr_member *out, int (*body)(void *argument),
                                  void *argument, const struct tr_task_options *options);
 
@@ -83,12 +83,14 @@ TR_PUBLIC int tr_group_try_spawn(struct tr_group *group, struct tr_member *out, 
  * Takes the outcome of the member that has ended first of those untaken; waits for one. Of several who wait each gets another.
  * When it comes, the member's record, argument and values are gone.
  * Thread: any. Suspends: yes.
- * Returns 0, -ESRCH (no member is left; or the group forgets), -ETIMEDOUT, -ECANCELED, -ENOMEM. _try_: -EAGAIN instead of waiting.
+ * Returns 0, -ESRCH (no member is left; or the group forgets), -ETIMEDOUT, -ECANCELED, -ENOMEM.
  */
 TR_PUBLIC int tr_group_next(struct tr_group *group, struct tr_finished *out, tr_time deadline);
+
+/* As tr_group_next, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (none has ended yet), -ESRCH. */
 TR_PUBLIC int tr_group_try_next(struct tr_group *group, struct tr_finished *out);
 
-/* The same as a case; *out is written when it is carried out. */
+/* The same as a case; *out is written when it is carried out. Thread: any. Suspends: no. Its result: as tr_group_next. */
 TR_PUBLIC struct tr_case tr_case_next(struct tr_group *group, struct tr_finished *out);
 
 /*
@@ -96,6 +98,8 @@ TR_PUBLIC struct tr_case tr_case_next(struct tr_group *group, struct tr_finished
  * Thread: any. Suspends: yes. Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EDEADLK (the caller is a member).
  */
 TR_PUBLIC int tr_group_wait(struct tr_group *group, tr_time deadline);
+
+/* The same as a case, which does not notice that a member waits for itself. Thread: any. Suspends: no. Its result: 0. */
 TR_PUBLIC struct tr_case tr_case_group(struct tr_group *group);
 
 /*
@@ -104,7 +108,7 @@ TR_PUBLIC struct tr_case tr_case_group(struct tr_group *group);
  */
 TR_PUBLIC void tr_group_cancel(struct tr_group *group);
 
-/* What the group holds now. */
+/* What the group holds now. Thread: any. Suspends: no. */
 struct tr_group_info {
     uint64_t spawned, failed;   /* since it was opened */
     uint32_t running, finished; /* members; untaken outcomes */
@@ -145,7 +149,10 @@ TR_PUBLIC int tr_tracker_create(struct tr_tracker **out);
 /* Frees the tracker, now or when the last that it tracks is gone; nobody may wait on it. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_tracker_destroy(struct tr_tracker *tracker);
 
-/* As tr_task_spawn, tracked until the end, also on a closed tracker. Returns as tr_task_spawn. Thread: any. Suspends: no. */
+/*
+ * As tr_task_spawn, tracked until the end, also on a closed tracker. Thread: any. Suspends: no.
+ * Returns as tr_task_spawn; -EINVAL also for `owned`: a task is in one group.
+ */
 TR_PUBLIC int tr_tracker_spawn(struct tr_tracker *tracker, struct tr_task *out, int (*body)(void *argument),
                                void *argument, const struct tr_task_options *options);
 
@@ -161,8 +168,13 @@ TR_PUBLIC bool tr_tracker_is_closed(struct tr_tracker *tracker);
 /* How many are tracked now. Thread: any. Suspends: no. */
 TR_PUBLIC uint32_t tr_tracker_count(struct tr_tracker *tracker);
 
-/* Waits until the tracker is closed and nothing is tracked. Thread: any. Suspends: yes. Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM. */
+/*
+ * Waits until the tracker is closed and nothing is tracked.
+ * Thread: any. Suspends: yes. Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EDEADLK (the caller is a task that it tracks).
+ */
 TR_PUBLIC int tr_tracker_wait(struct tr_tracker *tracker, tr_time deadline);
+
+/* The same as a case, which does not notice that a tracked task waits for itself. Thread: any. Suspends: no. Its result: 0. */
 TR_PUBLIC struct tr_case tr_case_tracker(struct tr_tracker *tracker);
 
 TRI_END_DECLS

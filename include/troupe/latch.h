@@ -46,13 +46,13 @@ TR_PUBLIC int tr_latch_count_down(struct tr_latch *latch, uint64_t count);
  */
 TR_PUBLIC int tr_latch_wait(struct tr_latch *latch, tr_time deadline);
 
-/* As wait, never waiting: -EAGAIN while the count is not zero. Thread: any. Suspends: no. */
+/* As wait, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (the count is not zero). */
 TR_PUBLIC int tr_latch_try_wait(struct tr_latch *latch);
 
 /* How far it is from zero. Thread: any. Suspends: no. */
 TR_PUBLIC uint64_t tr_latch_count(const struct tr_latch *latch);
 
-/* For tr_select: as tr_latch_wait. */
+/* For tr_select: ready, with result 0, once the count is zero. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_latch(struct tr_latch *latch);
 
 TRI_END_DECLS

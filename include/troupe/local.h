@@ -31,7 +31,7 @@ struct tr_local {
     void *(*inherit)(void *value);
 };
 
-/* An `inherit` that gives the same pointer, for values that nobody has to destroy. */
+/* An `inherit` that gives the same pointer, for values that nobody has to destroy. Thread: any. Suspends: no. */
 TR_PUBLIC void *tr_local_share(void *value);
 
 /* The calling task's value; NULL if it has none, or outside a task. Thread: any. Suspends: no. */

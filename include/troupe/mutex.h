@@ -47,7 +47,10 @@ TR_PUBLIC void tr_mutex_init(struct tr_mutex *mutex);
  */
 TR_PUBLIC int tr_mutex_lock(struct tr_mutex *mutex, tr_time deadline);
 
-/* As lock, never waiting: -EAGAIN if it is locked by another. Thread: any. Suspends: no. */
+/*
+ * As lock, never waiting.
+ * Thread: any. Suspends: no. Returns 0, -EAGAIN (another has it), -EDEADLK (the caller has it), -ENOMEM.
+ */
 TR_PUBLIC int tr_mutex_try_lock(struct tr_mutex *mutex);
 
 /* Unlocks it, or hands it to the first who waits. Returns 0, or -EINVAL: the caller does not have it. Thread: any. Suspends: no. */
@@ -57,7 +60,7 @@ TR_PUBLIC int tr_mutex_unlock(struct tr_mutex *mutex);
 TR_PUBLIC bool tr_mutex_is_locked(const struct tr_mutex *mutex);
 TR_PUBLIC bool tr_mutex_is_mine(const struct tr_mutex *mutex);
 
-/* For tr_select: as tr_mutex_lock. */
+/* For tr_select: locks it. Thread: any. Suspends: no. Its result: as tr_mutex_lock. */
 TR_PUBLIC struct tr_case tr_case_lock(struct tr_mutex *mutex);
 
 TRI_END_DECLS

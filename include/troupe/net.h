@@ -32,7 +32,7 @@ struct tr_listen_options {
 TR_PUBLIC int tr_tcp_listen(struct tr_listener **out, const char *host, uint16_t port,
                             const struct tr_listen_options *options);
 
-/* The port that the listener got. */
+/* The port that the listener got. Thread: any. Suspends: no. */
 TR_PUBLIC uint16_t tr_listener_port(const struct tr_listener *listener);
 
 /*
@@ -49,7 +49,8 @@ TR_PUBLIC int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out
 TR_PUBLIC void tr_listener_abort(struct tr_listener *listener);
 
 /*
- * Stops listening, waits until those who are inside accept have left with -EPIPE, and frees the listener. As with free, nobody
+ * Stops listening, waits until those who are inside accept have left with -EPIPE, and frees the listener; deaf to
+ * cancellation and deadlines, for as short as it takes. As with free, nobody
  * may use it from then on: a task that may be about to call accept, not only be inside, must be gone before. So: tr_listener_abort,
  * join the tasks that accept, tr_listener_close. NULL is harmless. Thread: task. Suspends: yes. Returns 0.
  */
@@ -76,19 +77,21 @@ TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
 TR_PUBLIC ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline);
 
 /*
- * Writes all of it. Returns 0, or an error; after -ETIMEDOUT, -ECANCELED or a connection error part of it may have
- * gone out (*written of the _v form tells how much). -EBUSY: another task writes. Thread: task. Suspends: yes.
+ * Writes all of it. Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNRESET and its kind, -EPIPE (aborted by us, or the peer takes no
+ * more), -EBUSY (another task writes), -EINVAL. After an error part of it may have gone out (*written of the _v form tells
+ * how much). Thread: task. Suspends: yes.
  */
 TR_PUBLIC int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline);
 
-/* As tr_write for `count` pieces, in one operation where possible; `pieces` is left unchanged, *written may be NULL. */
+/* As tr_write for `count` pieces, in one operation where possible; `pieces` is left unchanged, `written` may be NULL. */
 TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written,
                          tr_time deadline);
 
 /*
  * For tr_select: ready with result 0 once a read (a write, an accept) need not wait, also because of an error or the end of
  * the stream, which that call then tells. Nothing is read, and meanwhile the select counts as the stream's reader (writer).
- * Other results: -EPIPE (aborted by us), -EBUSY, -EINVAL (a foreign thread that would have to wait), -ENOMEM. Thread: any.
+ * Other results: -EPIPE (aborted by us), -EBUSY, -EINVAL (a foreign thread that would have to wait), -ENOMEM.
+ * Thread: any. Suspends: no.
  */
 TR_PUBLIC struct tr_case tr_case_readable(struct tr_stream *stream);
 TR_PUBLIC struct tr_case tr_case_writable(struct tr_stream *stream);
@@ -110,10 +113,13 @@ TR_PUBLIC void tr_stream_abort(struct tr_stream *stream);
  */
 TR_PUBLIC void tr_stream_close(struct tr_stream *stream);
 
-/* The file descriptor, for getsockopt and the like; it stays the stream's. */
+/* Returns the file descriptor, for getsockopt and the like; it stays the stream's. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_stream_fd(const struct tr_stream *stream);
 
-/* "127.0.0.1:6379" into buffer, always terminated. Returns 0 or -errno. */
+/*
+ * "127.0.0.1:6379" into buffer, always terminated.
+ * Thread: any. Suspends: no. Returns 0, -EINVAL (it does not fit), -ENOTCONN and its kind.
+ */
 TR_PUBLIC int tr_stream_peer(const struct tr_stream *stream, char *buffer, size_t bytes);
 
 TRI_END_DECLS

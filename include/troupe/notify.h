@@ -60,7 +60,7 @@ TR_PUBLIC void tr_notify_all(struct tr_notify *notify);
  */
 TR_PUBLIC int tr_notify_wait(struct tr_notify *notify, tr_time deadline);
 
-/* As wait, never waiting: -EAGAIN if none is stored. Thread: any. Suspends: no. */
+/* As wait, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (none is stored). */
 TR_PUBLIC int tr_notify_try_wait(struct tr_notify *notify);
 
 /* Begins to listen: a number for tr_notify_wait_since. Nothing need be undone. Thread: any. Suspends: no. */
@@ -69,7 +69,7 @@ TR_PUBLIC uint64_t tr_notify_listen(const struct tr_notify *notify);
 /* As tr_notify_wait; also returns 0, and takes nothing, once tr_notify_all has been called since `since`. */
 TR_PUBLIC int tr_notify_wait_since(struct tr_notify *notify, uint64_t since, tr_time deadline);
 
-/* For tr_select: as tr_notify_wait, tr_notify_wait_since. */
+/* For tr_select: waits, with result 0, as tr_notify_wait and tr_notify_wait_since do. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_notified(struct tr_notify *notify);
 TR_PUBLIC struct tr_case tr_case_notified_since(struct tr_notify *notify, uint64_t since);
 

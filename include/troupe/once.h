@@ -44,10 +44,13 @@ TR_PUBLIC void tr_once_init(struct tr_once *once);
 TR_PUBLIC int tr_once_run(struct tr_once *once, int (*make)(void *argument), void *argument, tr_time deadline);
 
 /*
- * The same in two steps: tr_once_begin returns 1 if the caller is to make it, and must then call tr_once_end, in the same task.
- * It returns 0 if it is made; or the errors of tr_once_run. The try_ form never waits: -EAGAIN, another is making it.
+ * The same in two steps: if it returns 1 the caller is to make it, and must then call tr_once_end, in the same task.
+ * Thread: any (a foreign thread blocks). Suspends: yes while another makes it.
+ * Returns 1; 0: it is made; -ETIMEDOUT, -ECANCELED, -EDEADLK (the caller is making it), -ENOMEM.
  */
 TR_PUBLIC int tr_once_begin(struct tr_once *once, tr_time deadline);
+
+/* As tr_once_begin, never waiting. Thread: any. Suspends: no. Returns 1, 0, -EAGAIN (another is making it), -EDEADLK, -ENOMEM. */
 TR_PUBLIC int tr_once_try_begin(struct tr_once *once);
 
 /* Ends the making. `made` false: the next may try. Returns 0, or -EINVAL: the caller was not at it. Thread: any. Suspends: no. */
@@ -63,7 +66,7 @@ TR_PUBLIC int tr_once_wait(struct tr_once *once, tr_time deadline);
 /* Whether it has been made; what was made is then visible. Thread: any. Suspends: no. */
 TR_PUBLIC bool tr_once_is_made(const struct tr_once *once);
 
-/* For tr_select: as tr_once_wait. */
+/* For tr_select: ready once it is made. Thread: any. Suspends: no. Its result: 0, or -EDEADLK (the caller is making it). */
 TR_PUBLIC struct tr_case tr_case_once(struct tr_once *once);
 
 TRI_END_DECLS

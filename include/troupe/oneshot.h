@@ -55,14 +55,17 @@ TR_PUBLIC bool tr_oneshot_is_closed_raw(struct tr_oneshot *oneshot);
 
 /*
  * Waits for the value. One that failed may be made again, but for -EPIPE.
- * Thread: any, one at a time (a foreign thread blocks). Suspends: yes.
+ * Thread: its own (a foreign thread blocks). Suspends: yes.
  * Returns 0, -EPIPE (the sender dropped it; received before; closed before a value came), -ETIMEDOUT, -ECANCELED, -ENOMEM.
  */
 TR_PUBLIC int tr_oneshot_receive_raw(struct tr_oneshot *oneshot, uint32_t bytes, void *place, void *value,
                                      tr_time deadline);
 
-/* As receive, never waiting: -EAGAIN. Thread: any. Suspends: no. */
+/* As receive, never waiting. Thread: its own. Suspends: no. Returns 0, -EAGAIN (it may still come), -EPIPE. */
 TR_PUBLIC int tr_oneshot_try_receive_raw(struct tr_oneshot *oneshot, uint32_t bytes, void *place, void *value);
+
+/* True while no value waits to be received: because none came yet, none will, or it was received. Thread: any. Suspends: no. */
+TR_PUBLIC bool tr_oneshot_is_empty_raw(struct tr_oneshot *oneshot);
 
 /* From now on a send fails. A value that was sent before is still there: try_receive has it. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_oneshot_close_raw(struct tr_oneshot *oneshot);
@@ -77,7 +80,7 @@ TR_PUBLIC void tr_oneshot_leave_raw(struct tr_oneshot *oneshot);
 /* One on the heap, `bytes` with the value. NULL: no memory. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_oneshot *tr_oneshot_create_raw(size_t bytes);
 
-/* For tr_select: as receive; as await_close. */
+/* For tr_select: as receive, as await_close, with their results. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_oneshot_raw(struct tr_oneshot *oneshot, uint32_t bytes, void *place, void *value);
 TR_PUBLIC struct tr_case tr_case_oneshot_close_raw(struct tr_oneshot *oneshot);
 
@@ -125,6 +128,7 @@ TRI_END_DECLS
         TRI_ONESHOT_VALUE(tri_o, tri_v);                                                                               \
         tr_oneshot_try_receive_raw(&tri_o->tri_raw, sizeof *tri_v, &tri_o->tri_value, tri_v);                          \
     })
+#define tr_oneshot_is_empty(oneshot) tr_oneshot_is_empty_raw(&(oneshot)->tri_raw)
 #define tr_oneshot_close(oneshot) tr_oneshot_close_raw(&(oneshot)->tri_raw)
 #define tr_oneshot_leave(oneshot) tr_oneshot_leave_raw(&(oneshot)->tri_raw)
 /* For tr_select: tr_case_oneshot(&oneshot, &value), tr_case_oneshot_close(&oneshot) */

@@ -36,9 +36,11 @@ TR_PUBLIC int tr_queue_create_raw(struct tr_queue *queue, const struct tr_type *
 TR_PUBLIC void tr_queue_ref_raw(struct tr_queue queue);
 TR_PUBLIC void tr_queue_unref_raw(struct tr_queue queue);
 
-/* As tr_channel_send_raw and tr_channel_try_send_raw; -EPIPE once the queue is closed. */
+/* As tr_channel_send; -EPIPE once the queue is closed. */
 TR_PUBLIC int tr_queue_send_raw(struct tr_queue queue, const struct tr_type *type, const void *message,
                                 tr_time deadline);
+
+/* As tr_channel_try_send; -EPIPE once the queue is closed. Thread: any. Suspends: no. */
 TR_PUBLIC int tr_queue_try_send_raw(struct tr_queue queue, const struct tr_type *type, const void *message);
 
 /*
@@ -47,10 +49,14 @@ TR_PUBLIC int tr_queue_try_send_raw(struct tr_queue queue, const struct tr_type 
  */
 TR_PUBLIC int tr_queue_receive_raw(struct tr_queue queue, uint32_t bytes, void *message, tr_time deadline);
 
-/* As receive, never waiting: -EAGAIN. Thread: any. Suspends: no. */
+/* As receive, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (empty), -EPIPE, -EINVAL. */
 TR_PUBLIC int tr_queue_try_receive_raw(struct tr_queue queue, uint32_t bytes, void *message);
 
-/* Waits for one message, then takes up to `count` that are there. Returns how many (>= 1), or an error as receive. */
+/*
+ * Waits for one message, then takes up to `count` that are there.
+ * Thread: any, any number at a time (a foreign thread blocks). Suspends: yes when empty.
+ * Returns how many (>= 1), or an error as receive; -EINVAL also for a count of 0 or beyond INT32_MAX.
+ */
 TR_PUBLIC int tr_queue_receive_many_raw(struct tr_queue queue, uint32_t bytes, void *messages, uint32_t count,
                                         tr_time deadline);
 
@@ -58,7 +64,7 @@ TR_PUBLIC int tr_queue_receive_many_raw(struct tr_queue queue, uint32_t bytes, v
 TR_PUBLIC void tr_queue_close_raw(struct tr_queue queue);
 TR_PUBLIC bool tr_queue_is_closed_raw(struct tr_queue queue);
 
-/* For tr_select: as receive; as send. */
+/* For tr_select: as receive, as send, with their results. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_queue_receive_raw(struct tr_queue queue, uint32_t bytes, void *message);
 TR_PUBLIC struct tr_case tr_case_queue_send_raw(struct tr_queue queue, const struct tr_type *type, const void *message);
 

@@ -39,14 +39,17 @@ struct tr_options {
  * main returns, the other actors are stopped and drain, then the tasks that are left are cancelled (see tr_shutdown).
  * SIGINT and SIGTERM begin the same shutdown, with main cancelled. They are blocked in the calling thread and in those it
  * makes from then on: threads made earlier must block them themselves, or they kill the process as ever.
- * Thread: a foreign thread (not a task). Suspends: blocks the thread.
- * Returns main's result; -ETIMEDOUT if main was still running when the shutdown's time was over; or before main ran: -ENOMEM, -EINVAL, -EAGAIN (no threads), -EDEADLK (called in a task).
+ * Thread: foreign (not a task). Suspends: blocks the thread.
+ * Returns main's result; -ETIMEDOUT if main was still running when the shutdown's time was over; or before main ran: -ENOMEM,
+ * -EINVAL (an impossible option, or an unknown TR_BACKEND), -EAGAIN (no threads), -EDEADLK (called in a task), -EMFILE, -ENFILE,
+ * -ENOTSUP (forked, as below; or the backend that was asked for is not to be had: other errors of the kernel say why).
  */
 TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument);
 
 /*
  * Starts a runtime and returns at once. Returns 0 or an error as tr_run; -EINVAL with a seed; -ENOTSUP in a process that was forked after its
- * parent had started one (threads are not copied: exec first). Thread: foreign.
+ * parent had started one (threads are not copied: exec first).
+ * Thread: foreign. Suspends: no. Owns: *out is to be stopped.
  */
 TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);
 
@@ -99,23 +102,29 @@ TR_PUBLIC int tr_turn_fd(struct tr_runtime *runtime);
 
 /*
  * Begins the shutdown of the calling task's runtime, to be over by `deadline`: actors drain, the main of tr_run is
- * cancelled. Returns at once; tr_run, or tr_stop when it is called, brings it to its end. Returns 0 or -EINVAL. Thread: task.
+ * cancelled. Returns at once; tr_run, or tr_stop when it is called, brings it to its end.
+ * Thread: task. Suspends: no. Returns 0 or -EINVAL.
  */
 TR_PUBLIC int tr_shutdown(tr_time deadline);
 
-/* Of the calling task's runtime; 0 or TR_BACKEND_DEFAULT outside one. Thread: any. */
+/*
+ * Of the calling task's runtime: how many workers it has (0 outside one), the one that the task is on now (-1 outside), its
+ * backend (TR_BACKEND_DEFAULT outside). Thread: any. Suspends: no. Returns that.
+ */
 TR_PUBLIC unsigned tr_worker_count(void);
-TR_PUBLIC int tr_worker_index(void); /* the worker the task is on now; -1 outside */
+TR_PUBLIC int tr_worker_index(void);
 TR_PUBLIC enum tr_backend tr_backend_kind(void);
 
-/* What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams,
- * timers, jobs of the pool for blocking work, groups and trackers, cancellation tokens. */
+/*
+ * What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams,
+ * timers, jobs of the pool for blocking work, groups and trackers, cancellation tokens. Thread: any. Suspends: no.
+ */
 struct tr_census {
     uint64_t tasks, stacks, slots, storages, streams, timers, jobs, groups, tokens;
 };
 TR_PUBLIC void tr_census(struct tr_census *out);
 
-/* Counters of the calling task's runtime, summed over its workers. */
+/* Counters of the calling task's runtime, summed over its workers. Thread: task. Suspends: no. Returns 0 or -EINVAL. */
 struct tr_counters {
     uint64_t switches, spawns, steals, sleeps, wakes, polls, enters, expired_requests;
 };
@@ -126,15 +135,15 @@ enum tr_log_level { TR_LOG_ERROR, TR_LOG_WARNING, TR_LOG_INFO, TR_LOG_DEBUG };
 
 /*
  * Where log lines go; NULL restores standard error. Levels above `most` are not made (default TR_LOG_INFO, or
- * TR_LOG=error|warning|info|debug in the environment). Process-wide. Thread: any.
+ * TR_LOG=error|warning|info|debug in the environment). Process-wide. Thread: any. Suspends: no.
  */
 TR_PUBLIC void tr_log_set(void (*sink)(enum tr_log_level level, const char *line, void *context), void *context,
                           enum tr_log_level most);
 
-/* Writes one log line, as the runtime itself does. Thread: any. */
+/* Writes one log line, as the runtime itself does. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_log(enum tr_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* "0.1.0" */
+/* "0.1.0". Thread: any. Suspends: no. */
 TR_PUBLIC const char *tr_version(void);
 
 TRI_END_DECLS

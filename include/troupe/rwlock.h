@@ -47,7 +47,10 @@ TR_PUBLIC int tr_rwlock_init(struct tr_rwlock *lock, uint32_t readers);
 TR_PUBLIC int tr_rwlock_read(struct tr_rwlock *lock, tr_time deadline);
 TR_PUBLIC int tr_rwlock_write(struct tr_rwlock *lock, tr_time deadline);
 
-/* The same, never waiting: -EAGAIN if it is locked against that, or somebody waits. Thread: any. Suspends: no. */
+/*
+ * The same, never waiting. Thread: any. Suspends: no.
+ * Returns 0, -EAGAIN (it is locked against that, or somebody waits), -EDEADLK (the caller has it for writing), -ENOMEM.
+ */
 TR_PUBLIC int tr_rwlock_try_read(struct tr_rwlock *lock);
 TR_PUBLIC int tr_rwlock_try_write(struct tr_rwlock *lock);
 
@@ -67,7 +70,7 @@ TR_PUBLIC int tr_rwlock_downgrade(struct tr_rwlock *lock);
 TR_PUBLIC uint32_t tr_rwlock_readers(const struct tr_rwlock *lock);
 TR_PUBLIC bool tr_rwlock_is_written(const struct tr_rwlock *lock);
 
-/* For tr_select: as tr_rwlock_read, tr_rwlock_write. */
+/* For tr_select: locks it. Thread: any. Suspends: no. Their results: as tr_rwlock_read, as tr_rwlock_write. */
 TR_PUBLIC struct tr_case tr_case_read_lock(struct tr_rwlock *lock);
 TR_PUBLIC struct tr_case tr_case_write_lock(struct tr_rwlock *lock);
 

@@ -18,6 +18,10 @@
  *
  * Exactly one case is carried out. The others are as if they had never been waited for: no message is taken, no permit,
  * and no wake is lost; what is lost is the place in a queue.
+ *
+ * Several cases of one object stand in its queue one behind the other: in the order of the array with TR_SELECT_ORDERED, in the
+ * order in which a fair select happened to go round with TR_SELECT_FAIR. One that wants more than there is (tr_case_acquire of
+ * two permits) holds up those behind it, be they of the same select or of others, as any waiter does: nobody overtakes.
  */
 #ifndef TROUPE_SELECT_H
 #define TROUPE_SELECT_H
@@ -55,10 +59,10 @@ enum tr_select_order {
  */
 TR_PUBLIC int tr_select(struct tr_case *cases, uint32_t count, tr_time deadline, enum tr_select_order order);
 
-/* Ready, with result 0, at `when` and from then on. */
+/* Ready, with result 0, at `when` and from then on. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_timer(tr_time when);
 
-/* Never ready: takes the place of a case that is switched off. */
+/* Never ready: takes the place of a case that is switched off. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_never(void);
 
 TRI_END_DECLS

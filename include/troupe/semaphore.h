@@ -47,7 +47,10 @@ TR_PUBLIC int tr_semaphore_init(struct tr_semaphore *semaphore, uint64_t permits
  */
 TR_PUBLIC int tr_semaphore_acquire(struct tr_semaphore *semaphore, uint64_t permits, tr_time deadline);
 
-/* As acquire, never waiting: -EAGAIN if there are not as many, or others wait. Thread: any. Suspends: no. */
+/*
+ * As acquire, never waiting.
+ * Thread: any. Suspends: no. Returns 0, -EAGAIN (there are not as many, or others wait), -EPIPE, -EINVAL, -ENOMEM.
+ */
 TR_PUBLIC int tr_semaphore_try_acquire(struct tr_semaphore *semaphore, uint64_t permits);
 
 /*
@@ -68,7 +71,7 @@ TR_PUBLIC void tr_semaphore_close(struct tr_semaphore *semaphore);
 TR_PUBLIC bool tr_semaphore_is_closed(const struct tr_semaphore *semaphore);
 TR_PUBLIC uint64_t tr_semaphore_available(const struct tr_semaphore *semaphore);
 
-/* For tr_select: as tr_semaphore_acquire. */
+/* For tr_select: acquires. Thread: any. Suspends: no. Its result: as tr_semaphore_acquire. */
 TR_PUBLIC struct tr_case tr_case_acquire(struct tr_semaphore *semaphore, uint64_t permits);
 
 TRI_END_DECLS

@@ -36,7 +36,7 @@ struct tr_sim {
  * seed. If every task waits, with no deadline, no I/O and no hold of the clock (tr_clock_hold: somebody outside works), the
  * log names them all, and the run ends with -EDEADLK. Signals are left alone. At the end actors drain for stop_ns of the
  * runtime's clock, and what cancelled tasks still do is bounded by shutdown_ns on both clocks.
- * Thread: foreign. Suspends: runs on the calling thread.
+ * Thread: foreign. Suspends: blocks the thread: it runs on it.
  * Returns 0, or what main returned; errors as tr_run; -EINVAL (sim NULL; TR_SEED is no number above 0).
  */
 TR_PUBLIC int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument);

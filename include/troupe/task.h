@@ -56,7 +56,7 @@ TR_PUBLIC int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), vo
  * spent. The body has returned, and everything it did is visible.
  * Thread: any. Suspends: yes.
  * Returns 0, -ETIMEDOUT or -ECANCELED (the task goes on and can be joined again), -ESRCH (already joined or detached),
- * -EDEADLK (a task joining itself), -EINVAL (somebody else is joining it).
+ * -EDEADLK (a task joining itself), -EINVAL (somebody else is joining it), -ENOMEM.
  */
 TR_PUBLIC int tr_task_join(struct tr_task task, int *result, tr_time deadline);
 
@@ -72,7 +72,10 @@ struct tr_outcome {
     char text[TR_REASON_BYTES];
 };
 
-/* As tr_task_join, with the whole outcome. */
+/*
+ * As tr_task_join, with the whole outcome (NULL: not wanted). Thread: any. Suspends: yes. Returns as tr_task_join: 0 says that
+ * the task was joined, and the outcome how it had ended.
+ */
 TR_PUBLIC int tr_task_join_outcome(struct tr_task task, struct tr_outcome *outcome, tr_time deadline);
 
 /*
@@ -85,8 +88,17 @@ TR_PUBLIC int tr_task_join_outcome(struct tr_task task, struct tr_outcome *outco
  */
 TR_PUBLIC int tr_task_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Lets the task end on its own; its result goes to nobody. Returns 0 or -ESRCH. Thread: any. Suspends: no. */
+/*
+ * Lets the task end on its own; its result goes to nobody.
+ * Thread: any. Suspends: no. Returns 0, -ESRCH (already joined or detached), -EINVAL (somebody is waiting to join it).
+ */
 TR_PUBLIC int tr_task_detach(struct tr_task task);
+
+/*
+ * Whether the task has ended: then a join returns at once. Also true of a handle that is spent or stale. It passes on nothing
+ * of what the task did: that a join does. Thread: any. Suspends: no.
+ */
+TR_PUBLIC bool tr_task_is_over(struct tr_task task);
 
 /*
  * Asks the task to end: from now on each of its suspending calls returns -ECANCELED, until it takes note
@@ -102,13 +114,13 @@ TR_PUBLIC struct tr_task tr_task_self(void);
 /* The calling task's name, valid while it runs; "" outside a task. Thread: any. Suspends: no. */
 TR_PUBLIC const char *tr_task_name(void);
 
-/* True while a cancellation of the calling task is pending (also inside a shield). Thread: task. Suspends: no. */
+/* True while a cancellation of the calling task is pending (also inside a shield). Thread: any. Suspends: no. */
 TR_PUBLIC bool tr_cancel_pending(void);
 
 /*
  * Takes note of a pending cancellation: suspending calls work again. True if there was one. A handler actor that takes note
  * handles what its mailbox, which the cancellation has closed, still holds, and ends with result 0.
- * Thread: task. Suspends: no.
+ * Thread: any (outside a task there is none). Suspends: no.
  */
 TR_PUBLIC bool tr_cancel_taken(void);
 
@@ -161,7 +173,7 @@ struct tr_shield {
 TR_PUBLIC void tr_shield_open(struct tr_shield *shield, tr_time deadline);
 TR_PUBLIC void tr_shield_close(struct tr_shield *shield);
 
-/* Lets every task that is ready now run first. Returns 0 or -ECANCELED. Thread: task. Suspends: yes. */
+/* Lets every task that is ready now run first. Thread: task. Suspends: yes. Returns 0, -ECANCELED, -EINVAL (no task). */
 TR_PUBLIC int tr_yield(void);
 
 TRI_END_DECLS

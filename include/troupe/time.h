@@ -32,8 +32,9 @@ typedef int64_t tr_time;
 
 /*
  * The deadline `nanoseconds` from now. In a task it reads the worker's cached clock, renewed at least once a
- * scheduling pass (about 100 microseconds), so that it costs an addition; elsewhere it reads the clock.
- * Saturates at TR_FOREVER; a negative span is TR_NOW.
+ * scheduling pass (about 100 microseconds), so that it costs an addition; elsewhere it reads the clock. Only a pass renews
+ * it: a task that has kept its worker to itself for longer, computing, sees a clock that is as old as that, and a deadline
+ * that is so much too early. There tr_clock() + span is right. Saturates at TR_FOREVER; a negative span is TR_NOW.
  * Thread: any. Suspends: no.
  */
 TR_PUBLIC tr_time tr_after(int64_t nanoseconds);
@@ -44,11 +45,14 @@ TR_PUBLIC tr_time tr_clock(void);
 /*
  * Suspends the task for at least `nanoseconds`, measured on the fresh clock.
  * Thread: any (a foreign thread blocks). Suspends: yes.
- * Returns 0, -ECANCELED, or -ETIMEDOUT when the deadline of a scope or shield around it comes first.
+ * Returns 0, -ECANCELED, -ENOMEM, or -ETIMEDOUT when the deadline of a scope or shield around it comes first.
  */
 TR_PUBLIC int tr_sleep(int64_t nanoseconds);
 
-/* As tr_sleep, until `when`. A time in the past returns 0 after a fairness check. */
+/*
+ * As tr_sleep, until `when`. A time in the past returns 0 after a fairness check.
+ * Thread: any (a foreign thread blocks). Suspends: yes. Returns 0, -ECANCELED, -ENOMEM, -ETIMEDOUT, as tr_sleep.
+ */
 TR_PUBLIC int tr_sleep_until(tr_time when);
 
 /* ---- intervals ------------------------------------------------------------------------------------------------ */
@@ -74,7 +78,7 @@ struct tr_interval {
 
 /*
  * Begins an interval whose first tick is due at once; or, the second form, at `first`, which may have passed.
- * Thread: any. Suspends: no. Returns 0, -EINVAL (period not positive, or no such behaviour).
+ * Thread: its own. Suspends: no. Returns 0, -EINVAL (period not positive, or no such behaviour).
  */
 TR_PUBLIC int tr_interval_init(struct tr_interval *interval, int64_t period, enum tr_missed missed);
 TR_PUBLIC int tr_interval_init_at(struct tr_interval *interval, tr_time first, int64_t period, enum tr_missed missed);
@@ -83,14 +87,14 @@ TR_PUBLIC int tr_interval_init_at(struct tr_interval *interval, tr_time first, i
  * Waits for the next tick and takes it; *scheduled (NULL: not wanted) is the time that it was due, by which one sees how
  * late it is. A tick that is due is taken at once, also when the deadline has passed. On an error nothing was taken: the
  * tick is still to come, so a caller that gives up loses none.
- * Thread: any (a foreign thread blocks). Suspends: yes.
- * Returns 0, -ETIMEDOUT (the deadline, or a shield's, came first), -ECANCELED.
+ * Thread: its own (a foreign thread blocks). Suspends: yes.
+ * Returns 0, -ETIMEDOUT (the deadline, or that of a scope or shield, came first), -ECANCELED, -ENOMEM.
  */
 TR_PUBLIC int tr_interval_tick(struct tr_interval *interval, tr_time *scheduled, tr_time deadline);
 
 /*
  * When the next tick is due: a deadline for other waits, or the time of a case of a select (tr_case_timer); then
- * tr_interval_tick with TR_NOW takes it. Thread: any. Suspends: no.
+ * tr_interval_tick with TR_NOW takes it. Thread: its own. Suspends: no.
  */
 static inline tr_time tr_interval_next(const struct tr_interval *interval)
 {
@@ -99,7 +103,7 @@ static inline tr_time tr_interval_next(const struct tr_interval *interval)
 
 /*
  * Moves the next tick, and the grid with it: to a period from now; to now; to a span from now; to a time. A negative span
- * is now; all saturate at TR_FOREVER. Thread: any. Suspends: no.
+ * is now; all saturate at TR_FOREVER. Thread: its own. Suspends: no.
  */
 TR_PUBLIC void tr_interval_reset(struct tr_interval *interval);
 TR_PUBLIC void tr_interval_reset_now(struct tr_interval *interval);
@@ -139,7 +143,7 @@ TR_PUBLIC int tr_clock_resume(struct tr_runtime *runtime);
  * is idle again. Holds and I/O in flight do not hinder it. Several may advance at once; the clock goes no further for it.
  * Thread: any but that of an embedded runtime (tr_open) outside its turns: -EDEADLK. Suspends: yes (a foreign thread blocks).
  * Returns 0, -EINVAL (the clock goes, or was made to meanwhile; a negative or endless span; NULL outside a task), -ECANCELED
- * or -ETIMEDOUT (a shield's deadline) if the wait was given up, where the clock stands then is open.
+ * or -ETIMEDOUT (the deadline of a scope or shield) if the wait was given up, where the clock stands then is open; -ENOMEM.
  */
 TR_PUBLIC int tr_clock_advance(struct tr_runtime *runtime, int64_t nanoseconds);
 

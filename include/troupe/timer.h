@@ -52,15 +52,16 @@ TR_PUBLIC int tr_send_after_raw(struct tr_timer *out, struct tr_address address,
 /*
  * Sends a copy of *message every `period`, at first in a period from now, until the timer is cancelled or its target has
  * ended. The times lie on a grid; a tick that comes later than the next is due makes up for those between.
- * Returns as tr_send_after; -EINVAL also for a period that is not positive.
+ * Thread: any. Suspends: no. Owns: the message stays the caller's.
+ * Returns 0, -ESRCH, -EINVAL, -ENOMEM, as tr_send_after; -EINVAL also for a period that is not positive.
  */
 TR_PUBLIC int tr_send_interval_raw(struct tr_timer *out, struct tr_address address, const struct tr_type *type,
                                    const void *message, int64_t period);
 
 /*
- * Ends the timer. 0: its message was not sent and will not be (of an interval: no further one). -ESRCH: the timer is over:
- * the message was sent or let fall, or the timer had been cancelled.
- * Thread: any. Suspends: no.
+ * Ends the timer.
+ * Thread: any. Suspends: no. Returns 0: its message was not sent and will not be (of an interval: no further one); -ESRCH: the
+ * timer is over: the message was sent or let fall, or the timer had been cancelled.
  */
 TR_PUBLIC int tr_timer_cancel(struct tr_timer timer);
 

@@ -51,7 +51,7 @@ TR_PUBLIC bool tr_cancel_token_is_cancelled(const struct tr_cancel_token *token)
  */
 TR_PUBLIC int tr_cancel_token_wait(struct tr_cancel_token *token, tr_time deadline);
 
-/* The same as a case: ready, with result 0, once the token is cancelled. */
+/* The same as a case: ready, with result 0, once the token is cancelled. Thread: any. Suspends: no. */
 TR_PUBLIC struct tr_case tr_case_cancelled(struct tr_cancel_token *token);
 
 /*
@@ -60,7 +60,7 @@ TR_PUBLIC struct tr_case tr_case_cancelled(struct tr_cancel_token *token);
  *
  *     __attribute__((cleanup(tr_cancel_token_guard))) struct tr_cancel_token *token = NULL;
  *
- * (with -fexceptions also when a C++ frame below throws).
+ * (with -fexceptions also when a C++ frame below throws). Thread: any. Suspends: no.
  */
 TR_PUBLIC void tr_cancel_token_guard(struct tr_cancel_token **token);
 

@@ -21,8 +21,10 @@
  * Only the latest value is kept. Each has a version, and each receiver knows which one it has seen: at first the one that was
  * there when it subscribed. Values between the one seen and the latest are never seen; the last one always is.
  *
- * A reader copies the value and holds nothing: it can never keep a sender waiting. Large values are best sent as references to
- * counted objects, which a reader clones (see options).
+ * A reader copies the value and holds nothing, so that it does not keep a sender waiting. Two exceptions, both bounded by what a
+ * reader does under the lock that senders take: a counted value (see options) is cloned there, so a slow `clone` is waited for;
+ * and a plain value that is overwritten again and again while it is copied is copied there in the end. Large values are best
+ * sent as references to counted objects.
  *
  * Any number of senders, counted as those of broadcast.h; once there is none, for ever, receivers see the last value and then get
  * -EPIPE. Works between tasks of any runtimes and plain threads, which block. The macros are C only; from C++ and other
@@ -51,8 +53,8 @@ struct tr_watch_receiver {
 /*
  * For values that are references to counted objects, of at most TR_COUNTED_LIMIT bytes: a send passes the sender's reference to
  * the watch; `clone` makes one for each reader, from *value, which is its copy; `drop` is called once for each value that was
- * sent, when another takes its place or the watch goes. Both must be given; clone is called under the watch's lock: it must not
- * suspend, nor call the watch.
+ * sent, when another takes its place or the watch goes. Both must be given; clone is called under the watch's lock, for which
+ * senders wait: it must be short, and not suspend, nor call the watch.
  */
 struct tr_watch_options {
     void (*clone)(void *value);
@@ -67,7 +69,7 @@ struct tr_watch_options {
 TR_PUBLIC int tr_watch_create_raw(struct tr_watch *out, uint32_t bytes, const void *value,
                                   const struct tr_watch_options *options);
 
-/* One sender more; by who holds one. One less: the last close ends the watch. Thread: any. Suspends: no. */
+/* One sender more, by who holds one; one less: the last close ends the watch. Thread: any. Suspends: no. */
 TR_PUBLIC void tr_watch_open_raw(struct tr_watch watch);
 TR_PUBLIC void tr_watch_close_raw(struct tr_watch watch);
 
@@ -79,7 +81,8 @@ TR_PUBLIC void tr_watch_close_raw(struct tr_watch watch);
 TR_PUBLIC int tr_watch_send_raw(struct tr_watch watch, uint32_t bytes, const void *value);
 
 /*
- * As send, but also without receivers. *old is the value before, with its reference; or NULL: it is dropped.
+ * As send, but also without receivers. *old is the value before; or NULL: it is dropped.
+ * Thread: any. Suspends: no. Owns: as send; *old, with its reference, is the caller's.
  * Returns 0 or -EINVAL (not the watch's size).
  */
 TR_PUBLIC int tr_watch_replace_raw(struct tr_watch watch, uint32_t bytes, const void *value, void *old);
@@ -106,18 +109,22 @@ TR_PUBLIC void tr_watch_unsubscribe_raw(struct tr_watch_receiver *receiver);
 
 /*
  * Waits for a value that the receiver has not seen, and marks it seen; at once, if there is one.
- * Thread: any (a foreign thread blocks). Suspends: yes.
+ * Thread: its own (a foreign thread blocks). Suspends: yes.
  * Returns 0, -EPIPE (all has been seen, and there is no sender any more), -ETIMEDOUT, -ECANCELED, -ENOMEM.
  */
 TR_PUBLIC int tr_watch_changed_raw(struct tr_watch_receiver *receiver, tr_time deadline);
 
-/* As changed, and copies the value (or clones it). Also -EINVAL (not the watch's size). On an error *value is undefined. */
+/*
+ * As changed, and copies the value (or clones it).
+ * Thread: its own (a foreign thread blocks). Suspends: yes. Owns: a clone is the caller's.
+ * Returns 0, -EPIPE, -ETIMEDOUT, -ECANCELED, -ENOMEM, as changed, or -EINVAL (not the watch's size): then *value is undefined.
+ */
 TR_PUBLIC int tr_watch_next_raw(struct tr_watch_receiver *receiver, uint32_t bytes, void *value, tr_time deadline);
 
 /*
  * Waits until `predicate` is true of the latest value, which is looked at first, also if it has been seen. *value is then that
  * value. A clone that is not wanted is dropped.
- * Thread: any (a foreign thread blocks). Suspends: yes; the predicate must not.
+ * Thread: its own (a foreign thread blocks). Suspends: yes; the predicate must not.
  * Returns 0, -EPIPE (the last value is not it), -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (not the watch's size): then *value is
  * undefined.
  */
@@ -125,7 +132,10 @@ TR_PUBLIC int tr_watch_wait_for_raw(struct tr_watch_receiver *receiver, uint32_t
                                     bool (*predicate)(const void *value, void *argument), void *argument, void *value,
                                     tr_time deadline);
 
-/* 1 if there is a value that has not been seen, else 0 or, if there is no sender any more, -EPIPE. Thread: its own. Suspends: no. */
+/*
+ * Whether there is a value that has not been seen. Thread: its own. Suspends: no.
+ * Returns 1 if there is, else 0 or, if there is no sender any more, -EPIPE.
+ */
 TR_PUBLIC int tr_watch_has_changed_raw(const struct tr_watch_receiver *receiver);
 
 /* As if the latest value had not been seen, or had. Thread: its own. Suspends: no. */
@@ -149,7 +159,7 @@ TR_PUBLIC uint32_t tr_watch_senders_raw(const struct tr_watch_receiver *receiver
  */
 TR_PUBLIC int tr_watch_closed_raw(struct tr_watch watch, tr_time deadline);
 
-/* For tr_select: as tr_watch_changed. */
+/* For tr_select: waits for a change, and marks it seen. Thread: any. Suspends: no. Its result: as tr_watch_changed. */
 TR_PUBLIC struct tr_case tr_case_watch_raw(struct tr_watch_receiver *receiver);
 
 TRI_END_DECLS
