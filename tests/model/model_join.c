@@ -23,7 +23,6 @@
 #include <string.h>
 
 #include "fake_worker.h"
-
 #include "fake_clock.h"
 #include "fake_cold.h"
 #include "actor/join.c"
