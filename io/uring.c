@@ -15,6 +15,10 @@
  *
  * Kept to what liburing 2.3 has. Entering the kernel is done here and not by liburing, whose waits of that age know neither
  * absolute times nor the patience of gather.h.
+ *
+ * Happens-before edge:
+ *   [U1] end_of_ring before unmapping -> start_of_ring after mapping: a ring's memory can be mapped where that of an earlier
+ *        one was, by another thread. The kernel orders the two, but ThreadSanitizer does not see it.
  */
 #include "io/backend.h"
 #include "io/clock.h"
@@ -429,10 +433,7 @@ static int watch_ring(struct tri_reactor *reactor)
 
 /* ---- Making a ring ---- */
 
-/*
- * A ring's memory can be mapped where that of an earlier one was, by another thread. The kernel orders the two, but
- * ThreadSanitizer does not see it: this word tells it. [U1] end_of_ring before unmapping -> start_of_ring after mapping.
- */
+/* Tells ThreadSanitizer what the kernel orders: [U1]. */
 static TRI_ATOMIC(unsigned) rings;
 
 static void start_of_ring(void)

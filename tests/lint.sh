@@ -3,10 +3,10 @@
 #
 # lint.sh: what ./run lint checks. Sourced by run, after packages.sh, build.sh and tally.sh.
 
-# The C files of the project, one a line.
+# The C and C++ files of the project, one a line.
 lint_files()
 {
-    find include mailbox io actor samples tests bench \( -name '*.[ch]' -o -name '*.hpp' \) -type f | LC_ALL=C sort
+    find include mailbox io actor samples tests bench \( -name '*.[ch]' -o -name '*.cc' \) -type f | LC_ALL=C sort
 }
 
 # The style file is written for version 14; others differ in details.
@@ -45,16 +45,23 @@ lint_shell()
 
 lint_python()
 {
-    find tests bench -name '*.py' -type f -print0 | xargs -0 python3 -m py_compile
+    {
+        find tests bench -name '*.py' -type f
+        echo bench/compare
+    } | xargs python3 -c 'import sys
+for name in sys.argv[1:]:
+    compile(open(name, encoding="utf-8").read(), name, "exec")'
 }
 
 lint_all()
 {
     echo "== lint"
     tally "lint: house rules" python3 tests/lint/house.py
+    tally "lint: happens-before edges" python3 tests/lint/edges.py
     tally "lint: docs/tokio-map.md" python3 tests/lint/map.py
     tally "lint: formatting" lint_format
     tally "lint: shell scripts" lint_shell
+    tally "lint: Python scripts" lint_python
     tally "lint: headers alone, in C and C++" bash tests/lint/headers.sh
     tally "lint: options of the build" bash tests/lint/options.sh
     tally "lint: seeded mistakes find their places" sh tests/mutants.sh places
