@@ -41,6 +41,7 @@ stress           the stress programs at twenty times their size; a hundred milli
 models           every model at bound 3
 mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
 fuzz             each fuzzer for FUZZ_SECONDS; what they have found reaches every line of both parsers
+bench            each benchmark of ours, very small: it runs, and allocates nothing once warm
 aarch64          cross build, and what needs no ring under qemu-user
 debian12         ./run demo and ./run test in a fresh Debian 12 root
 debian13         ./run demo and ./run test in a fresh Debian 13 root'
@@ -189,6 +190,11 @@ part_fuzz()
         tally "fuzz: every line of the $name parser" python3 tests/fuzz/coverage.py \
             "build/fuzz-coverage/tests/fuzz/fuzz_$name" "build/fuzz/corpus_$name" "tests/fuzz/corpus_$name"
     done
+}
+
+part_bench()
+{
+    test_bench
 }
 
 part_aarch64()

@@ -69,7 +69,7 @@ lint_all()
         tally "lint: install, pkg-config, symbols" bash tests/lint/install.sh
         tally "lint: README" python3 tests/lint/readme.py
     fi
-    if build_checked "lint: all warnings are errors" build/lint -Dtests=enabled -Dbench=true -Dwerror=true; then
+    if build_checked "lint: all warnings are errors" build/lint "${LINT_BUILD_OPTIONS[@]}"; then
         tally "lint: clang-tidy" lint_tidy
     fi
 }
