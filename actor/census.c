@@ -170,12 +170,12 @@ void tri_runtime_report(struct tr_runtime *runtime)
 
 /* ---- processors ----------------------------------------------------------------------------------------------- */
 
-/* The quota of cgroup v2, rounded up; 0 when there is none. */
-static unsigned quota_cpus(void)
+/* The quota in a file of cgroup v2 ("quota period" or "max period", in microseconds), rounded up; 0 when there is none. */
+static unsigned quota_cpus(const char *path)
 {
     char quota[32];
     unsigned long period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    FILE *file = fopen(path, "re");
     if (!file)
         return 0;
     int fields = fscanf(file, "%31s %lu", quota, &period);
@@ -186,13 +186,13 @@ static unsigned quota_cpus(void)
     return (unsigned)((microseconds + period - 1) / period);
 }
 
-unsigned tri_cpu_count(void)
+unsigned tri_cpu_count(const char *quota_path)
 {
     cpu_set_t set;
     unsigned count = 1;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         count = (unsigned)CPU_COUNT(&set);
-    unsigned quota = quota_cpus();
+    unsigned quota = quota_cpus(quota_path);
     if (quota > 0 && quota < count)
         count = quota;
     return count < TRI_WORKER_LIMIT ? count : TRI_WORKER_LIMIT;

@@ -202,7 +202,7 @@ static unsigned wanted_workers(const struct tr_options *options)
             count = 0;
         }
     }
-    return count ? (unsigned)count : tri_cpu_count();
+    return count ? (unsigned)count : tri_cpu_count(TRI_QUOTA_PATH);
 }
 
 static void signal_event(void *context)

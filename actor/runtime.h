@@ -25,7 +25,8 @@ uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
 /* Says in the log which tasks still run, what they wait on and since when. */
 void tri_runtime_report(struct tr_runtime *runtime);
 
-/* CPUs allowed by affinity and cgroup quota, at least 1. */
-unsigned tri_cpu_count(void);
+/* CPUs allowed by affinity and by the quota in the file cpu.max of a cgroup, at least 1. */
+#define TRI_QUOTA_PATH "/sys/fs/cgroup/cpu.max"
+unsigned tri_cpu_count(const char *quota_path);
 
 #endif

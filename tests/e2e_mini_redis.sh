@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# e2e_mini_redis.sh: mini-redis as its users meet it: redis-cli, redis-benchmark, the same requests to a real Redis,
-# malformed requests, no file descriptors left, signals. FULL=1 makes the random parts longer.
+# e2e_mini_redis.sh: mini-redis as its users meet it: redis-cli, redis-benchmark, clients written with hiredis, the same
+# requests to a real Redis, malformed requests, no file descriptors left, signals. FULL=1 makes the random parts longer.
 # shellcheck source=tests/lib/server.sh
 . "$(dirname "$0")/lib/server.sh"
 
 here=$(cd "$(dirname "$0")" && pwd)
 program=$BUILD/samples/mini-redis
+hiredis_client=$BUILD/tests/hiredis_client
 [ -x "$program" ] || fail "$program has not been built"
+[ -x "$hiredis_client" ] || fail "$hiredis_client has not been built: it takes hiredis (libhiredis-dev)"
 command -v redis-cli >/dev/null || skip "there is no redis-cli here"
 command -v redis-benchmark >/dev/null || skip "there is no redis-benchmark here"
 
@@ -48,6 +50,12 @@ expect()
     [ "$got" = "$wanted" ] || fail "$*: expected '$wanted', got '$got'"
 }
 
+# hiredis PORT: what such a client sees, each reply checked
+hiredis()
+{
+    "$hiredis_client" "$1" >"$WORK/hiredis.log" 2>&1 || fail "status $? of hiredis_client"
+}
+
 open_files()
 {
     find "/proc/$SERVER_PID/fd" -mindepth 1 | wc -l
@@ -77,8 +85,11 @@ cli command count | grep -q '^[1-9]' || fail "COMMAND COUNT"
 expect "OK PONG" sh -c "printf 'set a 1\nping\n' | redis-cli -p $PORT | tr '\n' ' ' | sed 's/ $//'"
 end_mini INT
 
-log_step "a port that is occupied"
+log_step "hiredis: one request at a time, pipelined, from an event loop"
 start_mini
+hiredis "$PORT"
+
+log_step "a port that is occupied"
 status=0
 "$program" --port "$PORT" >/dev/null 2>"$WORK/occupied" || status=$?
 [ "$status" -eq 1 ] || fail "status $status"
@@ -153,6 +164,8 @@ for shards in 1 4; do
     }
     start_redis --databases 1
     start_mini --shards "$shards"
+    hiredis "$REDIS_PORT" # what it expects is what Redis says
+    hiredis "$PORT"
     python3 "$here/mini_redis_compare.py" "$PORT" "$REDIS_PORT" "$commands" || fail "they differ"
     end_mini TERM
 done

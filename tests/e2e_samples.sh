@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 #
 # e2e_samples.sh: the short samples as a newcomer runs them: what they print, how they end, what they say to a wrong option,
-# and that a signal ends them cleanly.
+# what the servers among them answer, and that a signal ends them cleanly.
 # shellcheck source=tests/lib/server.sh
 . "$(dirname "$0")/lib/server.sh"
 
+here=$(cd "$(dirname "$0")" && pwd)
 samples=$BUILD/samples
 [ -x "$samples/counter" ] || fail "$samples/counter has not been built"
 
@@ -37,6 +38,24 @@ interrupt()
     ! grep -q "still runs\|nobody joins" "$WORK/out" || { cat "$WORK/out"; fail "$program $*: something was left"; }
 }
 
+# serve PROGRAM: it serves the clients of samples_clients.py on a free port; then SIGINT ends it and leaves nothing.
+serve()
+{
+    local program=$1 status=0 turns=400 port=
+    start_server "$program" "$samples/$program" --port 0
+    while [ -z "$port" ]; do
+        kill -0 "$SERVER_PID" 2>/dev/null || fail "$program ended at once"
+        [ $((turns -= 1)) -gt 0 ] || fail "$program does not listen"
+        sleep 0.05
+        port=$(sed -n "s/^$program: listening on 127.0.0.1:\([0-9]*\)$/\1/p" "$WORK/$program.log")
+    done
+    timeout 300 python3 "$here/samples_clients.py" "$program" "$port" || fail "$program: see above"
+    kill -INT "$SERVER_PID"
+    wait "$SERVER_PID" || status=$?
+    [ "$status" -eq 0 ] || fail "$program: status $status after SIGINT"
+    ! grep -q "still runs\|nobody joins" "$WORK/$program.log" || fail "$program: something was left"
+}
+
 for program in config-watch counter echo fan-in job-pool kv-service; do
     expect 0 "^usage: $program" "$program" --help
     expect 2 "^usage: $program" "$program" --no-such-option
@@ -56,7 +75,12 @@ expect 0 "^20 jobs, 3 at once: 28760 primes" job-pool --jobs 20 --at-once 3 --bo
 expect 1 "job-pool: job 7 cannot be done" job-pool --jobs 20 --fail 7
 expect 2 "^usage" job-pool --jobs many
 
+expect 0 "^kv-service: 20 clients, 400 requests each: ok" kv-service --selftest
+serve echo
+serve kv-service
+
 printf 'pace_ms = 50\ngreeting = hi\n' >"$WORK/settings"
 interrupt 0 config-watch "$WORK/settings"
 interrupt 1 job-pool --jobs 5000
 interrupt 0 echo --port 0
+interrupt 0 kv-service --port 0

@@ -3,10 +3,10 @@
 #
 # lint.sh: what ./run lint checks. Sourced by run, after packages.sh, build.sh and tally.sh.
 
-# The C files of the project, one a line.
+# The C and C++ files of the project, one a line.
 lint_files()
 {
-    find include mailbox io actor samples tests bench \( -name '*.[ch]' -o -name '*.hpp' \) -type f | LC_ALL=C sort
+    find include mailbox io actor samples tests bench \( -name '*.[ch]' -o -name '*.cc' \) -type f | LC_ALL=C sort
 }
 
 # The style file is written for version 14; others differ in details.
@@ -45,7 +45,12 @@ lint_shell()
 
 lint_python()
 {
-    find tests bench -name '*.py' -type f -print0 | xargs -0 python3 -m py_compile
+    {
+        find tests bench -name '*.py' -type f
+        echo bench/compare
+    } | xargs python3 -c 'import sys
+for name in sys.argv[1:]:
+    compile(open(name, encoding="utf-8").read(), name, "exec")'
 }
 
 lint_all()
@@ -57,6 +62,7 @@ lint_all()
     tally "lint: docs/tokio-map.md" python3 tests/lint/map.py
     tally "lint: formatting" lint_format
     tally "lint: shell scripts" lint_shell
+    tally "lint: Python scripts" lint_python
     tally "lint: headers alone, in C and C++" bash tests/lint/headers.sh
     tally "lint: options of the build" bash tests/lint/options.sh
     tally "lint: seeded mistakes find their places" sh tests/mutants.sh places
@@ -64,7 +70,7 @@ lint_all()
         tally "lint: install, pkg-config, symbols" bash tests/lint/install.sh
         tally "lint: README" python3 tests/lint/readme.py
     fi
-    if build_checked "lint: all warnings are errors" build/lint -Dtests=enabled -Dbench=true -Dwerror=true; then
+    if build_checked "lint: all warnings are errors" build/lint "${LINT_BUILD_OPTIONS[@]}"; then
         tally "lint: clang-tidy" lint_tidy
     fi
 }

@@ -33,7 +33,10 @@ def start(command, cpus, realtime=True, **options):
         if REALTIME and realtime:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     environment = dict(os.environ, TR_WORKERS=str(len(cpus)))
-    return subprocess.Popen(command, env=environment, text=True, preexec_fn=settle, **options)
+    try:
+        return subprocess.Popen(command, env=environment, text=True, preexec_fn=settle, **options)
+    except OSError as why:
+        raise Failure(f"{command[0]}: {why.strerror}") from None
 
 
 def run(command, cpus, timeout=600, realtime=True):

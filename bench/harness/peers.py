@@ -16,8 +16,9 @@ SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 class Tools:
     """Use as a context: the servers that were started end with it."""
 
-    def __init__(self, build, runs, scale):
+    def __init__(self, build, runs, scale, check=False):
         self.build, self.runs, self.scale = build, runs, scale
+        self.check = check  # nothing but our own programs
         self.cpus = sorted(os.sched_getaffinity(0))[:2]
         self.tokio, self.tokio_version = None, ""
         self.servers = {}
@@ -25,7 +26,8 @@ class Tools:
     def prepare(self, _names):
         if len(self.cpus) < 2:
             print("bench: ONE CPU ONLY: figures with two workers or a server beside mean nothing here", file=sys.stderr)
-        self.build_tokio()
+        if not self.check:
+            self.build_tokio()
 
     def program(self, name):
         return os.path.join(self.build, "bench", "bench-" + name)

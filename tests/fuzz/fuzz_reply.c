@@ -123,6 +123,29 @@ static void try_reply(const uint8_t *data, size_t size, size_t piece)
     redis_reply_clear(&again);
 }
 
+static char *encode(size_t count, const struct redis_bytes *arguments, size_t *length)
+{
+    char *out = malloc(redis_encoded_most(count, arguments));
+    *length = (size_t)(redis_encode(out, count, arguments) - out);
+    must(*length <= redis_encoded_most(count, arguments));
+    return out;
+}
+
+/* The two commands that are written in a way of their own are the same bytes. */
+static void try_short_forms(struct redis_bytes key, struct redis_bytes value)
+{
+    size_t length;
+    char *get = malloc(key.length + REDIS_GET_MOST), *set = malloc(key.length + value.length + REDIS_SET_MOST);
+    char *same = encode(2, (struct redis_bytes[]){ { "GET", 3 }, key }, &length);
+    must(redis_encode_get(get, key) == get + length && memcmp(get, same, length) == 0);
+    free(same);
+    same = encode(3, (struct redis_bytes[]){ { "SET", 3 }, key, value }, &length);
+    must(redis_encode_set(set, key, value) == set + length && memcmp(set, same, length) == 0);
+    free(same);
+    free(set);
+    free(get);
+}
+
 /* A URL is understood or refused with a sentence; a command made of its parts is as long as was counted. */
 static void try_url(const uint8_t *data, size_t size)
 {
@@ -135,10 +158,10 @@ static void try_url(const uint8_t *data, size_t size)
     } else {
         must(url.host[0] != '\0' && url.port != 0);
         struct redis_bytes arguments[] = { { "AUTH", 4 }, { url.user, strlen(url.user) }, { text, size } };
-        size_t most = redis_encoded_most(3, arguments);
-        char *out = malloc(most);
-        must(redis_encode(out, 3, arguments) <= out + most);
-        free(out);
+        size_t length;
+        free(encode(3, arguments, &length));
+        arguments[2].length = size < 1000 ? size : 999; /* as long as they may be */
+        try_short_forms(arguments[1], arguments[2]);
     }
     free(text);
 }

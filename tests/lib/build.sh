@@ -11,6 +11,7 @@
 #   sanitizer_environment      what the sanitizers' run-time libraries are told
 #   test_suites PREFIX DIR     the check suites of DIR: on each backend, and those that need none
 #   test_models BOUND [core]   the models (all, or the core ones) at that preemption bound
+#   test_bench                 our benchmarks, very small: that they run, and allocate nothing once warm
 #   test_quick                 ./run test
 #   test_e2e PREFIX DIR        the end-to-end scripts on the programs of DIR, on each backend
 
@@ -49,9 +50,10 @@ build_dir()
     build_quietly "build-$name" ninja -C "$dir" ${JOBS:+-j "$JOBS"}
 }
 
-# What build/ and build/asan are configured with, by whatever command.
+# What build/, build/asan and build/lint are configured with, by whatever command.
 BUILD_OPTIONS=(-Dtests=disabled -Db_ndebug=true)
 ASAN_BUILD_OPTIONS=("-Db_sanitize=address,undefined" -Dtests=enabled -Dwerror=true)
+LINT_BUILD_OPTIONS=(-Dtests=enabled -Dbench=true -Dwerror=true)
 
 build_checked()
 {
@@ -132,6 +134,14 @@ test_models()
 CORE_MODELS=(mailbox reply park queue join)
 MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop alarm bias monitor mutex notify once rwlock select
     channel mpmc oneshot broadcast watch token group after blocking reactor clock policy)
+
+# On the build of the lint, which has them all.
+test_bench()
+{
+    if build_checked "benchmarks" build/lint "${LINT_BUILD_OPTIONS[@]}"; then
+        tally "benchmarks run, and allocate nothing once warm" python3 bench/compare --build build/lint --check
+    fi
+}
 
 # One compiler, sanitizers, both backends.
 test_quick()

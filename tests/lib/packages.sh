@@ -31,6 +31,7 @@ lint   cmd:clang-tidy     clang-tidy
 lint   cmd:shellcheck     shellcheck
 clang  cmd:clang          clang
 clang  clangrt:           libclang-rt-dev
+fuzz   cmd:llvm-cov       llvm
 arm64  cmd:aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu
 arm64  file:/usr/aarch64-linux-gnu/include/stdio.h  libc6-dev-arm64-cross
 arm64  cmd:qemu-aarch64   qemu-user

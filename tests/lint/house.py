@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FUNCTION_LINES = 70
 FILE_LINES = 600
 FOLDERS = ["include", "mailbox", "io", "actor", "samples", "tests", "bench", ".ci"]
-SOURCE = {".c", ".h", ".S", ".py", ".sh", ".rs", ".go", ".erl"}
+SOURCE = {".c", ".cc", ".h", ".S", ".py", ".sh", ".rs", ".go", ".erl"}
 
 # Who may include what: the folders of quoted includes with a path, besides one's own. Public headers: everybody.
 MAY_INCLUDE = {
@@ -154,22 +154,25 @@ def check_census():
             problem(path, 1, "no census: neither test_main nor io_main nor descriptors_watch")
 
 
+def is_source(path):
+    """By its suffix; a program without one says in its first line what it is written in."""
+    if not path.is_file() or "target" in path.parts:
+        return False
+    return path.suffix in SOURCE or path.name == "meson.build" or not path.suffix and path.read_bytes()[:2] == b"#!"
+
+
 def main():
     allowed = read_exceptions()
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if not path.is_file() or not (path.suffix in SOURCE or path.name in ("meson.build", "run")):
-                continue
-            if "target" in path.parts:
-                continue
-            lines = path.read_text().splitlines()
-            check_head(path, lines)
-            check_words(path, lines)
-            check_length(path, lines, allowed)
-            if path.suffix in (".c", ".h", ".S"):
-                check_includes(path, lines)
-            if path.suffix == ".h":
-                check_documentation(path, lines)
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*"))]
+    for path in filter(is_source, [ROOT / "run", *paths]):
+        lines = path.read_text().splitlines()
+        check_head(path, lines)
+        check_words(path, lines)
+        check_length(path, lines, allowed)
+        if path.suffix in (".c", ".h", ".S"):
+            check_includes(path, lines)
+        if path.suffix == ".h":
+            check_documentation(path, lines)
     check_lists()
     check_census()
     print("\n".join(problems) or "the house rules hold")

@@ -151,8 +151,9 @@ void tri_fault_install(void)
 {
 }
 
-unsigned tri_cpu_count(void)
+unsigned tri_cpu_count(const char *quota_path)
 {
+    (void)quota_path;
     return 1;
 }
 
