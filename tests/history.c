@@ -54,10 +54,21 @@ bool history_explained(const struct history_spec *spec, const struct history_op 
 static const struct history_spec *spec;
 static void *object;
 static struct history_op ops[HISTORY_MOST];
-static atomic_uint started, finished, now; /* started: rounds; UINT_MAX: it is over */
+static atomic_uint started, present, finished, now; /* started: rounds; UINT_MAX: it is over */
+
+/* Waits until *word has come to that: in its round, so that all begin at once and not each when it has noticed. */
+static void spin_until(atomic_uint *word, unsigned value)
+{
+    for (unsigned turn = 1; atomic_load(word) < value; turn++) {
+        if (turn % 64 == 0)
+            sched_yield();
+    }
+}
 
 static void perform_all(unsigned thread)
 {
+    atomic_fetch_add(&present, 1);
+    spin_until(&present, HISTORY_THREADS);
     for (unsigned i = 0; i < HISTORY_OPS; i++) {
         struct history_op *op = &ops[thread * HISTORY_OPS + i];
         op->begin = atomic_fetch_add(&now, 1);
@@ -71,12 +82,8 @@ static int participate(void *argument)
 {
     unsigned thread = (unsigned)(uintptr_t)argument;
     for (unsigned round = 1;; round++) {
-        unsigned seen;
-        for (unsigned turn = 1; (seen = atomic_load(&started)) < round; turn++) {
-            if (turn % 64 == 0)
-                sched_yield();
-        }
-        if (seen == UINT32_MAX)
+        spin_until(&started, round);
+        if (atomic_load(&started) == UINT32_MAX)
             return 0;
         perform_all(thread);
         atomic_fetch_add(&finished, 1);
@@ -112,12 +119,10 @@ static bool run_round(unsigned round, uint64_t *seed)
         spec->choose(&ops[i], test_random(seed) >> 16);
     }
     atomic_store(&finished, 0);
+    atomic_store(&present, 0);
     atomic_store(&started, round);
     perform_all(HISTORY_THREADS - 1);
-    for (unsigned turn = 1; atomic_load(&finished) < HISTORY_THREADS - 1; turn++) {
-        if (turn % 64 == 0)
-            sched_yield();
-    }
+    spin_until(&finished, HISTORY_THREADS - 1);
     if (!history_explained(spec, ops, HISTORY_MOST)) {
         print_history();
         test_fail(__FILE__, __LINE__, "%s: round %u: no order explains this", spec->name, round);
