@@ -38,7 +38,7 @@ no-caches        every stack, record and slot through the shared lists (address 
 workers          one worker; four workers, migrating, without caches (address sanitizer)
 no-ring          io_uring denied, as in a container and as in an emulator (address sanitizer)
 stress           the stress programs at twenty times their size; a hundred million switches under forced migration
-random           ten million random operations and a million histories for each way to communicate, optimised
+random           ten million random operations, a million concurrent histories for each way to communicate; optimised
 models           every model at bound 3
 mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
 fuzz             each fuzzer for FUZZ_SECONDS
@@ -167,7 +167,7 @@ RANDOM_RECORDED=(channel queue oneshot mutex rwlock semaphore notify once cell l
 random_program()
 {
     TR_STRESS=$1 tally "random: $2" "build/gcc-release/tests/$2"
-    grep -aE '(operations match|histories of)' "$LOG" | tee -a build/log/random-figures.log | sed 's/^/        /'
+    grep -aE '(operations match|concurrent histories)' "$LOG" | tee -a build/log/random-figures.log | sed 's/^/        /'
 }
 
 # random_enough LEAST WHAT NAME...: each of these has a figure of `what` that is large enough
@@ -199,7 +199,7 @@ part_random()
     for program in stress_history stress_history_channel stress_history_sync; do
         random_program $((RANDOM_HISTORIES / 20000)) "$program"
     done
-    tally "random: a million histories each" random_enough "$RANDOM_HISTORIES" histories "${RANDOM_RECORDED[@]}"
+    tally "random: a million concurrent histories each" random_enough "$RANDOM_HISTORIES" "concurrent histories" "${RANDOM_RECORDED[@]}"
 }
 
 part_models()
