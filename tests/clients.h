@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clients.h: the seam of mailbox/waiter.h without tasks, for random operations on one thread (test_sync_random.c): six clients are
- * records, and a wait is a case that is entered, served by somebody else's operation, or left.
+ * clients.h: the seam of mailbox/waiter.h without tasks, for random operations on one thread (test_sync_random.c,
+ * test_oneshot_random.c): six clients are records, and a wait is a case that is entered, served by somebody else's operation, or left.
  *
  * Some cases are as of a select that another case has won meanwhile: they are still queued, and must be passed over. Beside the
  * real queue there is the model's, and compare() holds the two against each other.
@@ -12,6 +12,7 @@
 #include "mailbox/monitor.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,14 @@ enum { CLIENTS = 6 };
     } while (0)
 
 static long operation;
+
+/* How many: so many, times TR_STRESS. */
+static long operations(long count)
+{
+    const char *text = getenv("TR_STRESS");
+    long times = text ? atol(text) : 1;
+    return count * (times > 0 ? times : 1);
+}
 
 /* ---- the seam, without tasks ----------------------------------------------------------------------------------- */
 
@@ -66,6 +75,11 @@ void tri_park_tail(enum tri_wait on)
 }
 
 int tri_checkpoint(void)
+{
+    return 0;
+}
+
+int tri_budget(void)
 {
     return 0;
 }
@@ -117,7 +131,7 @@ static bool serve(int at, int result)
     return client->served;
 }
 
-static void serve_all(int result)
+static inline void serve_all(int result)
 {
     while (queued > 0)
         serve(0, result);
@@ -160,13 +174,9 @@ static bool give_up(int k)
     return true;
 }
 
-static void compare(const struct tri_monitor *monitor)
+/* Who has been served is what the model says; their waits end. */
+static void compare_clients(void)
 {
-    struct tr_case *c = tri_line_first(&monitor->line);
-    for (int i = 0; i < queued; i++, c = c->tri_next)
-        same(c == &clients[queue[i]].c, true);
-    same(queued == 0 ? monitor->line.last == NULL : monitor->line.last == &clients[queue[queued - 1]].c, true);
-    same(tri_load(&monitor->word, TRI_RELAXED) & (TRI_WAITED | TRI_GUARD), queued ? TRI_WAITED : 0);
     for (int k = 0; k < CLIENTS; k++) {
         struct client *client = &clients[k];
         if (!client->waits)
@@ -182,6 +192,17 @@ static void compare(const struct tri_monitor *monitor)
         same(client->c.tri_kind->leave(&client->c), false);
         client->waits = false;
     }
+}
+
+/* The same, and the queue in its order, for what has a monitor. */
+static inline void compare(const struct tri_monitor *monitor)
+{
+    struct tr_case *c = tri_line_first(&monitor->line);
+    for (int i = 0; i < queued; i++, c = c->tri_next)
+        same(c == &clients[queue[i]].c, true);
+    same(queued == 0 ? monitor->line.last == NULL : monitor->line.last == &clients[queue[queued - 1]].c, true);
+    same(tri_load(&monitor->word, TRI_RELAXED) & (TRI_WAITED | TRI_GUARD), queued ? TRI_WAITED : 0);
+    compare_clients();
 }
 
 #endif

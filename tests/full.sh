@@ -38,6 +38,7 @@ no-caches        every stack, record and slot through the shared lists (address 
 workers          one worker; four workers, migrating, without caches (address sanitizer)
 no-ring          io_uring denied, as in a container and as in an emulator (address sanitizer)
 stress           the stress programs at twenty times their size; a hundred million switches under forced migration
+random           ten million random operations, a million concurrent histories for each way to communicate; optimised
 models           every model at bound 3
 mutants          every memory order weakened by one step, and seeded mistakes: each must be caught
 fuzz             each fuzzer for FUZZ_SECONDS; what they have found reaches every line of both parsers
@@ -154,6 +155,52 @@ part_stress()
     TR_STRESS=20 LOG_BASE=stress tally_meson "stress, twenty times" build/asan --suite stress -t 10
     CC=gcc build_checked gcc-release build/gcc-release "${RELEASE_OPTIONS[@]}" || return 0
     TR_STRESS=500 tally "a hundred million switches, migrating" build/gcc-release/tests/stress_migration
+}
+
+# What is promised for each of them, and looked for in what the programs say they have done.
+RANDOM_OPERATIONS=10000000
+RANDOM_PRIMITIVES=(channel queue oneshot mutex rwlock semaphore notify once cell latch barrier condition broadcast watch
+    'delay queue')
+RANDOM_HISTORIES=1000000
+RANDOM_RECORDED=(channel queue oneshot mutex rwlock semaphore notify once cell latch broadcast watch)
+
+# random_program TIMES PROGRAM: its figures go to the terminal, and to the file of all
+random_program()
+{
+    TR_STRESS=$1 tally "random: $2" "build/gcc-release/tests/$2"
+    grep -aE '(operations match|concurrent histories)' "$LOG" | tee -a build/log/random-figures.log | sed 's/^/        /'
+}
+
+# random_enough LEAST WHAT NAME...: each of these has a figure of `what` that is large enough
+random_enough()
+{
+    local least=$1 what=$2 name figures missing=0
+    shift 2
+    for name in "$@"; do
+        figures=$(sed -n "s/^$name: \([0-9]*\) $what.*/\1/p" build/log/random-figures.log)
+        if [ -z "$figures" ] || [ "$(sort -n <<<"$figures" | head -n 1)" -lt "$least" ]; then
+            echo "$name: ${figures:-no} $what, not $least"
+            missing=1
+        fi
+    done
+    return "$missing"
+}
+
+# No assert is among the checks of these programs: what makes the library fast leaves them as they are.
+part_random()
+{
+    local program
+    CC=gcc build_checked gcc-release build/gcc-release "${RELEASE_OPTIONS[@]}" || return 0
+    export TR_BACKEND=epoll TR_TEST_TIMEOUT=1800 # the backend makes no difference to them
+    rm -f build/log/random-figures.log
+    for program in test_channel_random test_oneshot_random test_sync_random test_delay stress_broadcast stress_watch; do
+        random_program $((RANDOM_OPERATIONS / 1000000)) "$program"
+    done
+    tally "random: ten million operations each" random_enough "$RANDOM_OPERATIONS" operations "${RANDOM_PRIMITIVES[@]}"
+    for program in stress_history stress_history_channel stress_history_sync; do
+        random_program $((RANDOM_HISTORIES / 20000)) "$program"
+    done
+    tally "random: a million concurrent histories each" random_enough "$RANDOM_HISTORIES" "concurrent histories" "${RANDOM_RECORDED[@]}"
 }
 
 part_models()

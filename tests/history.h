@@ -39,7 +39,10 @@ struct history_spec {
 /* True if some order explains the operations. */
 bool history_explained(const struct history_spec *spec, const struct history_op *ops, unsigned count);
 
-/* Runs so many rounds, as part of a program of its own; prints what it did. A history that nothing explains ends the program. */
+/*
+ * Runs until so many rounds had operations that went on at once, or four times as many have been run (on a machine with one
+ * processor), as part of a program of its own; prints what it did. A history that nothing explains ends the program.
+ */
 void history_run(const struct history_spec *spec, unsigned rounds);
 
 #endif

@@ -3,7 +3,7 @@
  * stress_history.c: linearizability of everything that tasks communicate through, by recorded histories (history.h). Each
  * primitive has a sequential model of a few lines. Waits that end by their deadline may do so at any time: the models allow it.
  *
- *     stress_history [NAME...]      TR_STRESS=50 makes it a million histories each
+ *     stress_history [NAME...]      TR_STRESS=50 makes it a million concurrent histories each
  */
 #include "history.h"
 #include "support.h"

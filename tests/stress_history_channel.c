@@ -5,7 +5,7 @@
  * That nobody overtakes is not linearizable: a send may fail for others who wait, whatever room there is. So it always may here;
  * test_channel.c looks at it where nobody waits. A receive that finds nothing must have found nothing.
  *
- *     stress_history_channel [NAME...]      TR_STRESS=50 makes it a million histories each
+ *     stress_history_channel [NAME...]      TR_STRESS=50 makes it a million concurrent histories each
  */
 #include "history.h"
 #include "support.h"

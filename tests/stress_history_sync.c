@@ -7,7 +7,7 @@
  * Strict where nobody is overtaken by rule: a lock that was refused was another's at that moment. Where others may wait in front
  * (readers and writers) a refusal is always allowed.
  *
- *     stress_history_sync [NAME...]      TR_STRESS=50 makes it a million histories each
+ *     stress_history_sync [NAME...]      TR_STRESS=50 makes it a million concurrent histories each
  */
 #include "history.h"
 #include "support.h"

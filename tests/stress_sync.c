@@ -6,6 +6,7 @@
  * Oracles. Mutex and readers' lock: one at a time, plain data that the sanitizers watch, and what the winners counted. Semaphore:
  * never more than there are, and all back at the end. Notifications: each piece of work announced is done, though those who wait
  * are cancelled and run out of time. Once, cell, latch, barrier: one maker, one value, one leader a round, nobody before all.
+ * Condition: a shelf of few places on which nothing is lost, where nobody waits in vain or wakes without cause.
  * Order: tasks of one worker are served in the order in which they called.
  */
 #include "tests/support.h"
@@ -240,6 +241,67 @@ static void play(int self)
         play_round(&rounds[i & 1], &rounds[~i & 1]);
 }
 
+/* ---- a shelf, under a mutex and two conditions ------------------------------------------------------------------- */
+
+enum { PLACES = 3, GOODS_EACH = 1000 };
+
+static struct tr_mutex shelf_lock;
+static int on_shelf; /* this, and what follows, under the lock */
+static int64_t goods_put, goods_taken;
+
+/* `owed`: of those in their wait as many have been signalled, or will not be: who times out may miss a signal. */
+static struct side {
+    struct tr_condition changed;
+    int waiting, owed;
+} room, goods;
+
+static void await_side(struct side *side, uint64_t random)
+{
+    bool briefly = (random & 3) == 0;
+    side->waiting++;
+    int rc = tr_condition_wait(&side->changed, &shelf_lock, briefly ? some_deadline(random) : tr_after(LONG_TIME));
+    expect(tr_mutex_is_mine(&shelf_lock));
+    expect(rc == 0 || rc == -ECANCELED || briefly); /* not in vain */
+    expect(rc != 0 || side->owed > 0);              /* not without cause */
+    if (rc == 0 || side->waiting == 0)
+        side->owed--;
+    else
+        side->waiting--;
+    worked(rc);
+}
+
+static void signal_side(struct side *side, bool all)
+{
+    int woken = all || side->waiting == 0 ? side->waiting : 1;
+    side->waiting -= woken;
+    side->owed += woken;
+    if (all)
+        tr_condition_signal_all(&side->changed);
+    else
+        tr_condition_signal(&side->changed);
+}
+
+/* Every other one puts, the others take. */
+static void trade(int self)
+{
+    uint64_t seed = 31 + (uint64_t)self;
+    bool puts = self % 2;
+    for (unsigned i = 0; i < GOODS_EACH * test_stress();) {
+        uint64_t random = test_random(&seed) >> 8;
+        if (!worked(tr_mutex_lock(&shelf_lock, some_deadline(random))))
+            continue;
+        while (on_shelf == (puts ? PLACES : 0))
+            await_side(puts ? &room : &goods, random >> 20);
+        on_shelf += puts ? 1 : -1;
+        *(puts ? &goods_put : &goods_taken) += 1;
+        expect(on_shelf >= 0 && on_shelf <= PLACES);
+        signal_side(puts ? &goods : &room, (random >> 12 & 31) == 0);
+        expect_int(tr_mutex_unlock(&shelf_lock), 0);
+        linger(random >> 30);
+        i++;
+    }
+}
+
 /* ---- who does it ------------------------------------------------------------------------------------------------ */
 
 static void (*play_part)(int self);
@@ -312,10 +374,22 @@ static void use_everything(bool threads_too)
     expect((mutex.tri_word | rwlock.tri_word | semaphore.tri_word | announced.tri_word) % TRI_STATE_ONE == 0);
 }
 
+static void trade_goods(bool threads_too)
+{
+    tr_mutex_init(&shelf_lock);
+    tr_condition_init(&room.changed);
+    tr_condition_init(&goods.changed);
+    run_parts(trade, threads_too);
+    expect_int(goods_put, goods_taken);
+    expect(on_shelf == 0 && room.waiting + room.owed + goods.waiting + goods.owed == 0);
+    expect((room.changed.tri_word | goods.changed.tri_word) % TRI_STATE_ONE == 0);
+}
+
 static void mix_with_threads(void)
 {
     struct round two[2];
     use_everything(true);
+    trade_goods(true);
     rounds = two;
     tr_barrier_init(&barrier, MEMBERS);
     reset_round(&rounds[0]);
@@ -411,6 +485,7 @@ static void alone(void)
     keep_order(false);
     keep_order(true);
     use_everything(false);
+    trade_goods(false);
 }
 
 int main(void)
@@ -422,8 +497,10 @@ int main(void)
     test_run(1, mix_with_threads);
     test_run(0, mix_with_threads);
     test_census_end();
-    printf("sync: %lld locked, %lld announced and done, %lld refused, %lld cancelled, %llu in order, no error\n",
-           (long long)atomic_load(&locked), (long long)atomic_load(&done), (long long)atomic_load(&refused),
-           (long long)atomic_load(&cancelled), (unsigned long long)lines[0].served + lines[1].served + lines[2].served);
+    printf("sync: %lld locked, %lld announced and done, %lld put and taken, %llu in order\n",
+           (long long)atomic_load(&locked), (long long)atomic_load(&done), (long long)goods_taken,
+           (unsigned long long)lines[0].served + lines[1].served + lines[2].served);
+    printf("sync: %lld refused, %lld cancelled, no error\n", (long long)atomic_load(&refused),
+           (long long)atomic_load(&cancelled));
     return 0;
 }

@@ -281,6 +281,7 @@ START_TEST(ten_million_operations_match_the_model)
         free(model);
         tr_delay_destroy(delay);
     }
+    printf("delay queue: %d operations match the model\n", 4 * steps);
 }
 END_TEST
 

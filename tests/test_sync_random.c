@@ -36,6 +36,8 @@
 #include "tests/clients.h"
 #include "tests/descriptors.h"
 
+#include <stdio.h>
+
 enum { OPERATIONS = 1000000, GENERATION = 5000 /* operations after which the object is made anew */ };
 
 /* ---- mutex ----------------------------------------------------------------------------------------------------- */
@@ -182,29 +184,22 @@ static void wait_notified(int k, uint64_t how)
 
 static void step_notify(int k)
 {
+    uint64_t what = draw(40);
     self = k;
-    switch (draw(10)) {
-    case 0:
-    case 1:
+    if (what < 8) {
         tr_notify_one(&notify_object);
         notify_model(false);
-        break;
-    case 2:
+    } else if (what < 12) {
         tr_notify_last(&notify_object);
         notify_model(true);
-        break;
-    case 3:
-        if (draw(4) == 0) {
-            tr_notify_all(&notify_object);
-            rounds++;
-            serve_all(0);
-        }
-        break;
-    case 4:
+    } else if (what < 13) {
+        tr_notify_all(&notify_object);
+        rounds++;
+        serve_all(0);
+    } else if (what < 17) {
         since[k] = (int64_t)tr_notify_listen(&notify_object);
         same(since[k], rounds);
-        break;
-    default:
+    } else {
         wait_notified(k, draw(4));
     }
 }
@@ -466,20 +461,13 @@ static const struct primitive {
 };
 enum { PRIMITIVES = sizeof primitives / sizeof primitives[0] };
 
-static long operations(void)
-{
-    const char *text = getenv("TR_STRESS");
-    long times = text ? atol(text) : 1;
-    return OPERATIONS * (times > 0 ? times : 1);
-}
-
 START_TEST(sync_random_operations_match_the_model)
 {
     const struct primitive *primitive = &primitives[_i];
     struct tri_monitor *monitor = NULL;
-    long count = operations();
+    long count = operations(OPERATIONS);
     tri_seats[1].claim = TRI_BIASED | 1;
-    for (operation = 0; operation < count; operation++) {
+    for (operation = 0; operation < count;) {
         if (operation % GENERATION == 0) {
             memset(clients, 0, sizeof clients);
             queued = 0;
@@ -487,12 +475,16 @@ START_TEST(sync_random_operations_match_the_model)
             monitor = primitive->reset();
         }
         int k = (int)draw(CLIENTS);
+        if (clients[k].waits && draw(3) > 0)
+            continue; /* it waits on */
         if (!clients[k].waits)
             primitive->step(k);
-        else if (draw(3) == 0 && give_up(k))
+        else if (give_up(k))
             primitive->serve();
+        operation++;
         compare(monitor);
     }
+    printf("%s: %ld operations match the model\n", primitive->name, operation);
 }
 END_TEST
 
