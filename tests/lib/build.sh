@@ -131,7 +131,7 @@ test_models()
 # The protocols that everything else rests on.
 CORE_MODELS=(mailbox reply park queue join)
 MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop alarm bias monitor mutex notify once rwlock select
-    channel mpmc oneshot broadcast watch token group after blocking reactor clock policy)
+    channel mpmc oneshot broadcast watch token group after blocking reactor clock policy gate address)
 
 # One compiler, sanitizers, both backends.
 test_quick()
