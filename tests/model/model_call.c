@@ -13,7 +13,8 @@
  *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
  *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
  *
- *   foreign  the caller is a thread that is no worker
+ *   foreign  the caller is a thread that is no worker; it sends and activates where a clock that stands can see it
+ *   foreign, room  such a thread sends, and waits for room
  *   senders  two such threads close the last counted senders: what both did before is seen by the actor that is told
  *   cancel   such a thread cancels the actor, which takes note of it
  *
@@ -169,6 +170,12 @@ static void room_setup(void)
     model_assert(tr_try_send_raw(actor, &type, &request) == 0);
 }
 
+static void foreign_room_setup(void)
+{
+    room_setup();
+    worker_on[CALLERS] = NULL;
+}
+
 static void park_setup(void)
 {
     setup(patient_actor);
@@ -234,6 +241,12 @@ static void foreign_caller(void)
 {
     if (__builtin_setjmp(end) == 0)
         caller(NULL);
+}
+
+static void foreign_sender(void)
+{
+    if (__builtin_setjmp(end) == 0)
+        sender(NULL);
 }
 
 static void nobody(void)
@@ -329,6 +342,10 @@ static const struct model_case cases[] = {
       .setup = foreign_setup,
       .check = answer_check,
       .threads = WITH_ACTORS(foreign_caller, nobody) },
+    { .name = "foreign, room",
+      .setup = foreign_room_setup,
+      .check = room_check,
+      .threads = WITH_ACTORS(foreign_sender, nobody) },
     { .name = "foreign, give up",
       .setup = foreign_give_up_setup,
       .check = give_up_check,
