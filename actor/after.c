@@ -90,6 +90,7 @@ static int send_later(struct tr_timer *out, struct tr_address address, const str
     struct tri_task *target = address.tri_record;
     if (tri_runtime_visit(tri_load(&target->runtime, TRI_RELAXED), post_in, post))
         return 0;
+    tri_store(&post->word, tri_post_word(generation, TRI_POST_FREE), TRI_RELAXED); /* [AF5] the handle was given away */
     tri_post_free(NULL, post);
     return -ESRCH;
 }

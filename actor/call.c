@@ -47,21 +47,32 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     return sender.result;
 }
 
+/* Sends once more, by the policy if it has one, and activates: in one visit, so that a clock that stands does not move between. */
+static int send_again(const struct tri_mailbox_ref *ref, struct tri_task *target, const struct tri_letter *letter,
+                      bool by_policy)
+{
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    bool schedule;
+    struct tr_runtime *visited = tri_visit_begin(target);
+    int rc = by_policy ? tri_send_by_policy(target, ref, letter, &schedule)
+                       : tri_mailbox_send(ref, tri_storage_cache(tri_worker_here()), letter, &schedule);
+    if (rc == 0 && schedule)
+        tri_activate(target, handler);
+    tri_visit_end(visited);
+    return rc;
+}
+
 /* The mailbox was full at the first look. Sends, waiting for room unless it has a policy. */
 static __attribute__((noinline)) int deliver_slow(const struct tri_mailbox_ref *ref, struct tri_task *target,
-                                                  const struct tri_letter *letter, tr_time deadline, bool *schedule)
+                                                  const struct tri_letter *letter, tr_time deadline)
 {
-    struct tr_runtime *visited = tri_visit_begin(target);
-    int rc = tri_send_by_policy(target, ref, letter, schedule);
-    tri_visit_end(visited);
+    int rc = send_again(ref, target, letter, true);
     while (rc == -EAGAIN) {
         if (deadline == TR_NOW)
             return -ETIMEDOUT;
         rc = send_when_room(ref, target, letter, deadline);
         if (rc == -EAGAIN)
-            rc = tri_mailbox_send(ref, tri_storage_cache(tri_worker_here()), letter, schedule);
-        else
-            *schedule = false;
+            rc = send_again(ref, target, letter, false);
     }
     return rc;
 }
@@ -77,7 +88,8 @@ static inline __attribute__((always_inline)) int deliver(struct tri_worker *work
         return rc;
     struct tri_mailbox_ref ref_copy = ref; /* so that neither need be in memory on the short way */
     struct tri_letter letter_copy = *letter;
-    return deliver_slow(&ref_copy, address.tri_record, &letter_copy, deadline, schedule);
+    *schedule = false; /* what is delivered there is activated there */
+    return deliver_slow(&ref_copy, address.tri_record, &letter_copy, deadline);
 }
 
 static __attribute__((noinline)) int activate(struct tri_task *target, bool handler)
@@ -99,10 +111,7 @@ static __attribute__((noinline)) int deliver_foreign(struct tr_address address, 
     if (rc == 0 && schedule)
         tri_activate(target, handler);
     tri_visit_end(visited);
-    if (rc != -EAGAIN)
-        return rc;
-    rc = deliver_slow(&ref, target, letter, deadline, &schedule);
-    return rc == 0 && schedule ? activate(target, handler) : rc;
+    return rc != -EAGAIN ? rc : deliver_slow(&ref, target, letter, deadline);
 }
 
 static __attribute__((noinline)) int send_slow(struct tr_address address, const struct tr_type *type,

@@ -121,6 +121,10 @@ static const char *wait_name(uint8_t wait)
         return "I/O";
     case TRI_WAIT_CHANNEL:
         return "a channel";
+    case TRI_WAIT_CHANNEL_ROOM:
+        return "room in a channel";
+    case TRI_WAIT_ONESHOT:
+        return "a oneshot";
     case TRI_WAIT_SELECT:
         return "the first of several";
     case TRI_WAIT_PERMIT:

@@ -299,6 +299,7 @@ static int start_threads(struct tr_runtime *runtime)
             break;
     }
     if (rc < 0) { /* those that are up wait for the rest: tell them that this is all */
+        tr_log(TR_LOG_ERROR, "cannot start thread %u of %u: %s", made + 1, wanted, strerror(-rc));
         tri_store(&runtime->failed, (uint32_t)EAGAIN, TRI_RELAXED);
         tri_fetch_add(&runtime->left, wanted - made, TRI_RELAXED);    /* nobody has been in a wake */
         tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE); /* passes `failed`: they do not run */

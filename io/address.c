@@ -199,8 +199,8 @@ static int await(struct request *request, tr_time deadline)
     while (tri_load(&request->state, TRI_ACQUIRE) != DONE) { /* [AD1] */
         int rc = tri_park(deadline, TRI_WAIT_IO);
         int state = WAITED_FOR;
-        if (rc < 0 && tri_cas(&request->state, &state, ABANDONED, TRI_ACQ_REL, TRI_ACQUIRE)) /* [AD1] */
-            return rc;
+        if (rc < 0 && tri_cas(&request->state, &state, ABANDONED, TRI_RELEASE, TRI_RELAXED)) /* [AD1] */
+            return rc; /* else it is done, and the look above acquires */
     }
     return 0;
 }

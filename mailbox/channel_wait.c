@@ -77,7 +77,7 @@ static bool leave_sender(struct tr_case *c)
     return waited;
 }
 
-const struct tri_kind tri_channel_send_kind = { attempt_send, enter_sender, leave_sender, NULL, TRI_WAIT_ROOM };
+const struct tri_kind tri_channel_send_kind = { attempt_send, enter_sender, leave_sender, NULL, TRI_WAIT_CHANNEL_ROOM };
 const struct tri_kind tri_channel_reserve_kind = { attempt_reserve, enter_sender, leave_sender, NULL, TRI_WAIT_PERMIT };
 
 static struct tr_case make_send(struct tr_channel *channel, const void *message, uint64_t weight)

@@ -138,7 +138,7 @@ static bool leave_watcher(struct tr_case *c)
     return waited;
 }
 
-static const struct tri_kind watch_kind = { attempt_watch, enter_watcher, leave_watcher, NULL, TRI_WAIT_CHANNEL };
+static const struct tri_kind watch_kind = { attempt_watch, enter_watcher, leave_watcher, NULL, TRI_WAIT_ONESHOT };
 
 struct tr_case tr_case_oneshot_close_raw(struct tr_oneshot *face)
 {
@@ -213,7 +213,7 @@ static bool leave_receiver(struct tr_case *c)
     return waited;
 }
 
-static const struct tri_kind receive_kind = { attempt_receive, enter_receiver, leave_receiver, NULL, TRI_WAIT_REPLY };
+static const struct tri_kind receive_kind = { attempt_receive, enter_receiver, leave_receiver, NULL, TRI_WAIT_ONESHOT };
 
 static struct tr_case make_receive(struct tr_oneshot *face, uint32_t bytes, void *place, void *value)
 {
@@ -290,7 +290,7 @@ static void await_sender(struct oneshot *oneshot)
         tri_line_push(&oneshot->receivers, &c);
     tri_unlock(&oneshot->lock);
     while (waits && tri_load(&waiter.state, TRI_RELAXED) != TRI_WAIT_DONE) /* the lock, below, orders it */
-        tri_park_tail(TRI_WAIT_REPLY);
+        tri_park_tail(TRI_WAIT_ONESHOT);
     leave_receiver(&c);
 }
 

@@ -43,7 +43,7 @@ done
 for bad in "redis://h:port" "http://h" "redis://h/x"; do
     status=0
     "$program" --server "$bad" >/dev/null 2>"$WORK/error.log" || status=$?
-    [ "$status" -eq 1 ] || fail "$bad: status $status, expected 1"
+    [ "$status" -eq 2 ] || fail "$bad: status $status, expected 2"
     grep -q "byte [0-9]*: " "$WORK/error.log" || fail "$bad: the error does not say where"
 done
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Seeded logic mutants: is each of these mistakes noticed by some test? For each, a copy of the sources is changed in one
-# place, built, and put to the suites and stress programs until one of them fails, which is what is wanted. A mistake
-# whose window is a few instructions wide is left to the thread sanitizer, by which the copy is built again. The
-# unchanged copy comes first and must pass everything. The sources themselves know nothing of all this.
+# place, built, and put to the suites and stress programs until one of them fails, which is what is wanted; those that are
+# likely to come first. A mistake whose window is a few instructions wide is left to the thread sanitizer, by which the copy
+# is built again. The unchanged copy comes first and must pass everything. The sources themselves know nothing of all this.
 #
 #   tests/mutants.sh places        only looks whether each mutant still finds its place in the code
 #   tests/mutants.sh [NAME...]     environment: CC (gcc), MUTANT_SECONDS (30) for one program, which takes about one
@@ -17,90 +17,208 @@ limit=${MUTANT_SECONDS:-30}
 work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
-sanitized="stress_migration stress_respawn"
+sanitized="stress_migration stress_respawn test_actor_policy"
 programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbox test_call test_held test_debt test_join \
-    test_mutex test_semaphore test_rwlock test_notify test_barrier test_condition stress_sync"
+    test_mutex test_semaphore test_rwlock test_notify test_barrier test_condition stress_sync test_channel \
+    test_channel_permit test_channel_policy test_oneshot test_broadcast test_watch test_group test_group_close test_token \
+    test_select test_actor_policy"
 
-# name, file, and the change: a sed script that is kept inside the function it is about.
+helpers="tests/support.c tests/script.c tests/channel_script.c"
+
+# Of each name: the file, the programs that are tried first, and the change: a sed script that is kept inside the function
+# it is about.
 change() {
     case $1 in
     publish_before_switch) # a park is committed while its context is not saved yet
-        echo actor/scheduler.c
+        echo actor/scheduler.c stress_migration
         printf '%s\n' '/^struct tri_stack \*tri_leave(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
-        echo actor/park.h
+        echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
     stack_released_early) # the loop gives its stack to all workers while it is still on it
-        echo actor/scheduler.c
+        echo actor/scheduler.c stress_migration stress_respawn
         printf '%s\n' '/ void release_after_switch(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(NULL, worker->stack_class, stack);\n    return;/' ;;
     record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
-        echo actor/handler.c
+        echo actor/handler.c stress_respawn
         printf '%s\n' '/ void run(/,/^}/ s/if (idle == TRI_IDLE_DONE)/if (idle == TRI_IDLE_DONE \&\& (task->hand_generation = 0, true))/' ;;
     stale_worker) # the worker is not asked for again after a switch
-        echo actor/scheduler.h
+        echo actor/scheduler.h stress_migration
         printf '%s\n' '/ void tri_go(/,/^}/ s/    worker = tri_worker_here();//' ;;
     served_sender_not_woken)
-        echo mailbox/mailbox.c
+        echo mailbox/mailbox.c test_mailbox
         printf '%s\n' '/ void serve_sender(/,/^}/ s/    tri_wake(task);/    (void)task;/' ;;
     claim_without_generation) # a stale address reaches the next tenant
-        echo mailbox/mailbox.h
+        echo mailbox/mailbox.h test_mailbox stress_respawn
         printf '%s\n' '/ bool tri_mailbox_send_fast(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
     slow_claim_without_generation) # the same where the plain case ends
-        echo mailbox/mailbox.c
+        echo mailbox/mailbox.c test_mailbox stress_respawn
         printf '%s\n' '/ int claim(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
     idle_claim_without_generation) # a held caller hands its letter to a stranger
-        echo mailbox/mailbox.h
+        echo mailbox/mailbox.h stress_respawn test_held
         printf '%s\n' '/ bool tri_mailbox_claim_idle(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation/true/' ;;
     drop_without_resolving) # a request that is never received leaves its caller waiting
-        echo actor/task.c
+        echo actor/task.c test_debt test_call
         printf '%s\n' '/^void tri_task_discard(/,/^}/ s/if (debt.slot)/if (false)/' ;;
     expired_not_skipped)
-        echo mailbox/reply.h
+        echo mailbox/reply.h test_call
         printf '%s\n' '/ bool tri_reply_expired(/,/^}/ s/return .*/return false;/' ;;
     behind_a_large_wait_not_served) # who waits behind one that gives up is forgotten
-        echo mailbox/semaphore.c
+        echo mailbox/semaphore.c test_semaphore
         printf '%s\n' '/ bool leave(/,/^}/ s/if (waited)/if (false)/' ;;
     waiting_writer_overtaken)
-        echo mailbox/rwlock.c
+        echo mailbox/rwlock.c test_rwlock
         printf '%s\n' '/ int take(/,/^}/ s/tri_line_is_empty(&turn->monitor->line) \&\& //' ;;
     claimed_twice) # a select that has ended is served all the same
-        echo mailbox/wait.h
+        echo mailbox/wait.h test_select stress_sync test_notify
         printf '%s\n' '/ bool tri_claim(/,/^}/ s/return !waiter->several/return true/' ;;
     listening_in_vain) # who began to listen before all were notified
-        echo mailbox/notify.c
+        echo mailbox/notify.c test_notify
         printf '%s\n' '/ int take(/,/^}/ s/    if (c->tri_amount \&\&/    if (false \&\&/' ;;
     left_and_yet_come) # who gives up at a barrier is counted on
-        echo mailbox/barrier.c
+        echo mailbox/barrier.c test_barrier
         printf '%s\n' '/ bool leave(/,/^}/ s/turn.state -= TRI_STATE_ONE;/(void)0;/' ;;
     unlocked_after_the_wait) # a wait that fails comes back without the mutex
-        echo mailbox/condition.c
+        echo mailbox/condition.c test_condition
         printf '%s\n' '/^int tr_condition_wait(/,/^}/ s/    tri_mutex_lock_tail(mutex);/    if (rc == 0)\n        tri_mutex_lock_tail(mutex);/' ;;
+    permit_not_given_back) # room that nobody has is kept for ever
+        echo mailbox/channel_permit.c test_channel_permit
+        printf '%s\n' '/^void tr_channel_permit_return_raw(/,/^}/ s/channel->reserved -= permit->tri_count;/(void)0;/' ;;
+    last_sender_wakes_nobody) # a receiver that waits is not told of the end
+        echo mailbox/channel_ends.c test_channel
+        printf '%s\n' '/^void tri_channel_end(/,/^}/ s/    tri_channel_tell_end(channel, &turn);/    (void)0;/' ;;
+    behind_a_large_reserve_not_served) # who gives up had kept others from room that would do for them
+        echo mailbox/channel_wait.c test_channel_permit
+        printf '%s\n' '/^static bool leave_sender(/,/^}/ s/if (waited)/if (false)/' ;;
+    channel_loss_not_counted)
+        echo mailbox/channel_overflow.c test_channel_policy
+        printf '%s\n' '/^static enum fate overflow(/,/^}/ s/channel->dropped_oldest++;/(void)0;/' ;;
+    oneshot_value_taken_twice)
+        echo mailbox/oneshot.c test_oneshot
+        printf '%s\n' '/^static int take(/,/^}/ s/        oneshot->state = .*/        (void)0;/' ;;
+    oneshot_drop_wakes_nobody)
+        echo mailbox/oneshot.c test_oneshot
+        printf '%s\n' '/^void tr_oneshot_drop_raw(/,/^}/ s/serve(&oneshot->receivers, -EPIPE, &wakes);/(void)0;/' ;;
+    oneshot_close_wakes_no_sender)
+        echo mailbox/oneshot.c test_oneshot
+        printf '%s\n' '/^static bool close_with(/,/^}/ s/serve(&oneshot->senders, 0, &wakes);/(void)0;/' ;;
+    lag_not_counted) # a receiver that was overtaken is not told how much it has missed
+        echo mailbox/broadcast.c test_broadcast
+        printf '%s\n' '/^static void skip_missed(/,/^}/ s/    receiver->tri_missed += .*/    (void)0;/' ;;
+    broadcast_value_dropped_twice) # the end drops also what was overwritten
+        echo mailbox/broadcast.c test_broadcast
+        printf '%s\n' '/^static void destroy(/,/^}/ s/n = oldest_kept(broadcast, tail)/n = 0/' ;;
+    last_close_wakes_no_receiver) # of a broadcast, or of a watch
+        echo mailbox/audience.c test_broadcast test_watch
+        printf '%s\n' '/^bool tri_audience_close(/,/^}/ s/        tell(audience, &audience->waiting);/        tri_bias_unlock(\&audience->lock);/' ;;
+    watch_old_value_not_dropped)
+        echo mailbox/watch.c test_watch
+        printf '%s\n' '/^int tr_watch_send_raw(/,/^}/ s/    if (drop)/    if (false)/' ;;
+    watch_clone_has_seen_all) # what the original has not seen yet is news to its clone, too
+        echo mailbox/watch.c test_watch
+        printf '%s\n' '/^int tr_watch_clone_raw(/,/^}/ s/    if (rc == 0)/    if (false)/' ;;
+    refused_value_not_dropped) # a value that the predicate does not like
+        echo mailbox/watch.c test_watch
+        printf '%s\n' '/^int tr_watch_wait_for_raw(/,/^}/ s/if (watch->drop)/if (false)/' ;;
+    close_does_not_wait) # a group is gone before its members
+        echo actor/group.c test_group_close test_group
+        printf '%s\n' '/^static void close_group(/,/^}/ s/    await_end(group, report_at);/    (void)0;/' ;;
+    one_above_the_limit)
+        echo actor/member.c test_group
+        printf '%s\n' '/^static bool is_full(/,/^}/ s/>= group->limit/> group->limit/' ;;
+    first_error_cancels_nobody)
+        echo actor/member.c test_group test_group_close
+        printf '%s\n' '/^void tri_member_leave(/,/^}/ s/if (failed && group->first_error)/if (false)/' ;;
+    child_not_cancelled) # a cancel stays with the token itself
+        echo actor/token.c test_token
+        printf '%s\n' '/^static struct tr_cancel_token \*step(/,/^}/ s/if (token->children)/if (false)/' ;;
+    child_of_the_cancelled_lives) # a child that is born later
+        echo actor/token.c test_token
+        printf '%s\n' '/^int tr_cancel_token_create(/,/^}/ s/if (tri_load(&parent->cancelled, TRI_RELAXED))/if (false)/' ;;
+    orphans_not_adopted) # the children of a token that nobody wants any more
+        echo actor/token.c test_token
+        printf '%s\n' '/^static bool give_children_up(/,/^}/ s/        attach(child, token->parent);/        (void)0;/' ;;
+    losers_left_in_their_queues)
+        echo mailbox/wait.c test_select
+        printf '%s\n' '/^static void leave_all(/,/^}/ s/            c->tri_kind->leave(c);/            (void)0;/' ;;
+    timers_not_looked_at) # a select sleeps past its timers
+        echo mailbox/wait.c test_select
+        printf '%s\n' '/^static tr_time first_time(/,/^}/ s/            deadline = .*/            (void)0;/' ;;
+    always_the_first) # of several that are ready
+        echo mailbox/wait.c test_select
+        printf '%s\n' '/^static void begin_walk(/,/^}/ s/if (order == TR_SELECT_FAIR &&/if (false \&\&/' ;;
+    oldest_taken_without_the_lock) # the actor does not share its side of the mailbox with who drops
+        echo mailbox/mailbox.c test_actor_policy
+        printf '%s\n' '/^enum tri_take tri_mailbox_take_shared(/,/^}/ s/    tri_\(un\)*lock(&mailbox->lock);/    (void)0;/' ;;
+    policy_loss_not_counted)
+        echo actor/policy.c test_actor_policy
+        printf '%s\n' '/^static void note(/,/^}/ s/    policy->rejected += .*/    (void)0;/' ;;
+    dropped_request_not_resolved)
+        echo actor/policy.c test_actor_policy
+        printf '%s\n' '/^static void lose(/,/^}/ s/if (debt.slot)/if (false)/' ;;
     *)
         return 1 ;;
     esac
 }
 
-build() { # build DIRECTORY FLAGS PROGRAMS
+flags_of() { # flags_of KIND
+    case $1 in
+    plain) echo "-O2 -g" ;;
+    sanitized) echo "-O1 -g -fsanitize=thread" ;;
+    esac
+}
+
+compile() { # compile DIRECTORY KIND SOURCES: each to an object beside it
     (
         cd "$1" || exit 1
-        rm -f ./*.o
-        flags="-std=gnu17 -D_GNU_SOURCE= -w -fstack-clash-protection -Iinclude -I. $2"
-        libraries="$(pkg-config --libs check liburing) -lpthread"
-        for source in actor/*.c mailbox/*.c io/*.c actor/arch/"$(uname -m)".S tests/support.c tests/script.c; do
-            "$cc" $flags -c "$source" -o "$(echo "$source" | tr / _).o" || exit 1
-        done
-        for program in $3; do
-            "$cc" $flags "tests/$program.c" ./*.o -o "$program" $libraries || exit 1
+        flags="-std=gnu17 -D_GNU_SOURCE= -w -fstack-clash-protection -Iinclude -I. $(flags_of "$2")"
+        for source in $3; do
+            "$cc" $flags -c "$source" -o "${source%.*}.o" || exit 1
         done
     )
 }
 
+compile_all() { # compile_all DIRECTORY KIND: what every program is linked with
+    compile "$1" "$2" "$(cd "$1" && echo actor/*.c mailbox/*.c io/*.c actor/arch/"$(uname -m)".S $helpers)"
+}
+
+# The sources, with their objects; made once.
+prepare() { # prepare KIND
+    base=$work/$1
+    [ ! -d "$base" ] || return 0
+    mkdir -p "$base/tests"
+    cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$base/"
+    cp "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$base/tests/"
+    for source in $helpers; do
+        cp "$root/$source" "$base/tests/"
+    done
+    compile_all "$base" "$1"
+}
+
+# A helper is linked only where it is called: two of them have functions of the same name.
+build_program() { # build_program DIRECTORY KIND PROGRAM
+    [ -f "$1/tests/$3.o" ] || compile "$1" "$2" "tests/$3.c" || return 1
+    (
+        cd "$1" || exit 1
+        rm -f tests/helpers.a
+        # shellcheck disable=SC2046 # names, and flags
+        ar rcs tests/helpers.a $(for source in $helpers; do echo "${source%.c}.o"; done)
+        # shellcheck disable=SC2046
+        "$cc" $(flags_of "$2") "tests/$3.o" actor/*.o actor/arch/*.o mailbox/*.o io/*.o tests/helpers.a -o "$3" \
+            $(pkg-config --libs check liburing) -lpthread
+    )
+}
+
 # Runs the programs in one variant after the other. True when one of them fails; $caught_by says which.
-fails() { # fails DIRECTORY SECONDS PROGRAMS
+fails() { # fails DIRECTORY KIND SECONDS PROGRAMS
     for variant in TR_TEST_MIGRATE=1 TR_TEST_NO_CACHES=1 TR_WORKERS=1; do
-        for program in $3; do
+        for program in $4; do
+            if [ ! -x "$1/$program" ] && ! build_program "$1" "$2" "$program" >"$1/log" 2>&1; then
+                caught_by="$program, which does not build"
+                broken=1
+                return 0
+            fi
             if ! (cd "$1" && ulimit -c 0 &&
-                  env "$variant" TR_LOG=error TR_TEST_TIMEOUT="$2" timeout -s KILL "$2" "./$program") \
+                  env "$variant" TR_LOG=error TR_TEST_TIMEOUT="$3" timeout -s KILL "$3" "./$program") \
                   >"$1/log" 2>&1; then
                 caught_by="$program ($variant)"
                 return 0
@@ -110,26 +228,35 @@ fails() { # fails DIRECTORY SECONDS PROGRAMS
     return 1
 }
 
+# A copy of what is prepared, changed; its objects are made again as far as the change reaches.
+copy_and_mutate() { # copy_and_mutate NAME KIND
+    prepare "$2" || return 1
+    copy=$work/copy
+    rm -rf "$copy"
+    cp -r "$work/$2" "$copy"
+    [ "$1" != unchanged ] || return 0
+    mutate "$1" "$copy" || return 1
+    case $file in
+    *.c) compile "$copy" "$2" "$file" ;;
+    *)
+        rm -f "$copy"/tests/*.o
+        compile_all "$copy" "$2" ;;
+    esac
+}
+
 try_mutant() { # try_mutant NAME
-    name=$1 copy=$work/$1
-    mkdir -p "$copy/tests"
-    cp -r "$root/actor" "$root/mailbox" "$root/io" "$root/include" "$copy/"
-    cp "$root"/tests/support.c "$root"/tests/script.c "$root"/tests/*.h "$root"/tests/test_*.c "$root"/tests/stress_*.c "$copy/tests/"
-    if [ "$name" != unchanged ]; then
-        mutate "$name" "$copy" || return 1
-    fi
-    caught_by=
-    if ! build "$copy" "-O2 -g" "$programs"; then
+    name=$1 first='' caught_by='' broken=''
+    if ! copy_and_mutate "$name" plain; then
         echo "$name: does not build"
         return 1
     fi
-    if ! fails "$copy" "$limit" "$programs"; then
-        build "$copy" "-O1 -g -fsanitize=thread" "$sanitized" || return 1
-        fails "$copy" "$((limit * 4))" "$sanitized" && caught_by="$caught_by, thread sanitizer"
+    if ! fails "$copy" plain "$limit" "$first" && ! fails "$copy" plain "$limit" "$programs"; then
+        copy_and_mutate "$name" sanitized || return 1
+        fails "$copy" sanitized "$((limit * 4))" "$sanitized" && caught_by="$caught_by, thread sanitizer"
     fi
     if [ -n "$caught_by" ]; then
-        [ "$name" != unchanged ] && echo "$name: caught by $caught_by" && return 0
-        echo "unchanged: fails $caught_by:"
+        [ "$name" != unchanged ] && [ -z "$broken" ] && echo "$name: caught by $caught_by" && return 0
+        echo "$name: fails $caught_by:"
         tail -n 20 "$copy/log"
         return 1
     fi
@@ -138,9 +265,11 @@ try_mutant() { # try_mutant NAME
     return 1
 }
 
-# mutate NAME DIRECTORY: changes the copy of the sources in there; false if it is none.
+# mutate NAME DIRECTORY: changes the copy of the sources in there; false if it is none. Sets $file and $first.
 mutate() {
-    file=$(change "$1" | sed -n 1p)
+    place=$(change "$1" | sed -n 1p)
+    file=${place%% *}
+    first=${place#* }
     script=$(change "$1" | sed -n '2,$p')
     sed -i "$script" "$2/$file"
     if cmp -s "$2/$file" "$root/$file"; then
@@ -152,7 +281,13 @@ mutate() {
 mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
     drop_without_resolving expired_not_skipped behind_a_large_wait_not_served waiting_writer_overtaken claimed_twice \
-    listening_in_vain left_and_yet_come unlocked_after_the_wait"
+    listening_in_vain left_and_yet_come unlocked_after_the_wait permit_not_given_back last_sender_wakes_nobody \
+    behind_a_large_reserve_not_served channel_loss_not_counted oneshot_value_taken_twice oneshot_drop_wakes_nobody \
+    oneshot_close_wakes_no_sender lag_not_counted broadcast_value_dropped_twice last_close_wakes_no_receiver \
+    watch_old_value_not_dropped watch_clone_has_seen_all refused_value_not_dropped close_does_not_wait \
+    one_above_the_limit first_error_cancels_nobody child_not_cancelled child_of_the_cancelled_lives \
+    orphans_not_adopted losers_left_in_their_queues timers_not_looked_at always_the_first \
+    oldest_taken_without_the_lock policy_loss_not_counted dropped_request_not_resolved"
 status=0
 if [ "${1:-}" = places ]; then
     for name in $mutants; do
@@ -172,7 +307,6 @@ for name; do
         continue
     fi
     try_mutant "$name" || status=1
-    rm -rf "${work:?}/$name"
     if [ "$name" = unchanged ] && [ "$status" -ne 0 ]; then
         break
     fi

@@ -218,6 +218,39 @@ TASK_TEST(stop_ends_the_connections_of_idle_and_subscribed_clients)
     leave(subscribed);
 }
 
+/* Nothing waits in there; but what ends must not lose its memory. */
+static void stop_in_a_shield_that_has_run_out(bool with_client)
+{
+    struct tr_census before, after;
+    struct client client;
+    struct tr_shield shield;
+    tr_census(&before);
+    struct mini_redis *server = start(&(struct mini_redis_options){ .shards = 3 });
+    if (with_client) {
+        client = join_server(server);
+        ask(client, "SUBSCRIBE a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    }
+    tr_shield_open(&shield, tr_after(0));
+    stop(server);
+    tr_shield_close(&shield);
+    tr_census(&after);
+    expect_int((int64_t)after.tasks, (int64_t)before.tasks);
+    if (with_client) {
+        hear_the_end(client);
+        leave(client);
+    }
+}
+
+TASK_TEST_ON(1, stop_in_a_shield_that_has_run_out_is_complete)
+{
+    stop_in_a_shield_that_has_run_out(false);
+}
+
+TASK_TEST_ON(1, stop_in_a_shield_that_has_run_out_ends_the_clients)
+{
+    stop_in_a_shield_that_has_run_out(true);
+}
+
 TASK_TEST(time_to_live_ends_a_key_by_itself)
 {
     struct mini_redis *server = start(NULL);
@@ -478,7 +511,8 @@ int main(void)
               server_whose_third_shard_cannot_start_does_not_start, requests_are_answered_in_order,
               request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard, keys_live_in_several_shards,
               clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
-              stop_ends_the_connections_of_idle_and_subscribed_clients, time_to_live_ends_a_key_by_itself,
+              stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
+              stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
               subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit,
               client_that_does_not_read_gets_all_replies_later, client_that_never_reads_is_closed_at_its_output_limit,

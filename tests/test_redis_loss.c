@@ -10,7 +10,28 @@
 #include "redis_fake.h"
 #include "support.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
+
+/* ---- the machine -------------------------------------------------------------------------------------------------- */
+
+static atomic_uint readers_refused; /* so many more readers find no memory */
+
+int __real_tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument), void *argument,
+                        const struct tr_actor_options *options);
+int __wrap_tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument), void *argument,
+                        const struct tr_actor_options *options);
+
+int __wrap_tr_spawn_raw(struct tr_address *out, const struct tr_type *type, int (*body)(void *argument), void *argument,
+                        const struct tr_actor_options *options)
+{
+    if (options && options->name && strcmp(options->name, "redis reader") == 0 && atomic_load(&readers_refused) > 0) {
+        atomic_fetch_sub(&readers_refused, 1);
+        return -ENOMEM;
+    }
+    return __real_tr_spawn_raw(out, type, body, argument, options);
+}
 
 /* ---- lost connections ----------------------------------------------------------------------------------------- */
 
@@ -108,6 +129,34 @@ TASK_TEST(loss_while_idle_is_noticed_before_the_next_request)
     wait_until(redis_losses(redis) == 1);
     expect_echo(redis, "two");
     close_manager(redis);
+    fake_stop(&fake);
+}
+
+TASK_TEST(no_memory_for_a_reader_is_waited_out)
+{
+    struct fake fake;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    atomic_store(&readers_refused, 3);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .backoff_ns = TR_MILLISECOND });
+    expect_echo(redis, "one");
+    expect_int(atomic_load(&readers_refused), 0);
+    expect_int(atomic_load(&fake.connections), 4);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* It keeps a request, and the line is lost: the next one has no reader. Then the manager closes. */
+TASK_TEST(no_memory_for_a_reader_does_not_keep_from_closing)
+{
+    struct fake fake;
+    fake_start(&fake, serve_once, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .backoff_ns = TR_MILLISECOND });
+    expect_echo(redis, "one");
+    atomic_store(&readers_refused, UINT_MAX);
+    wait_until(redis_losses(redis) == 1 && atomic_load(&fake.connections) > 2);
+    expect_int(try_echo(redis, "two", 20 * TR_MILLISECOND), -ETIMEDOUT);
+    close_manager(redis);
+    atomic_store(&readers_refused, 0);
     fake_stop(&fake);
 }
 
@@ -384,7 +433,8 @@ int main(void)
     return test_main("redis_loss",
                      TESTS(loss_in_flight_is_unknown_and_the_next_request_works,
                            loss_with_requests_unwritten_tells_them_apart,
-                           loss_while_idle_is_noticed_before_the_next_request, reply_malformed_loses_the_connection,
+                           loss_while_idle_is_noticed_before_the_next_request, no_memory_for_a_reader_is_waited_out,
+                           no_memory_for_a_reader_does_not_keep_from_closing, reply_malformed_loses_the_connection,
                            reply_unasked_loses_the_connection, reply_too_large_is_refused,
                            reply_that_never_comes_loses_the_connection, server_that_closes_at_once_is_not_hammered,
                            requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end,

@@ -7,9 +7,13 @@
  */
 #include "redis.h"
 #include "redis_fake.h"
+#include "report.h"
 #include "support.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
 
@@ -415,6 +419,43 @@ TASK_TEST_ON(1, close_in_a_shield_that_runs_out_is_complete)
     fake_stop(&fake);
 }
 
+/* ---- the program ---------------------------------------------------------------------------------------------- */
+
+static uint64_t tasks(void)
+{
+    struct tr_census census;
+    tr_census(&census);
+    return census.tasks;
+}
+
+/* A signal has come in the moment in which the run ends: what the line shows must not go before the line. */
+TASK_TEST_ON(1, progress_stopped_in_a_cancelled_task_is_over)
+{
+    struct fake fake;
+    struct workload *load;
+    fake_start(&fake, fake_serve_well, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    struct plan plan = { .clients = 1, .keys = 1, .requests = 2, .value_bytes = 8, .deadline_ns = LONG_TIME };
+    expect_int(workload_start(&load, redis, &plan), 0);
+    expect_int(workload_join(load), 0);
+    int before = dup(STDERR_FILENO), terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    expect(before >= 0 && terminal >= 0 && dup2(terminal, STDERR_FILENO) >= 0);
+    uint64_t alive = tasks();
+    struct progress progress = { .load = load, .redis = redis, .start = tr_clock() };
+    progress_start(&progress);
+    expect(progress.running);
+    tr_task_cancel(tr_task_self());
+    progress_stop(&progress);
+    expect(dup2(before, STDERR_FILENO) >= 0);
+    close(before);
+    close(terminal);
+    expect_int((int64_t)tasks(), (int64_t)alive);
+    expect(!progress.running && tr_cancel_taken());
+    workload_finish(load, NULL);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
 /* ---- the pool -------------------------------------------------------------------------------------------------- */
 
 /* The first connection never answers. */
@@ -459,5 +500,5 @@ int main(void)
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
                            close_without_server_does_not_wait_for_a_caller_who_has_gone,
                            close_in_a_cancelled_task_is_complete, close_in_a_shield_that_runs_out_is_complete,
-                           pool_avoids_the_connection_that_is_loaded));
+                           progress_stopped_in_a_cancelled_task_is_over, pool_avoids_the_connection_that_is_loaded));
 }

@@ -5,8 +5,25 @@
  */
 #include "tests/support.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+
+static atomic_int threads_to_be_had = INT_MAX;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *argument),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *argument),
+                          void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *argument),
+                          void *argument)
+{
+    if (atomic_fetch_sub(&threads_to_be_had, 1) <= 0)
+        return EAGAIN;
+    return __real_pthread_create(thread, attributes, body, argument);
+}
 
 static int return_argument(void *argument)
 {
@@ -328,6 +345,19 @@ END_TEST
 
 /* ---- tr_start, several runtimes ------------------------------------------------------------------------------- */
 
+START_TEST(start_without_a_thread_to_be_had_says_so)
+{
+    struct tr_options options = test_options(3);
+    struct tr_runtime *runtime;
+    test_log_capture(TR_LOG_ERROR);
+    atomic_store(&threads_to_be_had, 2);
+    expect_int(tr_start(&runtime, &options), -EAGAIN);
+    atomic_store(&threads_to_be_had, INT_MAX);
+    expect(test_log_has("cannot start thread 3 of 3: Resource temporarily unavailable"));
+    test_log_release();
+}
+END_TEST
+
 START_TEST(start_and_stop_many_times_leave_nothing)
 {
     struct tr_options options = test_options(0);
@@ -510,8 +540,9 @@ int main(void)
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
                            signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,
-                           shutdown_with_stuck_tasks_names_them_and_etimedout, start_and_stop_many_times_leave_nothing,
-                           address_after_runtime_gone_esrch, runtimes_several_at_once_call_each_other,
-                           runtime_that_ends_resolves_calls_from_outside, census_counts_tasks_and_their_stacks,
-                           counters_grow, log_goes_to_the_sink_down_to_its_level, log_names_the_backend_at_start));
+                           shutdown_with_stuck_tasks_names_them_and_etimedout, start_without_a_thread_to_be_had_says_so,
+                           start_and_stop_many_times_leave_nothing, address_after_runtime_gone_esrch,
+                           runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
+                           census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
+                           log_names_the_backend_at_start));
 }

@@ -299,6 +299,23 @@ END_TEST
 
 /* ---- the rest of it ------------------------------------------------------------------------------------------- */
 
+TR_CHANNEL_TYPE(letter, int);
+TR_ONESHOT_TYPE(answer_oneshot, int);
+
+static int wait_for_room(void *argument)
+{
+    struct letter_sender *sender = argument;
+    int rc = tr_channel_send(*sender, TR_FOREVER, &(int){ 2 });
+    tr_channel_sender_close(*sender);
+    return rc;
+}
+
+static int wait_for_an_answer(void *argument)
+{
+    int answer;
+    return tr_oneshot_receive((struct answer_oneshot *)argument, &answer, TR_FOREVER);
+}
+
 static int wait_for_the_other(void *argument)
 {
     struct number number;
@@ -308,12 +325,30 @@ static int wait_for_the_other(void *argument)
 
 static int deadlock(void *argument)
 {
-    struct tr_task task;
+    struct tr_task task, sending, asking;
     struct number_address actor;
+    struct letter_sender sender;
+    struct letter_receiver receiver;
+    struct answer_oneshot oneshot;
     (void)argument;
     struct tr_actor_options options = { .name = "patient", .task = &task };
     expect_int(tr_spawn(&actor, wait_for_the_other, NULL, &options), 0);
-    return tr_task_join(task, NULL, TR_FOREVER);
+    expect_int(tr_channel_create(&sender, &receiver, 1, NULL), 0);
+    expect_int(tr_channel_send(sender, TR_NOW, &(int){ 1 }), 0);
+    expect_int(tr_task_spawn(&sending, wait_for_room, &sender, &(struct tr_task_options){ .name = "sending" }), 0);
+    tr_oneshot_init(&oneshot);
+    expect_int(tr_task_spawn(&asking, wait_for_an_answer, &oneshot, &(struct tr_task_options){ .name = "asking" }), 0);
+    int rc = tr_task_join(task, NULL, TR_FOREVER);
+    struct tr_shield shield;
+    tr_shield_open(&shield, TR_FOREVER);
+    tr_task_cancel(sending);
+    tr_task_cancel(asking);
+    expect_int(test_join(sending), -ECANCELED);
+    expect_int(test_join(asking), -ECANCELED);
+    tr_shield_close(&shield);
+    tr_oneshot_drop(&oneshot);
+    tr_channel_receiver_destroy(receiver);
+    return rc;
 }
 
 START_TEST(tasks_that_wait_for_ever_are_named)
@@ -322,6 +357,8 @@ START_TEST(tasks_that_wait_for_ever_are_named)
     test_log_capture(TR_LOG_ERROR);
     expect_int(tr_sim_run(&sim, deadlock, NULL), -EDEADLK);
     expect(test_log_has("'patient' still waits for a message") && test_log_has("'main'"));
+    expect(test_log_has("'sending' still waits for room in a channel"));
+    expect(test_log_has("'asking' still waits for a oneshot"));
     test_log_release();
 }
 END_TEST

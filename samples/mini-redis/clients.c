@@ -2,6 +2,7 @@
 /* clients.c: see clients.h. */
 #include "clients.h"
 #include "command.h"
+#include "ending.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -213,7 +214,7 @@ void clients_stop(struct clients *clients)
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER);
     tr_actor_stop(clients->address);
-    tr_task_join(clients->actor, NULL, TR_FOREVER);
+    await_end(clients->actor);
     tr_shield_close(&shield);
     free(clients);
 }
@@ -257,7 +258,13 @@ int clients_read_statistics(struct clients *clients, struct clients_statistics *
     return call(clients, &(struct clients_message){ .kind = STATISTICS, .statistics = statistics });
 }
 
-int clients_abort(struct clients *clients)
+void clients_abort(struct clients *clients)
 {
-    return call(clients, &(struct clients_message){ .kind = ABORT });
+    /* Not by a call: inside a shield that has run out its answer would not be waited for, and it would be skipped. */
+    int rc;
+    do {
+        rc = tr_send(clients->address, TR_FOREVER, &(struct clients_message){ .kind = ABORT });
+        if (rc < 0)
+            tr_yield();
+    } while (rc == -ETIMEDOUT || rc == -ENOMEM);
 }

@@ -58,7 +58,7 @@ void clients_leave(struct clients *clients, struct client *client);
 int clients_rename(struct clients *clients, struct client *client, struct slice name);
 int clients_list(struct clients *clients, const struct clients_filter *filter, struct buffer *out);
 int clients_read_statistics(struct clients *clients, struct clients_statistics *statistics);
-/* Aborts the streams of all, so that each connection ends by itself. */
-int clients_abort(struct clients *clients);
+/* Aborts the streams of all, so that each connection ends by itself; those that come later are refused. In a shield. */
+void clients_abort(struct clients *clients);
 
 #endif

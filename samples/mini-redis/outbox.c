@@ -5,6 +5,7 @@
  * `filling`.
  */
 #include "outbox.h"
+#include "ending.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -216,8 +217,8 @@ void outbox_close(struct outbox *outbox)
     tr_actor_stop(outbox->address);
     struct tr_shield shield; /* short: a write withdrawn, a mailbox drained */
     tr_shield_open(&shield, TR_FOREVER);
-    tr_task_join(outbox->writer, NULL, TR_FOREVER);
-    tr_task_join(outbox->actor, NULL, TR_FOREVER);
+    await_end(outbox->writer);
+    await_end(outbox->actor);
     tr_shield_close(&shield);
     buffer_deinit(&outbox->filling);
     buffer_deinit(&outbox->writing);

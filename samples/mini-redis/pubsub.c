@@ -8,6 +8,7 @@
  *     subscriber.channels -----------------------------------/
  */
 #include "pubsub.h"
+#include "ending.h"
 #include "glob.h"
 
 #include <errno.h>
@@ -325,7 +326,7 @@ void pubsub_stop(struct pubsub *pubsub)
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER);
     tr_actor_stop(pubsub->address);
-    tr_task_join(pubsub->actor, NULL, TR_FOREVER);
+    await_end(pubsub->actor);
     tr_shield_close(&shield);
     free_topics(&pubsub->channels);
     free_topics(&pubsub->patterns);

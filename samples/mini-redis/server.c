@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* server.c: starting, accepting, stopping. See server.h, and connection.h for what a server is made of. */
 #include "connection.h"
+#include "ending.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,7 +161,8 @@ static int wait_for_connections(struct mini_redis *server, tr_time deadline)
     while (atomic_load_explicit(&server->live, memory_order_acquire) > 0) {
         if (tr_clock() >= deadline)
             return -ETIMEDOUT;
-        tr_sleep(TR_MILLISECOND);
+        if (tr_sleep(TR_MILLISECOND) < 0)
+            tr_yield(); /* a shield around ours has run out of time */
     }
     return 0;
 }
@@ -172,7 +174,7 @@ int mini_redis_stop(struct mini_redis *server, tr_time deadline)
     if (server->listener != NULL) {
         /* First the acceptor: it may be about to use the listener, not only in the middle of using it. */
         tr_task_cancel(server->acceptor);
-        tr_task_join(server->acceptor, NULL, TR_FOREVER);
+        await_end(server->acceptor);
         tr_listener_close(server->listener);
         server->listener = NULL;
     }

@@ -2,6 +2,7 @@
 /* shard.c: see shard.h. The sweeper is a task that sleeps, and now and then asks the shard to remove what has
  * expired. */
 #include "shard.h"
+#include "ending.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -103,9 +104,9 @@ void shards_stop(struct shards *shards)
     for (unsigned i = 0; i < shards->count; i++) {
         struct shard *shard = &shards->shards[i];
         tr_task_cancel(shard->sweeper);
-        tr_task_join(shard->sweeper, NULL, TR_FOREVER);
+        await_end(shard->sweeper);
         tr_actor_stop(shard->address);
-        tr_task_join(shard->actor, NULL, TR_FOREVER);
+        await_end(shard->actor);
         keyspace_deinit(&shard->keyspace);
     }
     tr_shield_close(&shield);

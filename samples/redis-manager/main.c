@@ -7,6 +7,7 @@
  * Without --server it needs nothing: it starts mini-redis in the same runtime, on a free port.
  */
 #include "mini-redis/server.h"
+#include "redis_wire.h"
 #include "report.h"
 
 #include <errno.h>
@@ -170,11 +171,23 @@ static double real_argument(const char *name, const char *text, double most)
     return number;
 }
 
+/* What is wrong with it is said without showing it: it may hold a password. */
+static const char *url_argument(const char *name, const char *text)
+{
+    struct redis_url url;
+    char why[256];
+    if (redis_url_parse(&url, text, why, sizeof why) < 0) {
+        fprintf(stderr, "redis-manager: --%s: %s\n", name, why);
+        exit(2);
+    }
+    return text;
+}
+
 static void take_argument(struct arguments *a, int option, const char *name, const char *text)
 {
     switch (option) {
     case 's':
-        a->server = text;
+        a->server = url_argument(name, text);
         break;
     case 'c':
         a->plan.clients = (unsigned)whole_argument(name, text, 1, 100000);

@@ -399,6 +399,17 @@ static void detach(struct connection *c, bool cancelled)
     c->stream = NULL;
 }
 
+/* There was no memory for a reader, which passes: gives the line up that nothing was asked on, and waits before the next. */
+static void give_up_line(struct connection *c)
+{
+    const struct redis_url *url = &c->redis->url;
+    tr_log(TR_LOG_WARNING, "redis %s:%u: no memory for a reader; trying again", url->host, url->port);
+    tr_stream_close(c->stream);
+    c->stream = NULL;
+    if (c->pause == 0)
+        c->pause = c->redis->options.backoff_ns;
+}
+
 static int writer_body(void *argument)
 {
     struct connection *c = argument;
@@ -408,6 +419,11 @@ static int writer_body(void *argument)
         if (!c->stream && (rc = reconnect(c)) < 0)
             break;
         rc = attach(c);
+        if (rc == -ENOMEM) {
+            give_up_line(c);
+            rc = 0;
+            continue;
+        }
         if (rc < 0)
             break;
         rc = serve(c);

@@ -40,8 +40,11 @@ void progress_stop(struct progress *progress)
 {
     if (!progress->running)
         return;
+    struct tr_shield shield; /* short; and what it shows is about to go */
+    tr_shield_open(&shield, TR_FOREVER);
     tr_task_cancel(progress->task);
     tr_task_join(progress->task, NULL, TR_FOREVER);
+    tr_shield_close(&shield);
     progress->running = false;
 }
 

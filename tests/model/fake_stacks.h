@@ -54,7 +54,12 @@ static void pass_turn(struct tri_context *from, struct tri_context *to);
 #pragma pop_macro("__x86_64__")
 
 #include "actor/actor.c"
+static bool may_send(void);
+#define tri_mailbox_send(...) (model_assert(may_send()), tri_mailbox_send(__VA_ARGS__))
+#define tri_activate(...) (model_assert(may_send()), tri_activate(__VA_ARGS__))
 #include "actor/call.c"
+#undef tri_mailbox_send
+#undef tri_activate
 #include "actor/scope.c"
 #include "actor/policy.c"
 #include "actor/task.c"
@@ -117,6 +122,12 @@ struct tri_worker *tri_worker_here(void)
 }
 
 /* ---- a thread that is no worker ---- */
+
+/* Where a clock that stands would see it. */
+static bool may_send(void)
+{
+    return model_self() < 0 || tri_worker_here() || fake_visits[model_self() + 1] > 0;
+}
 
 /* A futex: a wait with a deadline ends when others have run. */
 static long call_kernel(int operation, const struct timespec *when)

@@ -8,6 +8,7 @@
  *   two            its worker x a canceller on the second worker x a foreign one
  *   posted         made by a foreign thread, which then cancels it x its worker
  *   stale          somebody sends later x the actor's end and the next tenant, of another size: he is told -ESRCH, or nothing
+ *   refused        made by a foreign thread x the runtime ends: where it came too late, its handle is that of no later message
  *   full           the mailbox is full: its worker x the consumer x a canceller
  *   full, close    the mailbox is full: its worker x the end of the actor x a canceller
  *   waiting        it waits for room: the consumer x two cancellers
@@ -173,6 +174,13 @@ static void post_and_cancel(void)
     struct tr_address address = { &target, 1 };
     model_assert(tr_send_at_raw(&timer, address, &type, &message, 10 * TR_TIMER_TICK) == 0);
     codes[model_self()] = tr_timer_cancel(timer);
+}
+
+static void post_outside(void)
+{
+    uint64_t message = MESSAGE;
+    struct tr_address address = { &target, 1 };
+    codes[model_self()] = tr_send_at_raw(&timer, address, &type, &message, 10 * TR_TIMER_TICK);
 }
 
 /* As tr_stop and tri_worker_main: EXIT under the lock of the table, seen with acquire. */
@@ -358,6 +366,23 @@ static void check_interval(void)
     check_all_free();
 }
 
+/* The owner's own runtime is another's here: it sends as long as its worker lives. */
+static void check_refused(void)
+{
+    uint64_t message = MESSAGE;
+    struct tr_address address = { &target, 1 };
+    struct tr_timer next[2];
+    model_assert(codes[2] == 0 || codes[2] == -ESRCH);
+    tri_deadline_flush(&workers[0]);
+    tri_deadline_flush(&workers[1]);
+    for (int i = 0; i < 2; i++)
+        model_assert(tr_send_at_raw(&next[i], address, &type, &message, 10 * TR_TIMER_TICK) == 0);
+    model_assert(tr_timer_cancel(timer) == -ESRCH);
+    for (int i = 0; i < 2; i++)
+        model_assert(tr_timer_cancel(next[i]) == 0);
+    check_all_free();
+}
+
 static void check_flush_interval(void)
 {
     bool told = codes[2] == 0;
@@ -387,6 +412,10 @@ static const struct model_case cases[] = {
       .setup = setup_empty,
       .check = check_two,
       .threads = { { "owner", owner, 0 }, { "idles", consume, 0 }, { "posts outside", post_and_cancel, 0 } } },
+    { .name = "refused",
+      .setup = setup_empty,
+      .check = check_refused,
+      .threads = { { "ends", end_runtime, 0 }, { "idles", consume, 0 }, { "posts outside", post_outside, 0 } } },
     { .name = "full",
       .setup = setup_full,
       .check = check_one,

@@ -13,13 +13,19 @@
  *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
  *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
  *
- *   foreign  the caller is a thread that is no worker
+ *   foreign  the caller is a thread that is no worker; it sends and activates where a clock that stands can see it
+ *   foreign, room  such a thread sends, and waits for room
+ *   gather   such a thread gathers the answer to a call that has to wait for room
  *   senders  two such threads close the last counted senders: what both did before is seen by the actor that is told
  *   cancel   such a thread cancels the actor, which takes note of it
  *
  * The caller gets the answer, or is told that the actor has gone, or gives up; it never hangs.
  */
 #include "fake_stacks.h"
+
+#define give_up give_up_gathered
+#include "actor/gather.c"
+#undef give_up
 
 static int answer_value, call_rc, receive_rc, told[2];
 static unsigned answered; /* requests, by the actor */
@@ -34,6 +40,18 @@ static void answer_request(const struct request *request)
     answered++;
     int rc = tr_reply_raw(request->reply, sizeof value, &value);
     model_assert(rc == 0 || (call_deadline != TR_FOREVER && rc == -ESRCH));
+}
+
+/* Has a message before the request. */
+static int answering_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0 && request.value == 30);
+    for (;;) {
+        model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0);
+        answer_request(&request);
+    }
 }
 
 /* Answers requests. Returns when the deadline has passed. */
@@ -125,6 +143,22 @@ static int sender(void *argument)
     __builtin_longjmp(end, 1);
 }
 
+static int gatherer(void *argument)
+{
+    struct request request = { .value = 40 };
+    struct tr_gather_call call = { .address = actor,
+                                   .type = &type,
+                                   .message = &request,
+                                   .ask = { offsetof(struct request, reply), sizeof answer_value, &answer_value } };
+    (void)argument;
+    int rc = tr_gather(&call, 1, call_deadline, TR_GATHER_ALL);
+    call_rc = call.result;
+    model_assert(rc == (call_rc == 0) && (call_rc != 0 || answer_value == 41));
+    model_assert(call.sent || call_rc != 0);
+    answer_value = -1;
+    __builtin_longjmp(end, 1);
+}
+
 static void start(int (*body)(void *argument), int (*other)(void *argument))
 {
     struct tri_storage *made[2];
@@ -162,11 +196,34 @@ static void setup(int (*body)(void *argument))
 }
 
 /* Full from the start. */
-static void room_setup(void)
+static void full_start(int (*body)(void *argument))
 {
     struct request request = { .value = 30 };
-    start(busy_actor, sender);
+    start(body, sender);
     model_assert(tr_try_send_raw(actor, &type, &request) == 0);
+}
+
+static void room_setup(void)
+{
+    full_start(busy_actor);
+}
+
+static void foreign_room_setup(void)
+{
+    room_setup();
+    worker_on[CALLERS] = NULL;
+}
+
+static void gather_setup(void)
+{
+    full_start(answering_actor);
+    worker_on[CALLERS] = NULL;
+}
+
+static void gather_give_up_setup(void)
+{
+    gather_setup();
+    call_deadline = 1;
 }
 
 static void park_setup(void)
@@ -234,6 +291,18 @@ static void foreign_caller(void)
 {
     if (__builtin_setjmp(end) == 0)
         caller(NULL);
+}
+
+static void foreign_sender(void)
+{
+    if (__builtin_setjmp(end) == 0)
+        sender(NULL);
+}
+
+static void foreign_gatherer(void)
+{
+    if (__builtin_setjmp(end) == 0)
+        gatherer(NULL);
 }
 
 static void nobody(void)
@@ -329,6 +398,18 @@ static const struct model_case cases[] = {
       .setup = foreign_setup,
       .check = answer_check,
       .threads = WITH_ACTORS(foreign_caller, nobody) },
+    { .name = "foreign, room",
+      .setup = foreign_room_setup,
+      .check = room_check,
+      .threads = WITH_ACTORS(foreign_sender, nobody) },
+    { .name = "gather",
+      .setup = gather_setup,
+      .check = answer_check,
+      .threads = WITH_ACTORS(foreign_gatherer, nobody) },
+    { .name = "gather, give up",
+      .setup = gather_give_up_setup,
+      .check = give_up_check,
+      .threads = WITH_ACTORS(foreign_gatherer, nobody) },
     { .name = "foreign, give up",
       .setup = foreign_give_up_setup,
       .check = give_up_check,
