@@ -47,9 +47,12 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     return sender.result;
 }
 
-/* Sends once more, by the policy if it has one, and activates: in one visit, so that a clock that stands does not move between. */
-static int send_again(const struct tri_mailbox_ref *ref, struct tri_task *target, const struct tri_letter *letter,
-                      bool by_policy)
+/*
+ * Tries to send, by the policy if the mailbox has one, and activates. In one visit: a clock that stands must see a foreign
+ * thread, because between the claim and the push a call of a task would wait, and before the activation the target.
+ */
+static int send_and_activate(const struct tri_mailbox_ref *ref, struct tri_task *target,
+                             const struct tri_letter *letter, bool by_policy)
 {
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     bool schedule;
@@ -66,13 +69,13 @@ static int send_again(const struct tri_mailbox_ref *ref, struct tri_task *target
 static __attribute__((noinline)) int deliver_slow(const struct tri_mailbox_ref *ref, struct tri_task *target,
                                                   const struct tri_letter *letter, tr_time deadline)
 {
-    int rc = send_again(ref, target, letter, true);
+    int rc = send_and_activate(ref, target, letter, true);
     while (rc == -EAGAIN) {
         if (deadline == TR_NOW)
             return -ETIMEDOUT;
         rc = send_when_room(ref, target, letter, deadline);
         if (rc == -EAGAIN)
-            rc = send_again(ref, target, letter, false);
+            rc = send_and_activate(ref, target, letter, false);
     }
     return rc;
 }
@@ -98,19 +101,13 @@ static __attribute__((noinline)) int activate(struct tri_task *target, bool hand
     return 0;
 }
 
-/* By a foreign thread, which a clock that stands must see: between the claim and the push a call of a task would wait. */
+/* By a foreign thread. */
 static __attribute__((noinline)) int deliver_foreign(struct tr_address address, const struct tri_letter *letter,
                                                      tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
-    bool schedule;
-    struct tr_runtime *visited = tri_visit_begin(target);
-    int rc = tri_mailbox_send(&ref, NULL, letter, &schedule);
-    if (rc == 0 && schedule)
-        tri_activate(target, handler);
-    tri_visit_end(visited);
+    int rc = send_and_activate(&ref, target, letter, false);
     return rc != -EAGAIN ? rc : deliver_slow(&ref, target, letter, deadline);
 }
 
