@@ -15,6 +15,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cc=${CC:-gcc}
 limit=${MUTANT_SECONDS:-30}
 work=$(mktemp -d "${TMPDIR:-/tmp}/troupe-mutants.XXXXXX")
+copy=$work/copy
 trap 'rm -rf "$work"' EXIT INT TERM
 
 sanitized="stress_migration stress_respawn test_actor_policy"
@@ -25,18 +26,18 @@ programs="stress_migration stress_cancel stress_respawn stress_reply test_mailbo
 
 helpers="tests/support.c tests/script.c tests/channel_script.c"
 
-# Of each name: the file, the programs that are tried first, and the change: a sed script that is kept inside the function
-# it is about.
+# Of each name: the file, the programs that are tried first (after "sanitized": with the thread sanitizer), and the change: a
+# sed script that is kept inside the function it is about.
 change() {
     case $1 in
     publish_before_switch) # a park is committed while its context is not saved yet
-        echo actor/scheduler.c stress_migration
+        echo actor/scheduler.c sanitized stress_respawn
         printf '%s\n' '/^struct tri_stack \*tri_leave(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
     stack_released_early) # the loop gives its stack to all workers while it is still on it
-        echo actor/scheduler.c stress_migration stress_respawn
+        echo actor/scheduler.c sanitized stress_migration
         printf '%s\n' '/ void release_after_switch(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(NULL, worker->stack_class, stack);\n    return;/' ;;
     record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
         echo actor/handler.c stress_respawn
@@ -147,7 +148,7 @@ change() {
         echo mailbox/wait.c test_select
         printf '%s\n' '/^static void begin_walk(/,/^}/ s/if (order == TR_SELECT_FAIR &&/if (false \&\&/' ;;
     oldest_taken_without_the_lock) # the actor does not share its side of the mailbox with who drops
-        echo mailbox/mailbox.c test_actor_policy
+        echo mailbox/mailbox.c sanitized test_actor_policy
         printf '%s\n' '/^enum tri_take tri_mailbox_take_shared(/,/^}/ s/    tri_\(un\)*lock(&mailbox->lock);/    (void)0;/' ;;
     policy_loss_not_counted)
         echo actor/policy.c test_actor_policy
@@ -231,7 +232,6 @@ fails() { # fails DIRECTORY KIND SECONDS PROGRAMS
 # A copy of what is prepared, changed; its objects are made again as far as the change reaches.
 copy_and_mutate() { # copy_and_mutate NAME KIND
     prepare "$2" || return 1
-    copy=$work/copy
     rm -rf "$copy"
     cp -r "$work/$2" "$copy"
     [ "$1" != unchanged ] || return 0
@@ -244,20 +244,29 @@ copy_and_mutate() { # copy_and_mutate NAME KIND
     esac
 }
 
+# Builds the mutant, and runs the programs. True when one of them fails.
+catch() { # catch NAME KIND PROGRAMS
+    copy_and_mutate "$1" "$2" || {
+        caught_by="nobody: it does not build" broken=1
+        return 0
+    }
+    case $2 in
+    plain) fails "$copy" plain "$limit" "$3" ;;
+    sanitized) fails "$copy" sanitized "$((limit * 4))" "$3" && caught_by="$caught_by, thread sanitizer" ;;
+    esac
+}
+
 try_mutant() { # try_mutant NAME
-    name=$1 first='' caught_by='' broken=''
-    if ! copy_and_mutate "$name" plain; then
-        echo "$name: does not build"
-        return 1
-    fi
-    if ! fails "$copy" plain "$limit" "$first" && ! fails "$copy" plain "$limit" "$programs"; then
-        copy_and_mutate "$name" sanitized || return 1
-        fails "$copy" sanitized "$((limit * 4))" "$sanitized" && caught_by="$caught_by, thread sanitizer"
-    fi
+    name=$1 caught_by='' broken=''
+    first=$(change "$name" | sed -n '1s/^[^ ]* *//p')
+    case $first in
+    "sanitized "*) catch "$name" sanitized "${first#* }" ;;
+    *) catch "$name" plain "$first" ;;
+    esac || catch "$name" plain "$programs" || catch "$name" sanitized "$sanitized"
     if [ -n "$caught_by" ]; then
         [ "$name" != unchanged ] && [ -z "$broken" ] && echo "$name: caught by $caught_by" && return 0
         echo "$name: fails $caught_by:"
-        tail -n 20 "$copy/log"
+        [ ! -f "$copy/log" ] || tail -n 20 "$copy/log"
         return 1
     fi
     [ "$name" = unchanged ] && echo "unchanged: passes" && return 0
@@ -265,11 +274,9 @@ try_mutant() { # try_mutant NAME
     return 1
 }
 
-# mutate NAME DIRECTORY: changes the copy of the sources in there; false if it is none. Sets $file and $first.
+# mutate NAME DIRECTORY: changes the copy of the sources in there; false if it is none. Sets $file.
 mutate() {
-    place=$(change "$1" | sed -n 1p)
-    file=${place%% *}
-    first=${place#* }
+    file=$(change "$1" | sed -n '1s/ .*//p')
     script=$(change "$1" | sed -n '2,$p')
     sed -i "$script" "$2/$file"
     if cmp -s "$2/$file" "$root/$file"; then
@@ -291,10 +298,10 @@ mutants="publish_before_switch wake_without_notified stack_released_early record
 status=0
 if [ "${1:-}" = places ]; then
     for name in $mutants; do
-        rm -rf "$work/copy"
-        mkdir "$work/copy"
-        cp -r "$root/actor" "$root/mailbox" "$root/io" "$work/copy/"
-        mutate "$name" "$work/copy" || status=1
+        rm -rf "$copy"
+        mkdir "$copy"
+        cp -r "$root/actor" "$root/mailbox" "$root/io" "$copy/"
+        mutate "$name" "$copy" || status=1
     done
     exit $status
 fi
