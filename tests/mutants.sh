@@ -37,10 +37,10 @@ change() {
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
     stack_released_early) # the loop gives its stack to all workers while it is still on it
-        echo actor/scheduler.c sanitized stress_migration
+        echo actor/scheduler.c sanitized stress_respawn
         printf '%s\n' '/ void release_after_switch(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(NULL, worker->stack_class, stack);\n    return;/' ;;
     record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
-        echo actor/handler.c sanitized stress_respawn
+        echo actor/handler.c sanitized test_actor_policy stress_respawn
         printf '%s\n' '/ void run(/,/^}/ s/if (idle == TRI_IDLE_DONE)/if (idle == TRI_IDLE_DONE \&\& (task->hand_generation = 0, true))/' ;;
     stale_worker) # the worker is not asked for again after a switch
         echo actor/scheduler.h stress_migration
@@ -219,7 +219,8 @@ fails() { # fails DIRECTORY KIND SECONDS PROGRAMS
                 return 0
             fi
             if ! (cd "$1" && ulimit -c 0 &&
-                  env "$variant" TSAN_OPTIONS=halt_on_error=1 TR_LOG=error TR_TEST_TIMEOUT="$3" timeout -s KILL "$3" "./$program") \
+                  env "$variant" TSAN_OPTIONS=halt_on_error=1 TR_LOG=error TR_TEST_TIMEOUT="$3" \
+                      timeout -s KILL "$3" "./$program") \
                   >"$1/log" 2>&1; then
                 caught_by="$program ($variant)"
                 return 0
