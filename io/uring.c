@@ -59,6 +59,7 @@ struct uring {
     struct io_uring ring;
     unsigned enter_flags; /* of every io_uring_enter */
     bool wake_armed;
+    bool urgent;         /* an entry is queued that must not wait: any but a receive that will probably have to */
     bool has_poll_first; /* Linux 5.19 */
     bool has_patience; /* Linux 6.12: a wait takes an absolute time, and can ask for several completions for a while */
     tr_time entered;   /* the kernel, last */
@@ -100,6 +101,7 @@ static unsigned publish_entries(struct io_uring_sq *queue)
 static int enter_kernel(struct uring *uring, unsigned wanted, unsigned flags, void *argument, size_t bytes)
 {
     tri_reactor_count_enter(&uring->reactor);
+    uring->urgent = false;
     return io_uring_enter2((unsigned)uring->ring.enter_ring_fd, publish_entries(&uring->ring.sq), wanted,
                            flags | uring->enter_flags, argument, bytes);
 }
@@ -165,8 +167,10 @@ static struct io_uring_sqe *next_entry(struct uring *uring)
     return io_uring_get_sqe(&uring->ring);
 }
 
-static void fill(const struct uring *uring, struct io_uring_sqe *entry, struct tri_io_op *op)
+static void fill(struct uring *uring, struct io_uring_sqe *entry, struct tri_io_op *op)
 {
+    bool poll_first = op->kind == TRI_IO_RECEIVE && op->wait_first && uring->has_poll_first;
+    uring->urgent |= !poll_first;
     switch (op->kind) {
     case TRI_IO_ACCEPT:
         io_uring_prep_accept(entry, op->fd, NULL, NULL, op->flags);
@@ -176,7 +180,7 @@ static void fill(const struct uring *uring, struct io_uring_sqe *entry, struct t
         break;
     case TRI_IO_RECEIVE:
         io_uring_prep_recv(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags);
-        if (op->wait_first && uring->has_poll_first)
+        if (poll_first)
             entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
     case TRI_IO_SEND:
@@ -194,8 +198,9 @@ static void fill(const struct uring *uring, struct io_uring_sqe *entry, struct t
     op->pending++;
 }
 
-static void fill_cancel(struct io_uring_sqe *entry, struct tri_io_op *op)
+static void fill_cancel(struct uring *uring, struct io_uring_sqe *entry, struct tri_io_op *op)
 {
+    uring->urgent = true;
     io_uring_prep_cancel64(entry, (uintptr_t)op | TAG_OPERATION, 0);
     io_uring_sqe_set_data64(entry, (uintptr_t)op | TAG_CANCEL);
     op->pending++;
@@ -229,7 +234,7 @@ static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
         return; /* the backlog sees to it, or there is nothing left to withdraw */
     struct io_uring_sqe *entry = uring->backlog ? NULL : next_entry(uring);
     if (entry)
-        fill_cancel(entry, op);
+        fill_cancel(uring, entry, op);
     else
         join_backlog(uring, op);
 }
@@ -257,7 +262,7 @@ static void drain_backlog(struct uring *uring)
         if (op->phase & RETURNED) {
             complete_if_over(uring, op);
         } else if (op->phase & SUBMITTED) {
-            fill_cancel(entry, op);
+            fill_cancel(uring, entry, op);
         } else if (op->phase & CANCEL_WANTED) {
             tri_io_complete(&uring->reactor, op, -ECANCELED);
         } else {
@@ -278,7 +283,7 @@ static void arm_wake(struct uring *uring)
         return; /* tried again at the next poll */
     io_uring_prep_poll_multishot(entry, uring->reactor.wake_fd, POLLIN);
     io_uring_sqe_set_data64(entry, TAG_WAKE);
-    uring->wake_armed = true;
+    uring->wake_armed = uring->urgent = true;
 }
 
 static void take_wake(struct uring *uring, const struct io_uring_cqe *completion)
@@ -353,12 +358,14 @@ static void reap(struct uring *uring)
 
 /*
  * A poll that does not wait comes between tasks that are ready, often a few microseconds after the wait that made them so.
- * Under load what they have for the kernel, and it for them, is left to gather a while.
+ * Under load what they have for the kernel, and it for them, is left to gather a while; and so are, at any time, receives
+ * for which there will be nothing yet, if there is nothing else.
  */
 static void enter_if_due(struct uring *uring, bool full)
 {
-    tr_time now = 0; /* without load nobody asks when it was */
-    if (uring->gather.wanted > 1 && !full) {
+    tr_time now = 0; /* nobody asks when it was, then */
+    bool urgent = uring->urgent || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    if ((uring->gather.wanted > 1 || !urgent) && !full) {
         now = tri_clock_real();
         if (now - uring->entered < PAUSE_NS)
             return;
