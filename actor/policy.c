@@ -105,7 +105,7 @@ void tri_policy_info(struct tri_task *task, uint64_t generation, struct tr_actor
     if (tri_mailbox_policy(&ref) == TR_OVERFLOW_WAIT)
         return;
     tri_lock(&task->mailbox.lock);
-    uint64_t tail = tri_load(&task->mailbox.tail, TRI_ACQUIRE);
+    uint64_t tail = tri_load(&task->mailbox.tail, TRI_RELAXED); /* an end is before us by the lock, or after */
     if (tri_mailbox_policy(&ref) != TR_OVERFLOW_WAIT && tri_task_generation(task) == generation &&
         !(tail & TRI_TAIL_CLOSED)) {
         const struct tri_policy *policy = tri_load(&task->cold, TRI_RELAXED)->policy;

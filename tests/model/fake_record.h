@@ -40,6 +40,15 @@ static struct tri_mailbox_ref ref_of(uint64_t generation)
     return (struct tri_mailbox_ref){ &record.mailbox, &record.consumer, &record.life, generation };
 }
 
+/* The storage that a sender brings has a past: what is left of that must not be taken for a message. */
+static void use_storage(void)
+{
+    struct tri_storage *storage = my_cache()->head[0];
+    struct tri_place *place = tri_storage_place(storage, storage->shape, 1);
+    tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
+    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
+}
+
 static inline void put_in_queue(bool schedule)
 {
     if (schedule)

@@ -40,15 +40,6 @@ static void send_to(uint64_t generation, uint64_t message)
     put_in_queue(schedule);
 }
 
-/* The storage that a sender brings has a past: what is left of that must not be taken for a message. */
-static void use_storage(void)
-{
-    struct tri_storage *storage = my_cache()->head[0];
-    struct tri_place *place = tri_storage_place(storage, storage->shape, 1);
-    tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
-    tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
-}
-
 /* One run of a handler actor: everything there is. Returns true when the mailbox is closed and drained. */
 static bool run_handler(void)
 {

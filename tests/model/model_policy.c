@@ -5,6 +5,7 @@
  *   newest            one who sends nevertheless x the actor's end and the next tenant of the record, who has no policy
  *   next              the same, but it is the next tenant who has a policy: nothing is decided by that
  *   oldest            two who drop the oldest x a loop actor that looks once
+ *   oldest, first     one who brings the storage x the same
  *   oldest, handler   the same x a handler, who goes idle and is scheduled again
  *   oldest, stop      one who drops the oldest x the end and the next tenant
  *
@@ -23,6 +24,7 @@ static bool run_handler(void)
     return idle == TRI_IDLE_DRAINED;
 }
 
+static uint64_t first;                      /* the message that is there from the start */
 static enum tr_overflow next_policy;        /* of the next tenant */
 static unsigned refused[MODEL_THREADS + 1]; /* by whom */
 static TRI_ATOMIC(uint64_t) dropped_sum;
@@ -64,6 +66,7 @@ static void policy_setup(enum tr_overflow policy, bool idle)
 {
     begin_record(1, sizeof(uint64_t), policy, idle);
     model_assert(send_by_policy(1) == 0);
+    first = 1;
 }
 
 static void newest_setup(void)
@@ -140,7 +143,7 @@ static void policy_ender(void)
 /* Every message was received or dropped, once. Their sum tells: 1, 10, 100. */
 static void policy_check(void)
 {
-    uint64_t sum = tri_load(&dropped_sum, TRI_RELAXED), sent = 1;
+    uint64_t sum = tri_load(&dropped_sum, TRI_RELAXED), sent = first;
     for (unsigned i = 0; i < got_count; i++)
         sum += got[i];
     for (int i = 0; i <= MODEL_THREADS; i++)
@@ -157,6 +160,33 @@ static void policy_loop_check(void)
 {
     model_assert(run_consumer() == TRI_IDLE_DONE);
     policy_check();
+}
+
+/* One who does not come to a full mailbox, and brings its storage. */
+static void first_setup(void)
+{
+    begin_record(1, sizeof(uint64_t), TR_OVERFLOW_DROP_OLDEST, false);
+}
+
+static void first_sender(void)
+{
+    struct tri_mailbox_ref ref = ref_of(1);
+    uint64_t message = 10;
+    struct tri_letter letter = { .message = &message, .bytes = sizeof message };
+    bool schedule;
+    use_storage();
+    results[model_self() + 1] = tri_mailbox_send(&ref, my_cache(), &letter, &schedule);
+}
+
+static void first_taker(void)
+{
+    take_one();
+}
+
+static void first_check(void)
+{
+    results[3] = -ESRCH;
+    policy_loop_check();
 }
 
 /* With one sender. */
@@ -181,6 +211,11 @@ static const struct model_case cases[] = {
       .threads = { { "consumer", policy_looker, 0 },
                    { "sender", policy_sender, 0 },
                    { "second sender", policy_sender_2, 0 } } },
+    { .name = "oldest, first",
+      .setup = first_setup,
+      .check = first_check,
+      .stale = 2,
+      .threads = { { "consumer", first_taker, 0 }, { "sender", first_sender, 0 } } },
     { .name = "oldest, handler",
       .setup = oldest_setup,
       .check = policy_check,
