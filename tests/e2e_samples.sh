@@ -25,6 +25,7 @@ interrupt()
 {
     local wanted=$1 program=$2 status=0 turns=400 pid
     shift 2
+    : >"$WORK/out" # or the line would be found that the program before has left there
     "$samples/$program" "$@" >"$WORK/out" 2>&1 </dev/null &
     pid=$!
     while ! grep -q "I/O backend" "$WORK/out"; do
