@@ -52,8 +52,8 @@ int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_re
                             bool *schedule)
 {
     _Alignas(64) char buffer[TR_MESSAGE_LIMIT];
-    struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here());
     for (int turns = 0;;) {
+        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here()); /* anew: a drop function was called */
         struct tri_debt debt = { NULL, 0 };
         struct loss loss;
         int rc;

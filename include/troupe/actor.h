@@ -77,8 +77,8 @@ struct tr_actor_options {
     size_t stack_bytes;        /* as in tr_task_options */
     int pin;                   /* as in tr_task_options */
     size_t argument_bytes;     /* non-zero: *argument or *state is copied, as in tr_task_options */
-    void (*drop)(
-        void *message); /* called once for each message taken and never received; under a policy on any thread */
+    /* Called once for each message taken and never received; under a policy on any thread, and must not suspend there. */
+    void (*drop)(void *message);
     void (*stopped)(void *state, int reason); /* handler actors: the last call, in the actor, when it ends */
     bool keep_expired;                        /* deliver requests whose caller has given up; default: skip them */
     struct tr_task *task;                     /* non-NULL: receives a handle that must be joined or detached */
