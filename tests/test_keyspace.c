@@ -111,6 +111,23 @@ START_TEST(siphash_depends_on_every_byte_and_on_the_key)
 }
 END_TEST
 
+START_TEST(keys_of_any_length_differ_by_any_byte)
+{
+    char a[48], b[48];
+    for (size_t size = 0; size <= 40; size++) {
+        memset(a, 'k', sizeof a);
+        memset(b, 'k', sizeof b);
+        a[size] = 'x'; /* behind the key: no part of it */
+        ck_assert(dict_same(a, b, size));
+        for (size_t i = 0; i < size; i++) {
+            b[i] ^= (char)0x80;
+            ck_assert(!dict_same(a, b, size));
+            b[i] ^= (char)0x80;
+        }
+    }
+}
+END_TEST
+
 static struct slice key_of(char *text, int number)
 {
     int size = sprintf(text, "key:%d", number);
@@ -313,6 +330,7 @@ int main(void)
     tcase_set_timeout(all, 120);
     tcase_add_test(all, siphash_has_the_values_of_the_reference);
     tcase_add_test(all, siphash_depends_on_every_byte_and_on_the_key);
+    tcase_add_test(all, keys_of_any_length_differ_by_any_byte);
     tcase_add_test(all, table_growing_and_shrinking_keeps_every_key);
     tcase_add_test(all, table_walk_meets_every_key_once_also_during_a_move);
     tcase_add_test(all, expiry_sweep_removes_what_nobody_asks_for);

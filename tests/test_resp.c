@@ -279,6 +279,21 @@ START_TEST(integers_are_read_within_their_range)
     ck_assert(!resp_parse_integer(LITERAL(" 1"), &value));
     ck_assert(!resp_parse_integer(LITERAL("1 "), &value));
     ck_assert(!resp_parse_integer(LITERAL("1.0"), &value));
+    char digits[] = "123456789012345678";
+    for (size_t size = 1; size < sizeof digits; size++) {
+        struct slice text = { { digits }, size };
+        char whole[sizeof digits] = { 0 };
+        memcpy(whole, digits, size);
+        ck_assert(resp_parse_integer(text, &value) && value == strtoll(whole, NULL, 10));
+        for (size_t i = 0; i < size; i++) { /* the neighbours of the digits, at any place */
+            char digit = digits[i];
+            digits[i] = '/';
+            ck_assert(!resp_parse_integer(text, &value));
+            digits[i] = ':';
+            ck_assert(!resp_parse_integer(text, &value));
+            digits[i] = digit;
+        }
+    }
 }
 END_TEST
 

@@ -27,11 +27,6 @@ void dict_deinit(struct dict *dict)
     *dict = (struct dict){ .key_offset = dict->key_offset, .key = dict->key };
 }
 
-static struct dict_node **slot_of(struct dict_table *table, uint32_t hash)
-{
-    return &table->slots[hash & (table->count - 1)];
-}
-
 /* Moves one chain of the old table; gives the old table back when it was the last. */
 static void move_some(struct dict *dict)
 {
@@ -44,7 +39,7 @@ static void move_some(struct dict *dict)
         bool any = node != NULL;
         while (node != NULL) {
             struct dict_node *next = node->next;
-            struct dict_node **slot = slot_of(&dict->now, node->hash);
+            struct dict_node **slot = dict_slot(&dict->now, node->hash);
             node->next = *slot;
             *slot = node;
             node = next;
@@ -70,21 +65,8 @@ static void resize(struct dict *dict, size_t count)
     dict->moved = 0;
 }
 
-static struct dict_node **find_in(struct dict *dict, struct dict_table *table, struct slice key, uint32_t hash)
+struct dict_node **dict_find_moving(struct dict *dict, struct slice key, uint32_t hash)
 {
-    struct dict_node **link = slot_of(table, hash);
-    for (; *link != NULL; link = &(*link)->next) {
-        const struct dict_node *node = *link;
-        if (node->hash == hash && node->key_size == key.size &&
-            memcmp((const char *)node + dict->key_offset, key.data, key.size) == 0)
-            break;
-    }
-    return link;
-}
-
-struct dict_node **dict_find(struct dict *dict, struct slice key, uint32_t *hash)
-{
-    *hash = (uint32_t)siphash(&dict->key, key.data, key.size);
     if (dict->now.slots == NULL) {
         resize(dict, FIRST_SLOTS);
         if (dict->now.slots == NULL)
@@ -93,12 +75,12 @@ struct dict_node **dict_find(struct dict *dict, struct slice key, uint32_t *hash
     if (dict->old.slots != NULL) {
         move_some(dict);
         if (dict->old.slots != NULL) {
-            struct dict_node **link = find_in(dict, &dict->old, key, *hash);
+            struct dict_node **link = dict_find_in(dict, &dict->old, key, hash);
             if (*link != NULL)
                 return link;
         }
     }
-    return find_in(dict, &dict->now, key, *hash);
+    return dict_find_in(dict, &dict->now, key, hash);
 }
 
 void dict_insert(struct dict *dict, struct dict_node **link, struct dict_node *node, uint32_t hash)

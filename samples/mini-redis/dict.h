@@ -13,6 +13,8 @@
 #include "resp.h"
 #include "siphash.h"
 
+#include <string.h>
+
 struct dict_node {
     struct dict_node *next;
     uint32_t hash;
@@ -37,12 +39,56 @@ void dict_init(struct dict *dict, size_t key_offset, struct siphash_key key);
 /* Frees the tables, not the nodes. */
 void dict_deinit(struct dict *dict);
 
+static inline struct dict_node **dict_slot(struct dict_table *table, uint32_t hash)
+{
+    return &table->slots[hash & (table->count - 1)];
+}
+
+/* Keys are short: a call of memcmp would cost more than to compare them. */
+static inline bool dict_same(const char *a, const char *b, size_t size)
+{
+    uint64_t x, y;
+    if (size < sizeof x) {
+        while (size > 0 && a[size - 1] == b[size - 1])
+            size--;
+        return size == 0;
+    }
+    for (size_t at = 0;; at = size - at < 2 * sizeof x ? size - sizeof x : at + sizeof x) {
+        memcpy(&x, a + at, sizeof x);
+        memcpy(&y, b + at, sizeof y);
+        if (x != y || at + sizeof x == size)
+            return x == y;
+    }
+}
+
+static inline struct dict_node **dict_find_in(struct dict *dict, struct dict_table *table, struct slice key,
+                                              uint32_t hash)
+{
+    struct dict_node **link = dict_slot(table, hash);
+    for (; *link != NULL; link = &(*link)->next) {
+        const struct dict_node *node = *link;
+        if (node->hash == hash && node->key_size == key.size &&
+            dict_same((const char *)node + dict->key_offset, key.data, key.size))
+            break;
+    }
+    return link;
+}
+
+/* dict_find with two tables, or none yet. */
+struct dict_node **dict_find_moving(struct dict *dict, struct slice key, uint32_t hash);
+
 /*
  * Where the node with this key hangs: *link is the node. Without such a node *link is NULL, and the link is
  * where dict_insert puts it. Valid until the next operation on the dict. NULL when out of memory (only for
  * the first node).
  */
-struct dict_node **dict_find(struct dict *dict, struct slice key, uint32_t *hash);
+static inline struct dict_node **dict_find(struct dict *dict, struct slice key, uint32_t *hash)
+{
+    *hash = (uint32_t)siphash(&dict->key, key.data, key.size);
+    if (dict->old.slots == NULL && dict->now.slots != NULL)
+        return dict_find_in(dict, &dict->now, key, *hash);
+    return dict_find_moving(dict, key, *hash);
+}
 
 /* `link` and `hash` come from dict_find for the same key. The node's key has been written, key_size too. */
 void dict_insert(struct dict *dict, struct dict_node **link, struct dict_node *node, uint32_t hash);

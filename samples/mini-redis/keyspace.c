@@ -47,7 +47,7 @@ static void remove_entry(struct keyspace *keyspace, struct dict_node **link)
 }
 
 /* The link of a live key, or the empty one where it belongs; NULL when out of memory. */
-static struct dict_node **find_link(struct keyspace *keyspace, struct slice key, uint32_t *hash)
+static inline struct dict_node **find_link(struct keyspace *keyspace, struct slice key, uint32_t *hash)
 {
     struct dict_node **link = dict_find(&keyspace->keys, key, hash);
     if (link == NULL || *link == NULL || entry_of(*link)->expires_ms > keyspace->now_ms)
@@ -94,7 +94,8 @@ static struct entry *insert(struct keyspace *keyspace, struct dict_node **link, 
     return entry;
 }
 
-char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **out)
+static inline __attribute__((always_inline)) char *resize(struct keyspace *keyspace, struct slice key, size_t size,
+                                                          struct entry **out)
 {
     uint32_t hash;
     if (key.size > UINT32_MAX || size > UINT32_MAX / 2)
@@ -120,10 +121,15 @@ char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, 
     return entry->bytes + key.size;
 }
 
+char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **out)
+{
+    return resize(keyspace, key, size, out);
+}
+
 bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice value, int64_t expires_ms)
 {
     struct entry *entry;
-    char *bytes = keyspace_resize(keyspace, key, value.size, &entry);
+    char *bytes = resize(keyspace, key, value.size, &entry);
     if (bytes == NULL)
         return false;
     memcpy(bytes, value.data, value.size);

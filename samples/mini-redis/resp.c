@@ -46,11 +46,18 @@ bool resp_parse_integer(struct slice text, int64_t *value)
     at += negative;
     if (at == end || end - at > 19 || (*at == '0' && text.size > 1))
         return false;
-    uint64_t sum = 0; /* 19 digits fit */
-    for (; at < end; at++) {
-        if (*at < '0' || *at > '9')
+    uint64_t sum = 0; /* 19 digits fit; they are taken in pairs, for the steps wait for one another */
+    for (; end - at >= 2; at += 2) {
+        unsigned tens = (unsigned char)at[0] - '0', ones = (unsigned char)at[1] - '0';
+        if (tens > 9 || ones > 9)
             return false;
-        sum = sum * 10 + (uint64_t)(*at - '0');
+        sum = sum * 100 + (tens * 10 + ones);
+    }
+    if (at < end) {
+        unsigned ones = (unsigned char)*at - '0';
+        if (ones > 9)
+            return false;
+        sum = sum * 10 + ones;
     }
     if (sum > (uint64_t)INT64_MAX + negative)
         return false;

@@ -35,24 +35,16 @@ static inline void take_word(struct state *s, uint64_t word)
     s->v0 ^= word;
 }
 
-/* The 0 to 7 bytes that are left, as a number; every read stays within the data. */
-static inline uint64_t tail_word(const unsigned char *at, size_t bytes)
+/* The 0 to 7 bytes before `end` that are left, as a number; every read stays within the data. */
+static inline uint64_t tail_word(const unsigned char *end, size_t left, size_t bytes)
 {
     uint64_t word = 0;
-    if (bytes & 4) {
-        uint32_t four;
-        memcpy(&four, at, 4);
-        word = four;
-        at += 4;
+    if (left > 0 && bytes >= 8) { /* the last eight, without those that have been taken */
+        memcpy(&word, end - 8, 8);
+        return word >> (64 - 8 * left);
     }
-    if (bytes & 2) {
-        uint16_t two;
-        memcpy(&two, at, 2);
-        word |= (uint64_t)two << (8 * (bytes & 4));
-        at += 2;
-    }
-    if (bytes & 1)
-        word |= (uint64_t)*at << (8 * (bytes & 6));
+    for (size_t i = 1; i <= left; i++)
+        word = word << 8 | end[-(ptrdiff_t)i];
     return word;
 }
 
@@ -71,7 +63,7 @@ uint64_t siphash(const struct siphash_key *key, const void *data, size_t bytes)
         memcpy(&word, at, 8);
         take_word(&s, word);
     }
-    take_word(&s, tail_word(at, bytes & 7) | (uint64_t)bytes << 56);
+    take_word(&s, tail_word(at + (bytes & 7), bytes & 7, bytes) | (uint64_t)bytes << 56);
     s.v2 ^= 0xff;
     sip_round(&s);
     sip_round(&s);
