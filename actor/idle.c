@@ -6,10 +6,6 @@
 #include "actor/sim.h"
 #include "actor/turn.h"
 
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #define DOZE_NS (250 * TR_MICROSECOND)
 #define WORTH_NS 10000u               /* what a theft must bring: about what moving the cache lines of a batch costs */
 #define HOG_NS (200 * TR_MILLISECOND) /* the watchdog's patience */
@@ -188,11 +184,6 @@ void tri_leave_watch(struct tri_worker *worker)
 
 /* ---- stealing ------------------------------------------------------------------------------------------------- */
 
-static void barrier_everywhere(void)
-{
-    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-}
-
 void tri_lifo_wait(struct tri_worker *worker)
 {
     do {
@@ -211,7 +202,7 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     if (!worker->runtime->can_raid)
         return false;
     tri_store(&victim->raid, 1u, TRI_RELAXED);
-    barrier_everywhere();
+    tri_membarrier();
     if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
         task = tri_load(&victim->lifo, TRI_RELAXED);    /* [S2] */
         if (task && tri_pin(task) != 0)
@@ -336,7 +327,7 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
     tri_fetch_or(&runtime->idle, bit, TRI_RELAXED); /* [S1] */
     tri_fence(TRI_SEQ_CST);
     if (for_good && runtime->can_raid)
-        barrier_everywhere(); /* [S4] */
+        tri_membarrier(); /* [S4] */
     bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));

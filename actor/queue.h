@@ -5,25 +5,34 @@
  *
  *   [Q1] tail release (push) -> tail acquire (thief): the entries below it. The owner needs no order with itself.
  *   [Q2] head CAS release (pop, steal) -> head acquire (push): the entry has been read before it is written again.
- *   [Q4] head release (pop, steal) -> head acquire (a thief that found the two apart): the tail it reads next is no older
- *        than the head, so it does not turn for ever.
  *   [Q3] the CAS on the head decides who gets an entry; a thief copies first, and throws the copy away if it loses.
+ *   [Q4] head CAS release (pop, steal) -> head acquire (a thief that found the two apart): the tail it reads next is no older
+ *        than the head, so it does not turn for ever.
+ *   [Q5] while there are no thieves the owner moves the head without a locked instruction. popping := 1, look at `thieves`,
+ *        owner   against   thieves + 1, membarrier, look at `popping`: either the owner sees the thief and takes the way by
+ *        CAS, or the thief sees the owner, and waits until it is done. The owner never waits.
+ *   [Q6] popping := 0 release -> acquire by the thief, and thieves - 1 release -> acquire by the owner: the head as the
+ *        other has left it.
  */
 #ifndef TRI_QUEUE_H
 #define TRI_QUEUE_H
 
 #include "mailbox/atomic.h"
+#include "mailbox/membarrier.h"
 #include <stddef.h>
 
 #ifndef TRI_QUEUE_SLOTS
 #define TRI_QUEUE_SLOTS 256u
+#define TRI_QUEUE_PATIENCE 100u /* looks of a thief at an owner that may have lost its processor in a pop */
 #endif
 
 struct tri_task;
 
 struct tri_queue {
     _Alignas(64) TRI_ATOMIC(uint32_t) head; /* thieves and owner */
+    TRI_ATOMIC(uint32_t) thieves;           /* that are at work; without membarrier one more, for good */
     _Alignas(64) TRI_ATOMIC(uint32_t) tail; /* owner */
+    TRI_ATOMIC(uint32_t) popping;           /* owner: between looking at `thieves` and being done with the head */
     TRI_ATOMIC(struct tri_task *) slots[TRI_QUEUE_SLOTS];
 };
 
@@ -45,25 +54,64 @@ static inline bool tri_queue_push(struct tri_queue *queue, struct tri_task *task
     return true;
 }
 
-/* Owner. `alone`: there are no thieves. */
-static inline struct tri_task *tri_queue_pop(struct tri_queue *queue, bool alone)
+/* Owner, and nobody else moves the head. */
+static inline struct tri_task *tri_queue_pop_alone(struct tri_queue *queue)
+{
+    uint32_t head = tri_load(&queue->head, TRI_RELAXED);
+    if (head == tri_load(&queue->tail, TRI_RELAXED))
+        return NULL;
+    struct tri_task *task = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
+    tri_store(&queue->head, head + 1, TRI_RELAXED);
+    return task;
+}
+
+static inline struct tri_task *tri_queue_pop_contended(struct tri_queue *queue)
 {
     uint32_t head = tri_load(&queue->head, TRI_RELAXED);
     uint32_t tail = tri_load(&queue->tail, TRI_RELAXED);
     while (head != tail) {
         struct tri_task *task = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
-        if (alone) {
-            tri_store(&queue->head, head + 1, TRI_RELAXED);
-            return task;
-        }
-        if (tri_cas(&queue->head, &head, head + 1, TRI_RELEASE, TRI_RELAXED)) /* [Q2] [Q3] */
+        if (tri_cas(&queue->head, &head, head + 1, TRI_RELEASE, TRI_RELAXED)) /* [Q2] [Q3] [Q4] */
             return task;
     }
     return NULL;
 }
 
-/* Moves half of `victim`, at most `limit`, to the thief's own queue, which has room for so many. Returns how many. */
-static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
+/* Owner. */
+static inline struct tri_task *tri_queue_pop(struct tri_queue *queue)
+{
+    struct tri_task *task = NULL;
+    if (tri_load(&queue->head, TRI_RELAXED) == tri_load(&queue->tail, TRI_RELAXED))
+        return NULL;
+    tri_store(&queue->popping, 1u, TRI_RELAXED); /* [Q5] */
+    tri_fence_compiler();
+    bool contended = tri_load(&queue->thieves, TRI_ACQUIRE) != 0; /* [Q5] [Q6] */
+    if (!contended)
+        task = tri_queue_pop_alone(queue);
+    tri_store(&queue->popping, 0u, TRI_RELEASE); /* [Q6] */
+    return __builtin_expect(contended, 0) ? tri_queue_pop_contended(queue) : task;
+}
+
+/* False: the owner is in the middle of a pop, and does not go on. */
+static inline bool tri_queue_enter(struct tri_queue *victim)
+{
+    tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED); /* [Q5] */
+    tri_membarrier();
+    for (uint32_t looks = 0; looks < TRI_QUEUE_PATIENCE; looks++) {
+        if (tri_load(&victim->popping, TRI_ACQUIRE) == 0) /* [Q5] [Q6] */
+            return true;
+        tri_spin();
+    }
+    return false;
+}
+
+static inline void tri_queue_leave(struct tri_queue *victim)
+{
+    tri_fetch_sub(&victim->thieves, 1u, TRI_RELEASE); /* [Q6] */
+}
+
+/* A thief that has entered. */
+static inline uint32_t tri_queue_take_half(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
 {
     uint32_t head = tri_load(&victim->head, TRI_RELAXED);
     for (;;) {
@@ -87,6 +135,14 @@ static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queu
             return count;
         }
     }
+}
+
+/* Moves half of `victim`, at most `limit`, to the thief's own queue, which has room for so many. Returns how many. */
+static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
+{
+    uint32_t count = tri_queue_enter(victim) ? tri_queue_take_half(victim, own, limit) : 0;
+    tri_queue_leave(victim);
+    return count;
 }
 
 #endif

@@ -18,14 +18,12 @@
 #include "actor/turn.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DEFAULT_STACK_BYTES (64u * 1024)
@@ -236,7 +234,7 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     runtime->shutdown_ns = options->shutdown_ns ? options->shutdown_ns : DEFAULT_SHUTDOWN_NS;
     runtime->migrate_always = options->migrate_always;
     runtime->no_caches = options->no_caches || options->seed; /* what a cache holds must not decide which way is gone */
-    runtime->can_raid = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    runtime->can_raid = tri_membarrier_register();
     tri_store(&runtime->shutdown_at, TR_FOREVER, TRI_RELAXED);
     runtime->seed = options->seed;
     if (options->clock_paused || options->seed)
@@ -259,6 +257,7 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].runtime = runtime;
         workers[i].index = i;
         workers[i].alone = runtime->workers == 1;
+        tri_store(&workers[i].queue.thieves, runtime->can_raid ? 0u : 1u, TRI_RELAXED);
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;

@@ -134,7 +134,7 @@ static struct tri_task *pop_waiting(struct tri_worker *worker)
 {
     struct tri_task *task = worker->pinned_first ? pop_pinned(worker, true) : NULL;
     if (!task) {
-        task = tri_queue_pop(&worker->queue, worker->alone);
+        task = worker->alone ? tri_queue_pop_alone(&worker->queue) : tri_queue_pop(&worker->queue);
         fetch_ahead(worker);
     }
     return task || !worker->pinned_first ? task : pop_pinned(worker, false);

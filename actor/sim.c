@@ -133,7 +133,7 @@ void tri_sim_gather(struct tri_worker *worker)
     struct tri_task *task = tri_take_lifo(worker);
     worker->quota = 0; /* a pass at the next switch as well */
     worker->quota_start = sim->hold;
-    while (task || (task = tri_queue_pop(&worker->queue, true))) {
+    while (task || (task = tri_queue_pop_alone(&worker->queue))) {
         if (!add(sim, task)) {
             tri_queue_push(&worker->queue, task);
             return;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* bias.c: the slow half of bias.h: seats, and locks that are not biased to the calling thread. */
 #include "mailbox/bias.h"
+#include "mailbox/membarrier.h"
 
 #include <assert.h>
-#include <linux/membarrier.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SPINS 100
 
@@ -25,15 +23,10 @@ __attribute__((noinline)) struct tri_seat *tri_seat_here(void)
 }
 #endif
 
-static bool has_membarrier(void)
-{
-    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
 struct tri_seat *tri_seat_enter(void)
 {
     struct tri_seat *seat = NULL;
-    if (!has_membarrier())
+    if (!tri_membarrier_register())
         return NULL;
     tri_lock(&seats_lock); /* also passes on what the seat's last thread has done */
     for (uint32_t i = 1; i < TRI_SEATS; i++) {
@@ -64,7 +57,7 @@ void tri_seat_leave(void)
 static void take_bias(struct tri_bias *lock, struct tri_seat *owner)
 {
     tri_store(&lock->owner, TRI_BIAS_REVOKED, TRI_RELAXED); /* [B1] */
-    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    tri_membarrier();
     for (int i = 0; tri_load(&owner->inside, TRI_ACQUIRE) == (uintptr_t)lock; i++) { /* [B1] [B2] */
         if (i < SPINS)
             tri_spin();

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* monitor.c: turns, and how an object loses its home. The picture and the edges are in monitor.h. */
 #include "mailbox/monitor.h"
+#include "mailbox/membarrier.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SPINS 100
 
@@ -34,7 +32,7 @@ static void share(struct tri_monitor *monitor)
         uint64_t mark = (word & ~TRI_HOME_MASK) | TRI_REVOKED | TRI_GUARD;
         if (!tri_cas(&monitor->word, &word, mark, TRI_RELAXED, TRI_RELAXED)) /* [H1] */
             continue;
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* [H1] */
+        tri_membarrier(); /* [H1] */
         await_leaving(&tri_seats[(place >> TRI_HOME_SHIFT) - TRI_FIRST_HOME], monitor);
         word = tri_load(&monitor->word, TRI_RELAXED);
         if (word == mark)

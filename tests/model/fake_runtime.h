@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define TRI_QUEUE_SLOTS 4u
+#define TRI_QUEUE_PATIENCE 2u
 #include "fake_worker.h"
 
 #include "fake_cold.h"
@@ -268,7 +269,7 @@ int tri_worker_loop(struct tri_worker *worker)
     }
     do
         for (struct tri_task *next;
-             (next = tri_queue_pop(&worker->queue, true)) || (next = tri_take_shared_work(worker));) {
+             (next = tri_queue_pop_alone(&worker->queue)) || (next = tri_take_shared_work(worker));) {
             int result = next->body(next->argument);
             tri_task_end(next, result);
         }

@@ -4,6 +4,7 @@
  * Every task that was pushed is run once, and what its pusher wrote is seen by whoever runs it.
  */
 #define TRI_QUEUE_SLOTS 2u
+#define TRI_QUEUE_PATIENCE 2u
 #include "actor/queue.h"
 #include "model.h"
 
@@ -30,7 +31,7 @@ static void push(unsigned i)
 
 static void pop(struct tri_queue *from)
 {
-    struct tri_task *task = tri_queue_pop(from, false);
+    struct tri_task *task = tri_queue_pop(from);
     if (task)
         run(task);
 }
@@ -41,6 +42,14 @@ static void owner(void)
     push(1);
     pop(&queue);
     push(2);
+    pop(&queue);
+}
+
+static void brief_owner(void)
+{
+    push(0);
+    push(1);
+    pop(&queue);
     pop(&queue);
 }
 
@@ -58,7 +67,7 @@ static void steal_into(struct tri_queue *own)
     uint32_t count = tri_queue_steal(&queue, own, 2);
     model_assert(count <= 2);
     for (uint32_t i = 0; i < count; i++) {
-        struct tri_task *task = tri_queue_pop(own, false);
+        struct tri_task *task = tri_queue_pop(own);
         model_assert(task);
         run(task);
     }
@@ -96,7 +105,7 @@ static void thief_of_thief(void)
 
 static void drain(struct tri_queue *from)
 {
-    for (struct tri_task *task; (task = tri_queue_pop(from, false));)
+    for (struct tri_task *task; (task = tri_queue_pop(from));)
         run(task);
 }
 
@@ -120,7 +129,7 @@ static const struct model_case cases[] = {
     { .name = "wrap", .check = check, .threads = { { "owner", wrap_owner, 0 }, { "thief", twice_thief, 0 } } },
     { .name = "two thieves",
       .check = check,
-      .threads = { { "owner", owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
+      .threads = { { "owner", brief_owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
     { .name = "thief of thief",
       .setup = full_setup,
       .check = check,

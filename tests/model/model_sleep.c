@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define TRI_QUEUE_SLOTS 4u
+#define TRI_QUEUE_PATIENCE 2u
 
 #include "fake_lock.h"
 
@@ -137,7 +138,7 @@ static unsigned run_all(struct tri_worker *worker)
     for (;;) {
         struct tri_task *task = tri_take_lifo(worker);
         if (!task)
-            task = tri_queue_pop(&worker->queue, worker->alone);
+            task = worker->alone ? tri_queue_pop_alone(&worker->queue) : tri_queue_pop(&worker->queue);
         if (!task)
             task = tri_take_shared_work(worker);
         if (!task)
@@ -227,7 +228,7 @@ static void hog(void)
 static void raider(void)
 {
     if (raid(&workers[1], &workers[0]))
-        run(tri_queue_pop(&workers[1].queue, false));
+        run(tri_queue_pop(&workers[1].queue));
 }
 
 static void raider_twice(void)
