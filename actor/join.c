@@ -102,7 +102,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
  */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    if (worker->migrate || !tri_take_lifo_task(worker, task))
+    if (!tri_take_lifo_task(worker, task))
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
     if (to)
@@ -133,14 +133,40 @@ static inline __attribute__((always_inline)) int join_task(struct tr_task handle
             return take_result(task, handle.tri_generation, wanted, false);
         return refusal(handle, expected);
     }
-    if (in_task && deadline != TR_NOW)
+    if (in_task && deadline != TR_NOW && !worker->migrate)
         run_waiting(worker, task);
     return await_end(task, handle.tri_generation, (uintptr_t)self, wanted, deadline);
 }
 
-int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
+static __attribute__((noinline)) int join_slow(struct tr_task handle, int *result, tr_time deadline)
 {
     return join_task(handle, (struct wanted){ .result = result }, deadline);
+}
+
+static __attribute__((noinline)) int await_slow(struct tr_task handle, struct tri_task *self, int *result,
+                                                tr_time deadline)
+{
+    return await_end(handle.tri_record, handle.tri_generation, (uintptr_t)self, (struct wanted){ .result = result },
+                     deadline);
+}
+
+/* The plain case needs few registers: the task is the one that was made ready last, and just returns. */
+int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *task = handle.tri_record;
+    if (!tri_may_go_on(worker) || !task || tri_load(&worker->lifo, TRI_RELAXED) != task || deadline == TR_NOW ||
+        worker->migrate)
+        return join_slow(handle, result, deadline);
+    struct tri_task *self = worker->current;
+    uintptr_t expected = tri_join_nobody(handle.tri_generation);
+    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_RELEASE, TRI_RELAXED)) /* [T4] */
+        return join_slow(handle, result, deadline);
+    worker->budget--;
+    run_waiting(worker, task);
+    if (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) /* [T1] */
+        return await_slow(handle, self, result, deadline);
+    return take_result(task, handle.tri_generation, (struct wanted){ .result = result }, true);
 }
 
 int tr_task_join_outcome(struct tr_task handle, struct tr_outcome *outcome, tr_time deadline)

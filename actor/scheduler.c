@@ -275,14 +275,16 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
 }
 
 /* The caller on top of the held chain, if the task that leaves has answered it: it goes on without any queue. */
-static struct tri_stack *answered_caller(struct tri_worker *worker)
+static inline struct tri_stack *answered_caller(struct tri_worker *worker)
 {
     struct tri_task *task = worker->held;
-    struct tri_slot *awaits = task->stack->awaits;
-    if (!awaits || !tri_reply_done(awaits))
+    struct tri_stack *to = task->stack;
+    if (!to->awaits || !tri_reply_done(to->awaits))
         return NULL;
     worker->held = task->next;
-    return stack_for(worker, task);
+    task->stack = NULL;
+    worker->current = task;
+    return to;
 }
 
 /* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
@@ -328,7 +330,16 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
     return to ? to : scrape_stack(worker, hook, next);
 }
 
-struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
+/* What is left to be done for `self`, whose stack it was, on the other side of the switch. */
+static inline void leave_behind(struct tri_worker *worker, struct tri_task *self, struct tri_stack *from,
+                                enum tri_hook hook)
+{
+    self->stack = from;
+    worker->hook = hook;
+    worker->hook_task = self;
+}
+
+static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
@@ -341,9 +352,18 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
         return leave_turn(worker, hook);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
-    self->stack = from;
-    worker->hook = hook;
-    worker->hook_task = self;
+    leave_behind(worker, self, from, hook);
+    return to;
+}
+
+/* The plain case in a leaf: back to a held caller that has its answer. */
+struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *from = worker->stack, *to;
+    if (!worker->held || worker->quota <= 0 || !tri_stack_intact(from) || !(to = answered_caller(worker)))
+        return leave_slow(worker, hook);
+    leave_behind(worker, self, from, hook);
     return to;
 }
 

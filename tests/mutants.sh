@@ -32,7 +32,7 @@ change() {
     case $1 in
     publish_before_switch) # a park is committed while its context is not saved yet
         echo actor/scheduler.c sanitized stress_respawn
-        printf '%s\n' '/^struct tri_stack \*tri_leave(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
+        printf '%s\n' '/ void leave_behind(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;

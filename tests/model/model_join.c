@@ -17,12 +17,13 @@
  *   case, loses        a select of two ends x both: one is taken, the other is there for a joiner
  *   case, rival        a select x a joiner x the end: one of them has the result, or both were told why not
  *   all        both ends are awaited at once, to the last or to the first that succeeds
- *   held       a joiner who is held x another joiner, a detacher, the last walk, a respawn, a runtime that is being stopped
+ *   held       a joiner who is held x another joiner, a detacher, the last walk, a respawn, a runtime that is being stopped,
+ *              a thief who takes the task away first
  */
 #include <stdatomic.h>
 #include <string.h>
 
-#include "fake_worker.h"
+#include "fake_joiners.h"
 #include "fake_clock.h"
 #include "fake_cold.h"
 #include "actor/join.c"
@@ -38,107 +39,10 @@
 #define attempt_all attempt_cases
 #include "mailbox/wait.c"
 
-static struct tri_worker workers[MODEL_THREADS + 1];
-static struct tri_task waiters[MODEL_THREADS + 1]; /* those who join */
-static int made[MODEL_THREADS + 1];                /* a thread's record is made when it first waits (T4) */
 static struct tr_runtime runtime;
 static struct tr_task handle, next_handle;
 static int written[2]; /* by the tasks, before their ends */
 static int results[MODEL_THREADS + 1], codes[MODEL_THREADS + 1];
-
-/* ---- what task.c leaves to others ---- */
-
-struct tri_worker *tri_worker_here(void)
-{
-    return &workers[model_self() + 1];
-}
-
-int tri_checkpoint(void)
-{
-    return 0;
-}
-
-tr_time tr_after(int64_t nanoseconds)
-{
-    (void)nanoseconds;
-    return 1;
-}
-
-struct tri_task *tri_self(void)
-{
-    if (!made[model_self() + 1])
-        made[model_self() + 1] = 1;
-    return &waiters[model_self() + 1];
-}
-
-void tri_wake(struct tri_task *task)
-{
-    model_assert(task < waiters || task >= waiters + MODEL_THREADS + 1 || made[task - waiters]);
-    tri_park_wake(&task->park);
-}
-
-/* As park_foreign of actor/wait.c. A deadline passes as soon as others have run. */
-int tri_park(tr_time deadline, enum tri_wait on)
-{
-    struct tri_task *self = tri_self();
-    (void)on;
-    if (deadline != TR_FOREVER) {
-        model_yield();
-        return tri_park_consume(&self->park) ? 0 : -ETIMEDOUT;
-    }
-    if (tri_park_commit(&self->park))
-        while (tri_load(&self->park.state, TRI_ACQUIRE) == TRI_PARKED)
-            tri_spin();
-    return 0;
-}
-
-void tri_park_tail(enum tri_wait on)
-{
-    tri_park(TR_FOREVER, on);
-}
-
-void tri_ready(struct tri_task *task)
-{
-    (void)task;
-}
-
-void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
-{
-    (void)worker, (void)task;
-}
-
-void tri_call_sentry_slow(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-void tri_lifo_wait(struct tri_worker *worker)
-{
-    (void)worker;
-}
-
-struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
-{
-    (void)worker, (void)hook;
-    return NULL;
-}
-
-void tri_runtime_task_ended(struct tr_runtime *of)
-{
-    (void)of;
-}
-
-bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on)
-{
-    (void)worker, (void)deadline, (void)on;
-    return true;
-}
-
-tr_time tri_bounded(struct tri_worker *worker, tr_time deadline)
-{
-    (void)worker;
-    return deadline;
-}
 
 /* ---- the parts ---- */
 
@@ -407,6 +311,36 @@ static void held_reap_check(void)
     free_check();
 }
 
+static void raided_setup(void)
+{
+    held_setup();
+    workers[1].alone = false;
+}
+
+/* A task that is new itself joins one that may be taken away between two of its looks. */
+static void new_joiner(void)
+{
+    made[1] = 1;
+    model_assert(join(handle, TR_FOREVER) == 0);
+}
+
+/* As raid of actor/idle.c, and runs what it has got. */
+static void raider(void)
+{
+    struct tri_worker *victim = &workers[1];
+    struct tri_task *task = NULL;
+    tri_store(&victim->raid, 1u, TRI_RELAXED);
+    tri_membarrier();
+    if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) {
+        task = tri_load(&victim->lifo, TRI_RELAXED);
+        if (task)
+            tri_store(&victim->lifo, NULL, TRI_RELAXED);
+    }
+    tri_store(&victim->raid, 0u, TRI_RELEASE);
+    if (task)
+        ender();
+}
+
 /* ---- as a case, and many at once ---- */
 
 static int other_result;
@@ -567,6 +501,10 @@ static const struct model_case cases[] = {
       .setup = held_setup,
       .check = held_check,
       .threads = { { "worker", held_joiner_and_next, 0 }, { "joiner", joiner, 0 } } },
+    { .name = "held, raided",
+      .setup = raided_setup,
+      .check = free_check,
+      .threads = { { "worker", new_joiner, 0 }, { "raider", raider, 0 } } },
     { .name = "held, stopping",
       .setup = stopping_setup,
       .check = held_check,
