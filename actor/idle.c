@@ -178,7 +178,8 @@ void tri_leave_watch(struct tri_worker *worker)
 {
     worker->on_watch = false;
     worker->quiet = 0;
-    tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED);
+    tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
+    tri_fence(TRI_SEQ_CST);
     tri_call_sentry(worker);
 }
 
@@ -222,8 +223,7 @@ static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
     struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT, &taken);
     if (task)
         return queue_list(worker, task) > 0;
-    uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
-    return room > 0 && tri_queue_steal(&victim->queue, &worker->queue, room < STEAL_LIMIT ? room : STEAL_LIMIT) > 0;
+    return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
 }
 
 /* The watchdog: a task that has not let go of its worker for long is named, once. What we read may change meanwhile. */
@@ -319,7 +319,7 @@ static bool anything_here(struct tri_worker *worker)
            tri_load(&worker->overflow.count, TRI_RELAXED) > 0;
 }
 
-/* `until` is on the real clock. */
+/* `until` is on the real clock. `for_good`: there is to be no sentry, for nobody has anything to do. */
 static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
 {
     struct tr_runtime *runtime = worker->runtime;
@@ -330,7 +330,8 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
         tri_membarrier(); /* [S4] */
     bool awake = tri_load(&worker->inbox.count, TRI_RELAXED) > 0 ||
                  tri_load(&runtime->injection.count, TRI_RELAXED) > 0 ||
-                 tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker));
+                 tri_load(&runtime->phase, TRI_RELAXED) == TRI_PHASE_EXIT || (for_good && anything_anywhere(worker)) ||
+                 (!for_good && !worker->alone && tri_load(&runtime->sentry, TRI_RELAXED) == 0); /* [S6] */
     if (!awake && !tri_clock_idle(worker)) {
         tri_count(&worker->sleeps);
         tri_reactor_poll(worker->reactor, tri_clock_limit(worker, until));

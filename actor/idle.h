@@ -19,6 +19,8 @@
  *   [S4] resigning as sentry: sentry := 0, membarrier, look at all queues   against   push, load sentry (no fence).
  *   [S5] visitors + 1, push, ..., task ends, phase := EXIT release -> acquire by the worker: it sees the visitor; and
  *        visitors - 1 release -> acquire by the worker that takes its reactor down.
+ *   [S6] leaving the watch: sentry := 0, fence, look for a sleeper   against   idle bit, fence, look at `sentry`: either the
+ *        one who leaves appoints the sleeper, or the sleeper finds the post vacant and does not go to sleep.
  */
 #ifndef TRI_IDLE_H
 #define TRI_IDLE_H

@@ -4,7 +4,8 @@
  * Go's and Tokio's run queues).
  *
  *   [Q1] tail release (push) -> tail acquire (thief): the entries below it. The owner needs no order with itself.
- *   [Q2] head CAS release (pop, steal) -> head acquire (push): the entry has been read before it is written again.
+ *   [Q2] head CAS release (pop, steal) -> head acquire (push, and a thief into its own ring): the entry has been read before
+ *        it is written again. A plain pop needs none: who reads there writes there.
  *   [Q3] the CAS on the head decides who gets an entry; a thief copies first, and throws the copy away if it loses.
  *   [Q4] head CAS release (pop, steal) -> head acquire (a thief that found the two apart): the tail it reads next is no older
  *        than the head, so it does not turn for ever.
@@ -92,17 +93,18 @@ static inline struct tri_task *tri_queue_pop(struct tri_queue *queue)
     return __builtin_expect(contended, 0) ? tri_queue_pop_contended(queue) : task;
 }
 
-/* False: the owner is in the middle of a pop, and does not go on. */
+/* False: the owner is in the middle of a pop, and does not go on; or there was no barrier, and it may not have seen us. */
 static inline bool tri_queue_enter(struct tri_queue *victim)
 {
-    tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED); /* [Q5] */
-    tri_membarrier();
-    for (uint32_t looks = 0; looks < TRI_QUEUE_PATIENCE; looks++) {
-        if (tri_load(&victim->popping, TRI_ACQUIRE) == 0) /* [Q5] [Q6] */
-            return true;
+    bool always = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) != 0; /* [Q5] */
+    if (!tri_membarrier() && !always)
+        return false;
+    for (uint32_t looks = 1; tri_load(&victim->popping, TRI_ACQUIRE) != 0; looks++) { /* [Q5] [Q6] */
+        if (looks == TRI_QUEUE_PATIENCE)
+            return false;
         tri_spin();
     }
-    return false;
+    return true;
 }
 
 static inline void tri_queue_leave(struct tri_queue *victim)
@@ -137,9 +139,14 @@ static inline uint32_t tri_queue_take_half(struct tri_queue *victim, struct tri_
     }
 }
 
-/* Moves half of `victim`, at most `limit`, to the thief's own queue, which has room for so many. Returns how many. */
+/* Moves half of `victim`, at most `limit`, to the thief's own queue. Returns how many. */
 static inline uint32_t tri_queue_steal(struct tri_queue *victim, struct tri_queue *own, uint32_t limit)
 {
+    uint32_t used = tri_load(&own->tail, TRI_RELAXED) - tri_load(&own->head, TRI_ACQUIRE); /* [Q2] */
+    if (limit > TRI_QUEUE_SLOTS - used)
+        limit = TRI_QUEUE_SLOTS - used;
+    if (limit == 0 || tri_queue_length(victim) == 0)
+        return 0;
     uint32_t count = tri_queue_enter(victim) ? tri_queue_take_half(victim, own, limit) : 0;
     tri_queue_leave(victim);
     return count;

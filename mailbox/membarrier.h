@@ -17,9 +17,10 @@ static inline bool tri_membarrier_register(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-static inline void tri_membarrier(void)
+/* False: there was no barrier. Not to be expected of a kernel that has registered us, but of a filter put in place later. */
+static inline bool tri_membarrier(void)
 {
-    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 #endif

@@ -31,6 +31,8 @@ static const struct {
 } kept_orders[] = {
     { "queue.h", "tri_queue_push", "&queue->head",
       "without it a thief's copy, made before its CAS, may be of the store that follows: load buffering" },
+    { "queue.h", "tri_queue_steal", "&own->head",
+      "without it an entry could be written before another thief's copy of it, made before its CAS: load buffering" },
     { "wait.c", "tri_wait", "&waiter.state",
       "who leaves orders it again: by the thing's lock, or by a look of its own" },
     { "clock.c", "tri_clock_read", "fence", "it orders a look at the real clock, which is no memory" },

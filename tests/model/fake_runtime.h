@@ -269,7 +269,8 @@ int tri_worker_loop(struct tri_worker *worker)
     }
     do
         for (struct tri_task *next;
-             (next = tri_queue_pop_alone(&worker->queue)) || (next = tri_take_shared_work(worker));) {
+             (next = worker->alone ? tri_queue_pop_alone(&worker->queue) : tri_queue_pop(&worker->queue)) ||
+             (next = tri_take_shared_work(worker));) {
             int result = next->body(next->argument);
             tri_task_end(next, result);
         }

@@ -4,7 +4,7 @@
  * Every task that was pushed is run once, and what its pusher wrote is seen by whoever runs it.
  */
 #define TRI_QUEUE_SLOTS 2u
-#define TRI_QUEUE_PATIENCE 2u
+#define TRI_QUEUE_PATIENCE 1u
 #include "actor/queue.h"
 #include "model.h"
 
@@ -53,6 +53,14 @@ static void brief_owner(void)
     pop(&queue);
 }
 
+static void reusing_owner(void)
+{
+    push(0);
+    pop(&queue);
+    push(1);
+    push(2);
+}
+
 static void wrap_owner(void)
 {
     push(0);
@@ -94,6 +102,8 @@ static void rich_thief(void)
 {
     tri_queue_steal(&queue, &thief_queue, 2);
     pop(&thief_queue);
+    tri_queue_steal(&queue, &thief_queue, 2);
+    pop(&thief_queue);
 }
 
 static void thief_of_thief(void)
@@ -130,6 +140,9 @@ static const struct model_case cases[] = {
     { .name = "two thieves",
       .check = check,
       .threads = { { "owner", brief_owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
+    { .name = "two thieves, reuse",
+      .check = check,
+      .threads = { { "owner", reusing_owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
     { .name = "thief of thief",
       .setup = full_setup,
       .check = check,

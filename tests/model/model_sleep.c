@@ -8,6 +8,7 @@
  *   two      two workers, one of them the sentry, go to sleep x a foreign push; then the runtime ends
  *   raid     [S2] [S3] the owner uses its LIFO slot x a thief raids it: each task is run once, with its payload
  *   resign   [S4] the sentry resigns x the other worker makes a task ready and then hogs
+ *   leave    [S6] the sentry has stolen, leaves the watch and hogs x the other worker goes to sleep: it becomes the sentry
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -283,6 +284,29 @@ static void lifo_pusher(void)
     model_block(is_run, NULL);
 }
 
+/* ---- leave ---- */
+
+static void leave_setup(void)
+{
+    start(2);
+    workers[0].on_watch = true;
+    tri_store(&runtime.sentry, 1u, TRI_RELAXED);
+    make(0);
+    tri_queue_push(&workers[0].queue, &tasks[0]);
+}
+
+static void leaver(void)
+{
+    tri_leave_watch(&workers[0]);
+    model_block(is_run, NULL);
+}
+
+static void follower(void)
+{
+    while (run_all(&workers[1]) == 0)
+        tri_idle(&workers[1]);
+}
+
 static const struct model_case cases[] = {
     { .name = "inject",
       .setup = start_one,
@@ -308,6 +332,10 @@ static const struct model_case cases[] = {
       .setup = resign_setup,
       .check = check_one,
       .threads = { { "sentry", sentry, 0 }, { "pusher", lifo_pusher, 0 } } },
+    { .name = "leave",
+      .setup = leave_setup,
+      .check = check_one,
+      .threads = { { "leaver", leaver, 0 }, { "follower", follower, 0 } } },
     { .name = "two",
       .setup = start_two,
       .check = check_one,
