@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) void run(struct tri_task *task, cha
             return;
         }
         bool held = tri_worker_here()->held;
-        if (there && !held) {
+        /* The usual turn is one message long. Later the tail is left to the senders, whose line it is. */
+        if (there && !held && (i > 0 || !tri_mailbox_looks_empty(&task->mailbox, &task->consumer))) {
             there = false;
             continue;
         }
@@ -83,6 +84,7 @@ static inline __attribute__((always_inline)) void run(struct tri_task *task, cha
         if (held || retried) /* more to do, or a sender is between claim and publication: later */
             break;
         retried = !there;
+        there = false;
     }
     tri_ready_last(tri_worker_here(), task); /* the last access */
 }

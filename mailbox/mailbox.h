@@ -180,6 +180,8 @@ static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const st
 {
     struct tri_mailbox *mailbox = ref->mailbox;
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    if (!cache && !(tail & TRI_TAIL_STORAGE_MASK))
+        return false;
     if ((tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) ||
         tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation ||
         tri_load(&mailbox->bytes, TRI_RELAXED) != letter->bytes || !tri_is_short(letter->bytes))
@@ -360,6 +362,12 @@ static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(stru
     if (tri_mailbox_pop(consumer, place))
         tri_mailbox_grant(mailbox, consumer, cache);
     return TRI_TAKE_MESSAGE;
+}
+
+/* A snapshot: nothing is claimed that has not been taken. Consumer. */
+static inline bool tri_mailbox_looks_empty(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
+{
+    return tri_tail_position(tri_load(&mailbox->tail, TRI_RELAXED)) == tri_load(&consumer->head, TRI_RELAXED);
 }
 
 enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
