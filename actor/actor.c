@@ -131,36 +131,54 @@ static __attribute__((noinline)) int grant_room(struct tri_worker *worker, struc
     return 0;
 }
 
+enum plain { TAKEN, TAKEN_FROM_FULL, EMPTY, NOT_PLAIN };
+
+/* What most receives come to: a short message from a mailbox with storage, by an actor that owes no answer. */
+static inline __attribute__((always_inline)) enum plain take_plain(struct tri_task *task, uint32_t bytes, void *message)
+{
+    uintptr_t stamp;
+    uint32_t kind = tri_load(&task->flags, TRI_RELAXED) & (TRI_TASK_ACTOR | TRI_TASK_HANDLER);
+    if (kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes || !tri_is_short(bytes) ||
+        tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage)
+        return NOT_PLAIN;
+    struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, task->consumer.storage, &stamp);
+    if (!place)
+        return EMPTY;
+    struct tri_debt debt = tri_place_debt(place, stamp);
+    if (debt.slot) {
+        if (tri_reply_expired(debt))
+            return NOT_PLAIN;
+        tri_hand_take(task, debt);
+    }
+    tri_copy_short(message, place->message, bytes);
+    return tri_mailbox_pop(&task->consumer, place) ? TAKEN_FROM_FULL : TAKEN;
+}
+
 /*
- * The plain case in a leaf: a short message is there. The rest is reached by tail calls, which leave no frame of ours
- * between a switch and the user.
+ * The plain case in a leaf. The rest is reached by tail calls, which leave no frame of ours between a switch and the
+ * user.
  */
 int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
     if (!tri_may_go_on(worker))
         return receive_slow(bytes, message, deadline);
+    worker->budget--; /* receive_slow takes another unit */
     struct tri_task *task = worker->current;
-    uint32_t kind = tri_load(&task->flags, TRI_RELAXED) & (TRI_TASK_ACTOR | TRI_TASK_HANDLER);
-    if (kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes || !tri_is_short(bytes) ||
-        tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage)
-        return receive_slow(bytes, message, deadline);
-    uintptr_t stamp;
-    struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, task->consumer.storage, &stamp);
-    worker->budget--;
-    if (!place)
+    switch (take_plain(task, bytes, message)) {
+    case TAKEN:
+        return 0;
+    case TAKEN_FROM_FULL:
+        return grant_room(worker, task);
+    case EMPTY:
         return receive_waiting(bytes, message, deadline);
-    struct tri_debt debt = tri_place_debt(place, stamp);
-    if (debt.slot) {
-        if (tri_reply_expired(debt))
-            return receive_slow(bytes, message, deadline);
-        tri_hand_take(task, debt);
+    case NOT_PLAIN:
+        break;
     }
-    tri_copy_short(message, place->message, bytes);
-    return tri_mailbox_pop(&task->consumer, place) ? grant_room(worker, task) : 0;
+    return receive_slow(bytes, message, deadline);
 }
 
-int tr_try_receive_raw(uint32_t bytes, void *message)
+static __attribute__((noinline)) int try_receive_slow(uint32_t bytes, void *message)
 {
     struct tri_task *task = receiver(bytes);
     if (!task)
@@ -173,6 +191,16 @@ int tr_try_receive_raw(uint32_t bytes, void *message)
         tri_take_message(task, message, bytes))
         return 0;
     return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
+}
+
+int tr_try_receive_raw(uint32_t bytes, void *message)
+{
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *task = worker ? worker->current : NULL;
+    enum plain plain = task ? take_plain(task, bytes, message) : NOT_PLAIN;
+    if (plain == TAKEN)
+        return 0;
+    return plain == TAKEN_FROM_FULL ? grant_room(worker, task) : try_receive_slow(bytes, message);
 }
 
 int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time deadline)
