@@ -107,8 +107,7 @@ static void note_record(struct tri_task *task, uint64_t generation, void *contex
         walk->list = list;
         walk->room = room;
     }
-    uint64_t serial = tri_sim_serial(walk->sim, task, generation);
-    walk->list[walk->count++] = (struct walked){ task, generation, serial };
+    walk->list[walk->count++] = (struct walked){ task, generation, tri_sim_serial(walk->sim, task, generation) };
 }
 
 static int compare_walked(const void *a, const void *b)
@@ -157,6 +156,15 @@ static void watch_forks(void)
 
 /* ---- starting ------------------------------------------------------------------------------------------------- */
 
+/* All but the clock's word is memory as any other: at that one, who has a stale address looks without a lock. */
+static void clear_entry(struct tr_runtime *runtime)
+{
+    char *word = (char *)&runtime->clock.word, *behind = word + sizeof runtime->clock.word;
+    memset(runtime, 0, (size_t)(word - (char *)runtime));
+    memset(behind, 0, (size_t)((char *)(runtime + 1) - behind));
+    tri_store(&runtime->clock.word, (uint64_t)TRI_CLOCK_REAL, TRI_RELAXED);
+}
+
 static struct tr_runtime *take_entry(void)
 {
     struct tr_runtime *runtime = NULL;
@@ -164,10 +172,10 @@ static struct tr_runtime *take_entry(void)
     for (uint32_t i = 0; i < TRI_RUNTIME_LIMIT && !runtime; i++) {
         if (used[i])
             continue;
-        if (!table[i] && !(table[i] = aligned_alloc(64, (sizeof *table[i] + 63) / 64 * 64)))
+        if (!table[i] && !(table[i] = aligned_alloc(64, sizeof *table[i]))) /* a multiple of 64: it is so aligned */
             break;
         runtime = table[i];
-        memset(runtime, 0, sizeof *runtime);
+        clear_entry(runtime);
         runtime->index = i;
         used[i] = true;
     }

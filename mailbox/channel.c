@@ -220,11 +220,13 @@ int tri_channel_serve_now(struct tr_channel *channel)
 
 /*
  * Without the lock: nothing is there, and more may come. Who knows otherwise (because he has sent, or seen the end) sees that
- * here, too; whether the end has come is for the lock to say.
+ * here, too; whether the end has come is for the lock to say. The head first: it never passes the tail, so a tail that is
+ * where the head was before has nothing behind it; of a tail that was where the head is now, that is not so.
  */
 static bool looks_empty(struct tr_channel *channel)
 {
-    return tri_load(&channel->tail, TRI_RELAXED) == tri_load(&channel->head, TRI_RELAXED) &&
+    uint64_t head = tri_load(&channel->head, TRI_ACQUIRE); /* [C6] */
+    return tri_load(&channel->tail, TRI_RELAXED) == head &&
            !(tri_load(&channel->state, TRI_RELAXED) & (TRI_CHANNEL_CLOSED | TRI_CHANNEL_ENDED));
 }
 

@@ -33,6 +33,8 @@
  *        he is, the receiver is not, or does not know yet that nobody is: the receiver takes the lock after its head.
  *   [C4] references: the last to let go sees what the others did.
  *   [C5] under the lock: everything else.
+ *   [C6] head release (receivers that lock) -> acquire by who looks whether there is anything: the tail it reads next is no
+ *        older than the head.
  */
 #ifndef TRI_CHANNEL_H
 #define TRI_CHANNEL_H

@@ -393,6 +393,8 @@ START_TEST(hold_keeps_the_clock_release_lets_it_go)
 }
 END_TEST
 
+static atomic_int called;
+
 static int call_and_wait(void *argument)
 {
     struct number_address *actor = argument;
@@ -400,6 +402,7 @@ static int call_and_wait(void *argument)
         int64_t answer;
         expect_int(tr_call(*actor, &answer, tr_after((i + 1) * HOUR), &(struct number){ .value = i }), 0);
     }
+    atomic_store(&called, 1);
     return tr_sleep(TR_FOREVER) == -ECANCELED ? 0 : -1;
 }
 
@@ -411,6 +414,8 @@ START_TEST(deadlines_of_waits_that_are_over_move_nothing)
     tr_time before = tr_clock_of(runtime);
     struct tr_task task = spawn_in(runtime, call_and_wait, &actor);
     expect_int(test_ask(actor, TR_SECOND, 1), 1); /* a handler that waits, and is idle again */
+    while (!atomic_load(&called))                 /* some of the calls may have queued up behind that */
+        sched_yield();
     make_idle(runtime, actor);
     expect_int(tr_clock_of(runtime), before + TR_SECOND);
     expect_int(tr_task_cancel(task), 0);

@@ -194,10 +194,10 @@ static int worker_body(void *argument)
         int which = tr_select(cases, 3, TR_FOREVER, TR_SELECT_FAIR);
         if (which < 0)
             return which == -ECANCELED ? 0 : which;
-        turns[which]++;
         if (tr_mutex_lock(&mutex, tr_after(TR_SECOND)) < 0)
             return 0;
         expect_int(inside++, 0);
+        turns[which]++;
         (void)tr_sleep((int64_t)tr_random(3));
         expect_int(--inside, 0);
         expect_int(tr_mutex_unlock(&mutex), 0);

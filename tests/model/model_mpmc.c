@@ -9,6 +9,7 @@
  *   give up        a receiver with a deadline x one without x a send
  *   oldest         a queue that drops the oldest: two sends into one place x a receiver: dropped or received, once each
  *   last           the last two references go: the message that is left is dropped, once
+ *   try            a receiver that does not wait x a send and a receive, after which a message is left as before: it gets one
  *   length         looks at the length, without the lock, x a send and a receive: never beyond what there was
  *   select         a select of two queues x a plain receiver x a send into each
  */
@@ -264,6 +265,25 @@ static void check_rivals(void)
     model_assert(sum(got) + left_in(other) == sum(sent));
 }
 
+static void make_one_in(void)
+{
+    make_shared();
+    model_assert(send_to(queue, 0, TR_NOW) == 0);
+}
+
+static void try_receive(void)
+{
+    uint64_t number = 77;
+    model_assert(tri_channel_receive_now(queue.tri_channel, &number) == 0);
+    note(number);
+}
+
+static void send_1_and_receive(void)
+{
+    model_assert(send_to(queue, 1, TR_NOW) == 0);
+    receive();
+}
+
 static const struct model_case cases[] = {
     { .name = "two and two, owned",
       .setup = make_owned,
@@ -300,6 +320,10 @@ static const struct model_case cases[] = {
       .setup = make_last,
       .check = check_last,
       .threads = { { "a", send_and_unref, 0 }, { "b", unref, 0 } } },
+    { .name = "try",
+      .setup = make_one_in,
+      .check = check_all_out,
+      .threads = { { "tries", try_receive, 0 }, { "sends and receives", send_1_and_receive, 0 } } },
     { .name = "length, shared",
       .setup = make_shared,
       .check = check_all_out,
