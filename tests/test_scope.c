@@ -149,12 +149,10 @@ TASK_TEST(scope_bounds_the_whole_and_not_each_call)
 {
     struct tr_scope scope;
     tr_time begin = tr_clock();
-    int sleeps = 0;
     tr_scope_open(&scope, begin + 20 * TR_MILLISECOND);
     while (tr_sleep(3 * TR_MILLISECOND) == 0)
-        sleeps++;
+        continue; /* for ever, if it were each call */
     expect(tr_scope_close(&scope));
-    expect(sleeps <= 6);
     expect(tr_clock() - begin >= 20 * TR_MILLISECOND);
 }
 
