@@ -118,12 +118,26 @@ TASK_TEST_ON(1, once_run_failure_is_the_makers_alone)
     expect_int(atomic_load(&makes), 2);
 }
 
+/* The first who makes it needs for ever. */
+static int make_at_the_second_time(void *argument)
+{
+    if (atomic_load(&makes) > 0)
+        return make_after_a_while(argument);
+    atomic_fetch_add(&makes, 1);
+    return tr_sleep(TR_FOREVER);
+}
+
+static int run_patiently(void *argument)
+{
+    return tr_once_run(&once, make_at_the_second_time, argument, TR_FOREVER);
+}
+
 TASK_TEST_ON(1, once_run_cancelled_maker_hands_on)
 {
     int good = 0;
-    struct tr_task first = test_task(run_it, &good);
+    struct tr_task first = test_task(run_patiently, &good);
     test_settle();
-    struct tr_task second = test_task(run_it, &good);
+    struct tr_task second = test_task(run_patiently, &good);
     test_settle();
     expect_int(tr_task_cancel(first), 0);
     expect_int(test_join(first), -ECANCELED);

@@ -145,14 +145,24 @@ TASK_TEST(no_memory_for_a_reader_is_waited_out)
     fake_stop(&fake);
 }
 
+static atomic_bool may_end;
+
+static void serve_once_until_told(struct fake_client *client)
+{
+    serve_once(client);
+    while (client->index == 0 && !atomic_load(&may_end))
+        usleep(1000);
+}
+
 /* It keeps a request, and the line is lost: the next one has no reader. Then the manager closes. */
 TASK_TEST(no_memory_for_a_reader_does_not_keep_from_closing)
 {
     struct fake fake;
-    fake_start(&fake, serve_once, NULL, 0);
+    fake_start(&fake, serve_once_until_told, NULL, 0);
     struct redis *redis = open_manager(&fake, &(struct redis_options){ .backoff_ns = TR_MILLISECOND });
     expect_echo(redis, "one");
     atomic_store(&readers_refused, UINT_MAX);
+    atomic_store(&may_end, true);
     wait_until(redis_losses(redis) == 1 && atomic_load(&fake.connections) > 2);
     expect_int(try_echo(redis, "two", 20 * TR_MILLISECOND), -ETIMEDOUT);
     close_manager(redis);

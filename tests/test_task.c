@@ -77,12 +77,18 @@ TASK_TEST(spawn_impossible_option_refused)
     expect(rc == -EINVAL || rc == -ENOMEM);
 }
 
+static int set_flag(void *argument)
+{
+    atomic_int *flag = argument;
+    atomic_store(flag, 1);
+    return 0;
+}
+
 TASK_TEST(spawn_detached_runs)
 {
     static atomic_int flag;
     struct tr_task waiter = test_task(wait_for_flag, &flag);
-    expect_int(tr_task_spawn(NULL, wait_for_flag, &flag, NULL), 0);
-    atomic_store(&flag, 1);
+    expect_int(tr_task_spawn(NULL, set_flag, &flag, NULL), 0);
     expect_int(test_join(waiter), 7);
 }
 
