@@ -75,7 +75,7 @@ int main(void)
     test_census_begin();
     test_run_with(&options, run);
     test_census_end();
-    printf("steal: %llu tasks, %llu thefts, no error\n", (unsigned long long)(rounds * TASKS),
+    printf("steal: %llu tasks, %llu thefts, no error\n", (unsigned long long)rounds * TASKS,
            (unsigned long long)steals);
     return 0;
 }

@@ -150,8 +150,8 @@ static atomic_bool may_end;
 static void serve_once_until_told(struct fake_client *client)
 {
     serve_once(client);
-    while (client->index == 0 && !atomic_load(&may_end))
-        usleep(1000);
+    while (client->index == 0 && !atomic_load(&may_end) && tr_sleep(TR_MILLISECOND) == 0)
+        continue;
 }
 
 /* It keeps a request, and the line is lost: the next one has no reader. Then the manager closes. */
