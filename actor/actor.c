@@ -163,19 +163,14 @@ int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
     struct tri_worker *worker = tri_worker_here();
     if (!tri_may_go_on(worker))
         return receive_slow(bytes, message, deadline);
-    worker->budget--; /* receive_slow takes another unit */
     struct tri_task *task = worker->current;
-    switch (take_plain(task, bytes, message)) {
-    case TAKEN:
-        return 0;
-    case TAKEN_FROM_FULL:
-        return grant_room(worker, task);
-    case EMPTY:
+    enum plain plain = take_plain(task, bytes, message);
+    if (plain == NOT_PLAIN)
+        return receive_slow(bytes, message, deadline);
+    worker->budget--;
+    if (plain == EMPTY)
         return receive_waiting(bytes, message, deadline);
-    case NOT_PLAIN:
-        break;
-    }
-    return receive_slow(bytes, message, deadline);
+    return plain == TAKEN_FROM_FULL ? grant_room(worker, task) : 0;
 }
 
 static __attribute__((noinline)) int try_receive_slow(uint32_t bytes, void *message)

@@ -179,7 +179,7 @@ void tri_leave_watch(struct tri_worker *worker)
     worker->on_watch = false;
     worker->quiet = 0;
     tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
-    tri_fence(TRI_SEQ_CST);
+    tri_fence(TRI_SEQ_CST);                               /* [S6] */
     tri_call_sentry(worker);
 }
 
@@ -203,9 +203,8 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     if (!worker->runtime->can_raid)
         return false;
     tri_store(&victim->raid, 1u, TRI_RELAXED);
-    tri_membarrier();
-    if (tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
-        task = tri_load(&victim->lifo, TRI_RELAXED);    /* [S2] */
+    if (tri_membarrier() && tri_load(&victim->in_lifo, TRI_ACQUIRE) == 0) { /* [S3] */
+        task = tri_load(&victim->lifo, TRI_RELAXED);                        /* [S2] */
         if (task && tri_pin(task) != 0)
             task = NULL;
         if (task)

@@ -27,11 +27,13 @@
 #define TRI_QUEUE_PATIENCE 100u /* looks of a thief at an owner that may have lost its processor in a pop */
 #endif
 
+#define TRI_QUEUE_NO_BARRIER (UINT32_C(1) << 31) /* in `thieves`, from the start: there is no membarrier */
+
 struct tri_task;
 
 struct tri_queue {
     _Alignas(64) TRI_ATOMIC(uint32_t) head; /* thieves and owner */
-    TRI_ATOMIC(uint32_t) thieves;           /* that are at work; without membarrier one more, for good */
+    TRI_ATOMIC(uint32_t) thieves;           /* that are at work */
     _Alignas(64) TRI_ATOMIC(uint32_t) tail; /* owner */
     TRI_ATOMIC(uint32_t) popping;           /* owner: between looking at `thieves` and being done with the head */
     TRI_ATOMIC(struct tri_task *) slots[TRI_QUEUE_SLOTS];
@@ -96,8 +98,8 @@ static inline struct tri_task *tri_queue_pop(struct tri_queue *queue)
 /* False: the owner is in the middle of a pop, and does not go on; or there was no barrier, and it may not have seen us. */
 static inline bool tri_queue_enter(struct tri_queue *victim)
 {
-    bool always = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) != 0; /* [Q5] */
-    if (!tri_membarrier() && !always)
+    bool seen = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) & TRI_QUEUE_NO_BARRIER; /* [Q5] */
+    if (!seen && !tri_membarrier())
         return false;
     for (uint32_t looks = 1; tri_load(&victim->popping, TRI_ACQUIRE) != 0; looks++) { /* [Q5] [Q6] */
         if (looks == TRI_QUEUE_PATIENCE)

@@ -265,7 +265,7 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].runtime = runtime;
         workers[i].index = i;
         workers[i].alone = runtime->workers == 1;
-        tri_store(&workers[i].queue.thieves, runtime->can_raid ? 0u : 1u, TRI_RELAXED);
+        tri_store(&workers[i].queue.thieves, runtime->can_raid ? 0u : TRI_QUEUE_NO_BARRIER, TRI_RELAXED);
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;

@@ -113,10 +113,7 @@ bool tri_note_wait(struct tri_worker *worker, tr_time deadline, enum tri_wait on
     struct tri_task *task = worker->current;
     tri_store(&task->wait, (uint8_t)on, TRI_RELAXED);
     worker->stack->since = worker->now;
-    if (deadline != TR_FOREVER)
-        return tri_deadline_arm(worker, task, deadline) == 0;
-    tri_store(&task->deadline, deadline, TRI_RELAXED); /* for an alarm of an earlier wait */
-    return true;
+    return tri_deadline_arm(worker, task, deadline) == 0;
 }
 
 int tri_park(tr_time deadline, enum tri_wait on)
