@@ -100,8 +100,15 @@ static inline __attribute__((always_inline)) int await_message(struct tri_task *
 /* The mailbox was empty at the first look: waits for a message. */
 static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *message, tr_time deadline)
 {
-    struct tri_task *task = tri_worker_here()->current;
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_task *task = worker->current;
     bool retried = false;
+    /* One alone is ready: the sender, it seems, who will come to yield as well. Among several the wake is quicker. */
+    if (deadline > worker->now && tri_had_better_yield(worker) && tri_queue_length(&worker->queue) == 1) {
+        tri_suspend(worker, TRI_HOOK_REQUEUE);
+        if (tri_take_message(task, message, bytes))
+            return 0;
+    }
     do {
         int rc = await_message(task, deadline, &retried);
         if (rc < 0)

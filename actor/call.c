@@ -246,26 +246,40 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
 }
 
 /*
+ * True while the loop actor of this address waits in its receive for a message of this size, and none is claimed. For sure
+ * only once PARKED is the caller's: else the record may be a stranger's, or have left its receive and wait for something
+ * else. (Where it may run need not be looked at again: an address is only got after the spawn.)
+ */
+static inline bool receives(struct tri_task *target, uint64_t generation, uint32_t bytes)
+{
+    return (tri_load(&target->mailbox.tail, TRI_RELAXED) & TRI_TAIL_IDLE) &&
+           tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE && tri_task_generation(target) == generation &&
+           tri_load(&target->mailbox.bytes, TRI_RELAXED) == bytes;
+}
+
+/*
  * If the target is idle and may run on this worker, runs it at once with the letter in its hand: nothing goes through the
  * mailbox, and the caller is held. False: nothing was sent.
+ *
+ * What an idle handler actor is claimed by is its idle mark. A loop actor is claimed by its park word, and the mark stays:
+ * it is there already when the actor comes back to wait. Who sends meanwhile takes the mark away and notifies.
  */
 static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *worker, struct tr_address address,
                                                             const struct tri_letter *letter)
 {
     struct tri_task *target = address.tri_record;
-    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    uint64_t generation = address.tri_generation;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, generation);
     uint32_t flags = tri_load(&target->flags, TRI_RELAXED);
     bool handler = flags & TRI_TASK_HANDLER;
-    if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target) || !tri_mailbox_claim_idle(&ref, letter->bytes))
+    if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target))
         return false;
-    if (!handler && !tri_park_wake(&target->park))
-        return false; /* it runs already, and looks into its mailbox again */
-    /* Ours to run from here on: the target or, if that was a loop actor and has ended meanwhile, a stranger; and it may
-     * have left its receive and wait for something else. So what it is must be looked at now. (Where it may run need not:
-     * an address is only got after the spawn, so what was read above was of its actor or of a later one.) */
-    bool receives = handler || (tri_task_generation(target) == address.tri_generation &&
-                                tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE);
-    struct tri_stack *to = receives ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
+    if (handler ? !tri_mailbox_claim_idle(&ref, letter->bytes)
+                : !receives(target, generation, letter->bytes) || !tri_park_claim(&target->park))
+        return false;
+    /* Ours to run from here on, and if it is a loop actor that has come to wait for something else, or a stranger, for nothing. */
+    bool ready = handler || receives(target, generation, letter->bytes);
+    struct tri_stack *to = ready ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
         tri_run_claimed(target);
         return false;

@@ -48,6 +48,13 @@ static inline bool tri_park_consume(struct tri_park_word *word)
     return true;
 }
 
+/* Takes PARKED, and leaves everything else as it is. True: the task is the caller's to run. */
+static inline bool tri_park_claim(struct tri_park_word *word)
+{
+    uint32_t state = TRI_PARKED;
+    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_RELAXED); /* [P1] */
+}
+
 /* True: the task was parked and is the caller's to queue. */
 static inline bool tri_park_wake(struct tri_park_word *word)
 {

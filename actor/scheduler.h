@@ -259,8 +259,9 @@ static inline bool tri_may_go_on(struct tri_worker *worker)
 }
 
 /*
- * True if a sender that streams (it has done this much since it was resumed) and finds no room had better yield than wait:
- * whoever makes room is probably ready on this worker, and waiting costs locks, marks and wakes that a yield does not.
+ * True if one that streams (it has done this much since it was resumed) and finds a mailbox full, or its own empty, had
+ * better yield than wait: the other side is probably ready on this worker, and waiting costs locks, marks and wakes that a
+ * yield does not.
  */
 static inline bool tri_had_better_yield(struct tri_worker *worker)
 {

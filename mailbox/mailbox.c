@@ -389,8 +389,6 @@ enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mail
                                     struct tri_storage_cache *cache)
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] [M9] */
-    if (tail & TRI_TAIL_IDLE) /* a loop actor, woken without a message: the mark is still there */
-        return TRI_IDLE_DONE;
     if (tail & TRI_TAIL_WAIT)
         tri_mailbox_grant(mailbox, consumer, cache);
     else if ((tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED))

@@ -393,6 +393,8 @@ static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(stru
         }
         consumer->storage = storage;
     }
+    if (tail & TRI_TAIL_IDLE) /* a loop actor that was not woken through its mailbox: the mark is still there */
+        return TRI_IDLE_DONE;
     return tri_mailbox_idle_slow(mailbox, consumer, cache);
 }
 

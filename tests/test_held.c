@@ -76,8 +76,51 @@ TASK_TEST(call_to_an_actor_that_comes_and_goes_is_answered)
     }
 }
 
+/* Who is handed a call keeps its idle mark (call.c). What is sent meanwhile wakes it, wherever it waits: for nothing there. */
+static int sleep_before_the_answer(void *argument)
+{
+    struct number message;
+    atomic_int *asleep = argument;
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    expect_int(message.value, 1);
+    tr_time until = tr_clock() + 3 * TR_MILLISECOND;
+    atomic_store(asleep, 1);
+    expect_int(tr_sleep_until(until), 0);
+    expect(tr_clock() >= until);
+    expect_int(tr_reply(message.reply, &message.value), 0);
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    expect_int(message.value, 2);
+    expect_int(tr_receive(&message, TR_FOREVER), -EPIPE);
+    return 0;
+}
+
+static int ask_one(void *argument)
+{
+    expect_int(test_ask(*(struct number_address *)argument, 0, 1), 1);
+    return 0;
+}
+
+TASK_TEST(message_sent_while_a_call_is_answered_is_received_next)
+{
+    for (int round = 0; round < 20; round++) {
+        atomic_int asleep = 0;
+        struct tr_task task;
+        struct number_address actor = test_loop(sleep_before_the_answer, &asleep, 2, &task);
+        for (int i = 0; i < round % 3; i++) /* it waits in its receive, or has not begun */
+            expect_int(tr_yield(), 0);
+        struct tr_task caller = test_task(ask_one, &actor);
+        while (!atomic_load(&asleep))
+            expect_int(tr_yield(), 0);
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 2 }), 0);
+        expect_int(test_join(caller), 0);
+        expect_int(tr_actor_stop(actor), 0);
+        expect_int(test_join(task), 0);
+    }
+}
+
 int main(void)
 {
     return test_main("held", TESTS(call_to_an_actor_that_computes_after_its_answer_goes_on_elsewhere,
-                                   call_to_an_actor_that_comes_and_goes_is_answered));
+                                   call_to_an_actor_that_comes_and_goes_is_answered,
+                                   message_sent_while_a_call_is_answered_is_received_next));
 }

@@ -85,7 +85,7 @@ struct request {
 
 static const struct tr_type type = { .name = "request", .size = sizeof(struct request), .align = 8 };
 static struct tr_runtime runtime;
-static struct tri_worker workers[2], *worker_on[STACKS];
+static struct tri_worker workers[2], *worker_on[MODEL_THREADS]; /* NULL: no worker */
 static struct tri_stack stacks[STACKS];
 static TRI_ATOMIC(uint32_t) away[STACKS]; /* away: it is another stack's turn */
 static struct tr_address actor, stranger;

@@ -9,6 +9,7 @@
  *   sleep    after the deadline it waits for something else: the hand-over wakes it there, and must not be taken for a message
  *   end      after the deadline it ends, and the record is another loop actor's: that gets nothing
  *   give up  as `again`, and the caller has a deadline, too
+ *   sender   another sends while the actor parks, is handed the call, and parks again: it keeps its idle mark meanwhile
  *
  *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
  *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
@@ -28,7 +29,8 @@
 #undef give_up
 
 static int answer_value, call_rc, receive_rc, told[2];
-static unsigned answered; /* requests, by the actor */
+static TRI_ATOMIC(uint32_t) sent, heard; /* messages that are no requests */
+static unsigned answered;                /* requests, by the actor */
 static tr_time call_deadline;
 static void *end[5]; /* where the first thread ends, with the caller */
 
@@ -69,6 +71,20 @@ static int patient_actor(void *argument)
 {
     (void)argument;
     return serve(TR_FOREVER);
+}
+
+/* Gets a message as well. */
+static int hearing_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    for (;;) {
+        model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0);
+        if (request.value == 30)
+            tri_store(&heard, 1u, TRI_RELAXED);
+        else
+            answer_request(&request);
+    }
 }
 
 static int actor_again(void *argument)
@@ -231,6 +247,11 @@ static void park_setup(void)
     setup(patient_actor);
 }
 
+static void sender_setup(void)
+{
+    setup(hearing_actor);
+}
+
 static void again_setup(void)
 {
     setup(actor_again);
@@ -305,6 +326,14 @@ static void foreign_gatherer(void)
         gatherer(NULL);
 }
 
+static void other_sender(void)
+{
+    struct request request = { .value = 30 };
+    int rc = tr_try_send_raw(actor, &type, &request);
+    model_assert(rc == 0 || rc == -EAGAIN);
+    tri_store(&sent, rc == 0, TRI_RELAXED);
+}
+
 static void nobody(void)
 {
 }
@@ -352,6 +381,15 @@ static void answer_check(void)
     model_assert(call_rc == 0 && answered == 1);
 }
 
+/* The message has been heard, unless the actor is yet to look: the first worker ends with the caller. */
+static void sender_check(void)
+{
+    struct tri_task *task = actor.tri_record;
+    answer_check();
+    model_assert(tri_load(&sent, TRI_RELAXED) == tri_load(&heard, TRI_RELAXED) ||
+                 tri_load(&task->park.state, TRI_RELAXED) != TRI_PARKED);
+}
+
 static void room_check(void)
 {
     struct tri_task *task = actor.tri_record;
@@ -383,13 +421,18 @@ static void end_check(void)
 /* The other thread stands where one of the first worker's stacks would be. */
 #define WITH_ACTORS(one, other) { { #one, one, 0, 0, 0 }, { "actor", actor_loop, true, 0, 0 }, { #other, other, 0, 0, 0 }, \
                                   { "stack 3", spare_loop, true, is_turn, &away[3] } }
-#define ON_STACKS { { "caller", caller_loop, 0, 0, 0 }, { "actor", actor_loop, true, 0, 0 },                           \
-                    { "stack 2", spare_loop, true, is_turn, &away[2] }, { "stack 3", spare_loop, true, is_turn, &away[3] }, \
-                    { "stack 4", spare_loop, true, is_turn, &away[4] } }
+#define STACK_THREADS { "caller", caller_loop, 0, 0, 0 }, { "actor", actor_loop, true, 0, 0 },                           \
+                      { "stack 2", spare_loop, true, is_turn, &away[2] }, { "stack 3", spare_loop, true, is_turn, &away[3] }, \
+                      { "stack 4", spare_loop, true, is_turn, &away[4] }
+#define ON_STACKS { STACK_THREADS }
 /* clang-format on */
 
 static const struct model_case cases[] = {
     { .name = "park", .setup = park_setup, .check = answer_check, .threads = ON_STACKS },
+    { .name = "sender",
+      .setup = sender_setup,
+      .check = sender_check,
+      .threads = { STACK_THREADS, { "sender", other_sender, 0, 0, 0 } } },
     { .name = "again", .setup = again_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "sleep", .setup = sleep_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "end", .setup = end_setup, .check = end_check, .threads = ON_STACKS },

@@ -8,6 +8,8 @@
  *             that the task left; so what the parking side wrote last must be visible to whoever resumes it
  *   consume   a task that takes a wake without switching
  *   hand      a task that one waker resumes elsewhere, and that parks there again
+ *   claim     one that takes only who is parked, with the frame, and notifies nobody, and a waker: the task is run by one of
+ *             them, and the wake is not lost
  *   foreign   a thread that is no worker parks, as park_foreign in actor/wait.c: no queue passes anything to it
  */
 #include "actor/park.h"
@@ -144,6 +146,41 @@ static void payload_waker(void)
         queue_task();
 }
 
+/* Goes on by itself when a wake came before it was parked. */
+static void claimed_task(void)
+{
+    frame++;
+    if (!tri_park_commit(&word)) {
+        model_assert(written[0] == 1);
+        tri_store(&ended, 1u, TRI_RELAXED);
+    }
+}
+
+static void claimant(void)
+{
+    if (!tri_park_claim(&word))
+        return;
+    model_assert(++frame == 2);
+    tri_fetch_add(&queued, 1u, TRI_RELAXED);
+}
+
+static void claimed_waker(void)
+{
+    written[0] = 1;
+    if (!tri_park_wake(&word))
+        return;
+    model_assert(++frame == 2);
+    tri_fetch_add(&queued, 1u, TRI_RELAXED);
+}
+
+static void claim_check(void)
+{
+    bool by_itself = tri_load(&ended, TRI_RELAXED);
+    uint32_t state = tri_load(&word.state, TRI_RELAXED);
+    model_assert(tri_load(&queued, TRI_RELAXED) + by_itself == 1);
+    model_assert(state == TRI_RUNNING || state == TRI_NOTIFIED);
+}
+
 static void foreign_thread(void)
 {
     if (tri_park_commit(&word))
@@ -191,6 +228,9 @@ static const struct model_case cases[] = {
       .setup = start,
       .check = NULL,
       .threads = { { "task", payload_task, 0 }, { "waker", payload_waker, 0 } } },
+    { .name = "claim",
+      .check = claim_check,
+      .threads = { { "task", claimed_task, 0 }, { "claimant", claimant, 0 }, { "waker", claimed_waker, 0 } } },
     { .name = "foreign", .threads = { { "thread", foreign_thread, 0 }, { "waker", foreign_waker, 0 } } },
     { .name = "both",
       .threads = { { "task", both_task, 0 }, { "waker 0", both_waker_0, 0 }, { "waker 1", both_waker_1, 0 } } },
