@@ -103,8 +103,10 @@ static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *messa
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *task = worker->current;
     bool retried = false;
-    /* One alone is ready: the sender, it seems, who will come to yield as well. Among several the wake is quicker. */
-    if (deadline > worker->now && tri_had_better_yield(worker) && tri_queue_length(&worker->queue) == 1) {
+    /* One alone is in the ring: the sender, it seems, who will come to yield as well. Among several the wake is quicker; and
+     * with other workers, one of them might send while we stand behind somebody who computes. */
+    if (worker->alone && deadline > worker->now && tri_had_better_yield(worker) &&
+        tri_queue_length(&worker->queue) == 1) {
         tri_suspend(worker, TRI_HOOK_REQUEUE);
         if (tri_take_message(task, message, bytes))
             return 0;

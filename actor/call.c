@@ -245,24 +245,26 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
     return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
-/*
- * True while the loop actor of this address waits in its receive for a message of this size, and none is claimed. For sure
- * only once PARKED is the caller's: else the record may be a stranger's, or have left its receive and wait for something
- * else. (Where it may run need not be looked at again: an address is only got after the spawn.)
- */
-static inline bool receives(struct tri_task *target, uint64_t generation, uint32_t bytes)
+/* True if the record is still the actor's of this generation, and waits in its receive. For sure when its park word is ours. */
+static inline bool receives(struct tri_task *target, uint64_t generation)
 {
-    return (tri_load(&target->mailbox.tail, TRI_RELAXED) & TRI_TAIL_IDLE) &&
-           tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE && tri_task_generation(target) == generation &&
-           tri_load(&target->mailbox.bytes, TRI_RELAXED) == bytes;
+    return tri_load(&target->wait, TRI_RELAXED) == TRI_WAIT_MESSAGE && tri_task_generation(target) == generation;
+}
+
+/*
+ * A loop actor is claimed by its park word, and its idle mark stays: it is there already when the actor comes back to wait.
+ * Who sends meanwhile takes the mark away and notifies. All this rests on the look at the mark: by then every message that
+ * the caller may know of has been taken. One that comes later may as well come behind ours.
+ */
+static inline bool claim_receiver(struct tri_task *target, uint64_t generation, uint32_t bytes)
+{
+    return receives(target, generation) && (tri_load(&target->mailbox.tail, TRI_RELAXED) & TRI_TAIL_IDLE) &&
+           tri_load(&target->mailbox.bytes, TRI_RELAXED) == bytes && tri_park_claim(&target->park);
 }
 
 /*
  * If the target is idle and may run on this worker, runs it at once with the letter in its hand: nothing goes through the
  * mailbox, and the caller is held. False: nothing was sent.
- *
- * What an idle handler actor is claimed by is its idle mark. A loop actor is claimed by its park word, and the mark stays:
- * it is there already when the actor comes back to wait. Who sends meanwhile takes the mark away and notifies.
  */
 static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *worker, struct tr_address address,
                                                             const struct tri_letter *letter)
@@ -274,11 +276,11 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     bool handler = flags & TRI_TASK_HANDLER;
     if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target))
         return false;
-    if (handler ? !tri_mailbox_claim_idle(&ref, letter->bytes)
-                : !receives(target, generation, letter->bytes) || !tri_park_claim(&target->park))
+    if (handler ? !tri_mailbox_claim_idle(&ref, letter->bytes) : !claim_receiver(target, generation, letter->bytes))
         return false;
-    /* Ours to run from here on, and if it is a loop actor that has come to wait for something else, or a stranger, for nothing. */
-    bool ready = handler || receives(target, generation, letter->bytes);
+    /* Ours to run from here on: the target or, if that was a loop actor, perhaps a stranger, or it waits for something else
+     * by now. (Where it may run need not be looked at again: an address is only got after the spawn.) */
+    bool ready = handler || receives(target, generation);
     struct tri_stack *to = ready ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
         tri_run_claimed(target);

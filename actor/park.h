@@ -10,8 +10,8 @@
  *   NOTIFIED   wake of a running or queued task
  *
  * RUNNING also covers "queued": the waker that takes PARKED to RUNNING owns the push, so that resuming needs no atomic
- * operation at all. (The exchange at resume of earlier designs is not needed: a wake that finds the task queued leaves
- * NOTIFIED, and the next park sees it.)
+ * operation at all. So does a caller that claims a waiting actor, to run it itself. (The exchange at resume of earlier designs
+ * is not needed: a wake that finds the task queued leaves NOTIFIED, and the next park sees it.)
  *
  *   [P1] every wake is a read-modify-write with release, also when NOTIFIED is there already; what consumes one is a
  *        read-modify-write with acquire, and the commit releases the frame to the waker, who acquires it. So of a wake and
@@ -48,11 +48,12 @@ static inline bool tri_park_consume(struct tri_park_word *word)
     return true;
 }
 
-/* Takes PARKED, and leaves everything else as it is. True: the task is the caller's to run. */
+/* Takes PARKED, and leaves everything else as it is: no wake. True: the task is the caller's to run, on this thread. */
 static inline bool tri_park_claim(struct tri_park_word *word)
 {
     uint32_t state = TRI_PARKED;
-    return tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_RELAXED); /* [P1] */
+    return tri_load(&word->state, TRI_RELAXED) == TRI_PARKED &&
+           tri_cas(&word->state, &state, (uint32_t)TRI_RUNNING, TRI_ACQUIRE, TRI_RELAXED); /* [P1] */
 }
 
 /* True: the task was parked and is the caller's to queue. */

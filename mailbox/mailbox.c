@@ -11,7 +11,8 @@
  *                                    acquire. A sender that read an older tail fails its CAS. Claims release: the
  *                                    storage that they install; so does clearing WAIT: the list is empty.
  *   [M4] idle CAS release -> claim CAS acquire: what the consumer did before it went idle is seen by the one who
- *                                    schedules it, and through the run queue by whoever runs it next. The CAS itself
+ *                                    schedules it, and through the run queue by whoever runs it next. (What a loop actor
+ *                                    did that kept its mark is passed by its park word.) The CAS itself
  *                                    acquires: since the load another may have run it, and left the same tail behind.
  *   [M5] waiting := 1; fence; head   against   head := h+1; waiting (take) or fence-after-rmw; waiting (park):
  *                                    either the registering sender sees the room, or the consumer sees the sender at

@@ -13,7 +13,8 @@
  *   storage   the ring in use, 0 for none: installed by the same compare-and-swap that claims the first place
  *   WAIT      senders wait for room: newcomers queue behind them
  *   CLOSED    nothing more is taken
- *   IDLE      the consumer has found the mailbox empty and must be scheduled by whoever clears the bit
+ *   IDLE      the consumer has found the mailbox empty and must be scheduled by whoever clears the bit. (A loop actor that was
+ *             not woken through its mailbox keeps it while it runs: to be scheduled then is to be notified)
  *
  *            claim (schedules)                     CLOSED set (schedules, if idle)
  *   IDLE ----------------------> busy -------------------------------------------> closed, drains, ends
@@ -238,8 +239,8 @@ static inline __attribute__((always_inline)) int tri_mailbox_send(const struct t
 }
 
 /*
- * Takes the idle mark away and no place: the consumer is idle, and the caller will hand it the message itself, or make it
- * run without one. False: not idle, stale, or of another size; nothing happened. Thread: any.
+ * Takes the idle mark of a handler actor away and no place: it is idle, and the caller will hand it the message itself, or
+ * make it run without one. False: not idle, stale, or of another size; nothing happened. Thread: any.
  */
 static inline __attribute__((always_inline)) bool tri_mailbox_claim_idle(const struct tri_mailbox_ref *ref,
                                                                          uint32_t bytes)

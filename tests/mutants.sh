@@ -57,6 +57,9 @@ change() {
     idle_claim_without_generation) # a held caller hands its letter to a stranger
         echo mailbox/mailbox.h stress_respawn test_held
         printf '%s\n' '/ bool tri_mailbox_claim_idle(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT == ref->generation/true/' ;;
+    receiver_not_looked_at_again) # nor whether the loop actor that was claimed still waits in its receive
+        echo actor/call.c stress_respawn test_held stress_calls
+        printf '%s\n' '/ bool receives(/,/^}/ s/tri_task_generation(target) == generation/true/' ;;
     drop_without_resolving) # a request that is never received leaves its caller waiting
         echo actor/task.c test_debt test_call
         printf '%s\n' '/^void tri_task_discard(/,/^}/ s/if (debt.slot)/if (false)/' ;;
@@ -288,7 +291,7 @@ mutate() {
 
 mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
-    drop_without_resolving expired_not_skipped behind_a_large_wait_not_served waiting_writer_overtaken claimed_twice \
+    receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served waiting_writer_overtaken claimed_twice \
     listening_in_vain left_and_yet_come unlocked_after_the_wait permit_not_given_back last_sender_wakes_nobody \
     behind_a_large_reserve_not_served channel_loss_not_counted oneshot_value_taken_twice oneshot_drop_wakes_nobody \
     oneshot_close_wakes_no_sender lag_not_counted broadcast_value_dropped_twice last_close_wakes_no_receiver \

@@ -33,6 +33,7 @@ static struct round {
     struct tr_cancel_token *token;
     struct tr_task child;
     atomic_uint sent; /* a bit for each kind, before it is sent */
+    atomic_bool over; /* the thread that sends has sent all */
 } all_rounds[SELECTORS];
 
 /* ---- what comes ------------------------------------------------------------------------------------------------ */
@@ -98,9 +99,11 @@ static int send_all(void *argument)
     return 0;
 }
 
-static void *send_all_on_thread(void *round)
+static void *send_all_on_thread(void *argument)
 {
+    struct round *round = argument;
     send_all(round);
+    atomic_store(&round->over, true);
     return NULL;
 }
 
@@ -222,6 +225,15 @@ static void join(struct tr_task task)
     expect_int(rc, 0);
 }
 
+/* In pthread_join it would keep its worker from I/O of others, and the thread may wait for room that they will make. */
+static void join_thread(struct round *round, pthread_t thread)
+{
+    while (!atomic_load(&round->over))
+        if (tr_sleep(20 * TR_MICROSECOND) == -ECANCELED)
+            tr_cancel_taken();
+    expect_int(pthread_join(thread, NULL), 0);
+}
+
 static int be_selector(void *argument)
 {
     unsigned self = (unsigned)(uintptr_t)argument;
@@ -239,7 +251,7 @@ static int be_selector(void *argument)
         for (unsigned pending = (1u << KINDS) - 1; pending != 0;)
             pending = select_one(round, pending, test_random(&seed) >> 16);
         if (by_thread)
-            expect_int(pthread_join(thread, NULL), 0);
+            join_thread(round, thread);
         else
             join(sender);
         end_round(round);

@@ -10,6 +10,8 @@
  *   end      after the deadline it ends, and the record is another loop actor's: that gets nothing
  *   give up  as `again`, and the caller has a deadline, too
  *   sender   another sends while the actor parks, is handed the call, and parks again: it keeps its idle mark meanwhile
+ *   second   two call, and the actor, its mark kept, waits for something else after the first: the second has looked before
+ *            that, and takes the park word after
  *
  *   room     no call but a send that waits for room, and the actor takes one message and waits for something else: the sender
  *            is served by the look that follows the park (park_commit in actor/scheduler.c), at the latest
@@ -28,9 +30,10 @@
 #include "actor/gather.c"
 #undef give_up
 
-static int answer_value, call_rc, receive_rc, told[2];
+static int answer_value, second_value, call_rc, receive_rc, told[2];
 static TRI_ATOMIC(uint32_t) sent, heard; /* messages that are no requests */
-static unsigned answered;                /* requests, by the actor */
+static uint32_t records_needed = 2;
+static unsigned answered; /* requests, by the actor */
 static tr_time call_deadline;
 static void *end[5]; /* where the first thread ends, with the caller */
 
@@ -85,6 +88,18 @@ static int hearing_actor(void *argument)
         else
             answer_request(&request);
     }
+}
+
+/* Answers one request, and waits for something else before the next. */
+static int napping_actor(void *argument)
+{
+    struct request request;
+    (void)argument;
+    model_assert(tr_receive_raw(sizeof request, &request, TR_FOREVER) == 0);
+    answer_request(&request);
+    while (tri_park(2, TRI_WAIT_SLEEP) == 0)
+        ;
+    return serve(TR_FOREVER);
 }
 
 static int actor_again(void *argument)
@@ -151,6 +166,16 @@ static int caller(void *argument)
     __builtin_longjmp(end, 1);
 }
 
+static int second_caller(void *argument)
+{
+    struct request request = { .value = 60 };
+    struct tr_ask ask = { offsetof(struct request, reply), sizeof second_value, &second_value };
+    (void)argument;
+    int rc = tr_call_raw(actor, &type, &request, ask, TR_FOREVER);
+    model_assert(rc == 0 && second_value == 61);
+    return rc;
+}
+
 static int sender(void *argument)
 {
     struct request request = { .value = 40 };
@@ -178,7 +203,7 @@ static int gatherer(void *argument)
 static void start(int (*body)(void *argument), int (*other)(void *argument))
 {
     struct tri_storage *made[2];
-    tri_task_pool.slab_objects = 2;
+    tri_task_pool.slab_objects = records_needed;
     tri_slot_pool.slab_objects = 2;
     runtime.workers = 2;
     runtime.worker = workers;
@@ -250,6 +275,19 @@ static void park_setup(void)
 static void sender_setup(void)
 {
     setup(hearing_actor);
+}
+
+/* The second caller is ready on the actor's worker, which needs a stack more. */
+static void second_setup(void)
+{
+    struct tri_spawn spawn = { .body = second_caller, .runtime = &runtime };
+    records_needed = 3;
+    setup(napping_actor);
+    struct tri_task *first = tri_load(&workers[CALLERS].lifo, TRI_RELAXED);
+    model_assert(tri_spawn(&spawn) == 0);
+    tri_ready_ring(&workers[ACTORS], tri_load(&workers[CALLERS].lifo, TRI_RELAXED));
+    tri_store(&workers[CALLERS].lifo, first, TRI_RELAXED);
+    tri_stack_give(&workers[ACTORS].stacks, 0, tri_stack_take_cached(&workers[CALLERS].stacks, 0, 0));
 }
 
 static void again_setup(void)
@@ -381,6 +419,11 @@ static void answer_check(void)
     model_assert(call_rc == 0 && answered == 1);
 }
 
+static void second_check(void)
+{
+    model_assert(call_rc == 0 && answered >= 1);
+}
+
 /* The message has been heard, unless the actor is yet to look: the first worker ends with the caller. */
 static void sender_check(void)
 {
@@ -433,6 +476,7 @@ static const struct model_case cases[] = {
       .setup = sender_setup,
       .check = sender_check,
       .threads = { STACK_THREADS, { "sender", other_sender, 0, 0, 0 } } },
+    { .name = "second", .setup = second_setup, .check = second_check, .threads = ON_STACKS },
     { .name = "again", .setup = again_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "sleep", .setup = sleep_setup, .check = answer_check, .threads = ON_STACKS },
     { .name = "end", .setup = end_setup, .check = end_check, .threads = ON_STACKS },
