@@ -2,6 +2,9 @@
 /*
  * blocking.h: work that blocks a thread: foreign libraries, files, long computations.
  *
+ * A task that does it itself keeps its worker for so long. Others take over the tasks that are ready there, but not the I/O
+ * and the timers that are under way; so it must never wait for what depends on those.
+ *
  *     static int read_config(void *argument, void *result)      // on a thread of the pool
  *     {
  *         struct path *path = argument;
