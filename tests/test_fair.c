@@ -246,12 +246,18 @@ END_TEST
 
 /* ---- who yields to nobody is no hog ----------------------------------------------------------------------------- */
 
+/* Unless the machine has kept the thread from running for so long that it seems to be one. */
 TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
 {
+    tr_time start = tr_clock(), before = start, longest = 0;
     test_log_capture(TR_LOG_WARNING);
-    for (tr_time until = tr_clock() + 600 * TR_MILLISECOND; tr_clock() < until;)
+    while (before < start + 600 * TR_MILLISECOND) {
         expect_int(tr_yield(), 0);
-    expect(!test_log_has("has kept worker"));
+        tr_time now = tr_clock();
+        longest = now - before > longest ? now - before : longest;
+        before = now;
+    }
+    expect(!test_log_has("has kept worker") || longest > 50 * TR_MILLISECOND);
     test_log_release();
 }
 
