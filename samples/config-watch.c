@@ -198,14 +198,17 @@ static int run(void *argument)
     rc = name ? 0 : write_config(keeper.path.name, 0);
     if (rc == 0)
         rc = tr_blocking(read_config, &keeper.path, &config, tr_after(5 * TR_SECOND));
-    if (rc != 0) {
+    if (rc == 0) {
+        config.version = 1;
+        rc = tr_watch_create(&keeper.watch, NULL, &config);
+        if (rc == 0)
+            rc = run_workers(&keeper, !name);
+    } else if (rc == -ECANCELED) { /* SIGINT, and nothing has begun */
+        rc = 0;
+    } else {
         fprintf(stderr, "config-watch: %s: %s\n", keeper.path.name, strerror(rc < 0 ? -rc : rc));
-        return -EIO;
+        rc = -EIO;
     }
-    config.version = 1;
-    rc = tr_watch_create(&keeper.watch, NULL, &config);
-    if (rc == 0)
-        rc = run_workers(&keeper, !name);
     if (!name)
         unlink(keeper.path.name);
     return rc;
