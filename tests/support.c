@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 
 /* ---- seeds ---------------------------------------------------------------------------------------------------- */
 
@@ -191,6 +192,28 @@ static double test_seconds(void)
 {
     const char *value = getenv("TR_TEST_TIMEOUT");
     return value && atof(value) > 0 ? atof(value) : 120;
+}
+
+void test_limit_memory(struct rlimit *before)
+{
+    struct rlimit least;
+    expect_int(getrlimit(RLIMIT_AS, before), 0);
+    least = *before;
+    least.rlim_cur = 1 << 20;
+    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+}
+
+bool test_can_limit_memory(void)
+{
+    struct rlimit before;
+    if (TEST_SANITIZED)
+        return false;
+    test_limit_memory(&before);
+    void *more = mmap(NULL, 4 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    if (more != MAP_FAILED)
+        munmap(more, 4 << 20);
+    return more == MAP_FAILED;
 }
 
 bool test_backend_here(const char *program)

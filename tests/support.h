@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <troupe.h>
 #include <unistd.h>
 
@@ -121,6 +122,13 @@ void test_seeds(void (*body)(void));
  * was about to wait waits when this returns.
  */
 void test_settle(void);
+
+/*
+ * No more address space than there is, until RLIMIT_AS is put back to *before. Not everywhere: sanitizers need more than any
+ * limit for their shadow, and under an emulator none holds.
+ */
+void test_limit_memory(struct rlimit *before);
+bool test_can_limit_memory(void);
 
 /* Whether the backend that the environment asks for can be had here; says so if not, and main returns EXIT_SKIPPED. */
 bool test_backend_here(const char *program);

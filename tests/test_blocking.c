@@ -5,8 +5,6 @@
  */
 #include "tests/jobs.h"
 
-#include <sys/resource.h>
-
 /* ---- calling -------------------------------------------------------------------------------------------------- */
 
 /* What run returns, and what the caller gets: never a negative number. */
@@ -256,16 +254,7 @@ POOL_TEST(a_cancelled_task_goes_on_at_once, 1, 8, 0)
 
 /* ---- no threads ----------------------------------------------------------------------------------------------- */
 
-/* A limit on address space: a thread's stack cannot be mapped. Sanitizers need more than any limit for their shadow. */
-static void limit_memory(struct rlimit *before)
-{
-    struct rlimit least;
-    expect_int(getrlimit(RLIMIT_AS, before), 0);
-    least = *before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
-}
-
+/* Where memory is limited no thread's stack can be mapped. */
 POOL_TEST(no_thread_to_be_had_is_said, 4, 8, MS)
 {
     struct rlimit before;
@@ -273,9 +262,9 @@ POOL_TEST(no_thread_to_be_had_is_said, 4, 8, MS)
     struct tr_work work = work_of(&(struct request){ gate, 1, 0 });
     struct tr_job job;
     bool started = true;
-    if (TEST_SANITIZED)
+    if (!test_can_limit_memory())
         return;
-    limit_memory(&before);
+    test_limit_memory(&before);
     void *probe = malloc(2 * sizeof(struct answer)); /* it is threads that are not to be had, not memory */
     int rc = tr_blocking_raw(&work, NULL, &started, TR_FOREVER);
     int rc2 = tr_job_start(&job, &work, TR_FOREVER);
@@ -298,11 +287,11 @@ POOL_TEST(no_more_threads_leave_the_work_to_those_there_are, 4, 8, MS)
     struct rlimit before;
     struct gate *gate = new_gate(false), *open = new_gate(true);
     struct tr_job jobs[4];
-    if (TEST_SANITIZED)
+    if (!test_can_limit_memory())
         return;
     join_job(start_job(open, 1, TR_NOW));
     wait_until(info().threads == 0);
-    limit_memory(&before);
+    test_limit_memory(&before);
     for (int i = 0; i < 4; i++)
         jobs[i] = start_job(gate, i + 1, TR_NOW);
     wait_until(atomic_load(&gate->started) == 1);

@@ -6,7 +6,6 @@
 #include "tests/support.h"
 
 #include <pthread.h>
-#include <sys/resource.h>
 
 static struct tr_runtime *runtime;
 
@@ -241,12 +240,9 @@ static void *hold_record(void *argument)
 
 static void *sleep_without_memory(void *argument)
 {
-    struct rlimit before, least;
+    struct rlimit before;
     (void)argument;
-    expect_int(getrlimit(RLIMIT_AS, &before), 0);
-    least = before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    test_limit_memory(&before);
     int rc = tr_sleep(TR_MILLISECOND);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
     expect_int(rc, -ENOMEM);
@@ -258,7 +254,7 @@ START_TEST(foreign_sleep_without_memory_for_a_record_enomem)
 {
     pthread_t threads[OTHER_THREADS], sleeper;
     pthread_barrier_t barrier;
-    if (TEST_SANITIZED) /* they need more than any limit for their shadow */
+    if (!test_can_limit_memory())
         return;
     expect_int(tr_sleep(1), 0);
     expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);

@@ -6,7 +6,6 @@
 #include "tests/support.h"
 
 #include <pthread.h>
-#include <sys/resource.h>
 
 static int return_argument(void *argument)
 {
@@ -16,11 +15,7 @@ static int return_argument(void *argument)
 /* The thread in tr_run cannot have the record that it needs for a join. */
 static int use_up_memory(void *argument)
 {
-    struct rlimit *before = argument, least;
-    expect_int(getrlimit(RLIMIT_AS, before), 0);
-    least = *before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    test_limit_memory(argument);
     return 7;
 }
 
@@ -49,7 +44,7 @@ START_TEST(run_without_memory_returns_mains_result)
     pthread_t threads[OTHER_THREADS], runner;
     pthread_barrier_t barrier;
     int rc = 0;
-    if (TEST_SANITIZED) /* they need more than any limit for their shadow */
+    if (!test_can_limit_memory()) /* they need more than any limit for their shadow */
         return;
     expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);
     for (int i = 0; i < OTHER_THREADS; i++)
@@ -69,10 +64,8 @@ END_TEST
 static void starve(enum tr_log_level level, const char *line, void *context)
 {
     struct rlimit *before = context;
-    struct rlimit least = *before;
-    least.rlim_cur = 1 << 20;
     if (strstr(line, "I/O backend"))
-        expect_int(setrlimit(RLIMIT_AS, &least), 0);
+        test_limit_memory(before);
     else if (level == TR_LOG_ERROR)
         expect_int(setrlimit(RLIMIT_AS, before), 0);
 }
@@ -82,7 +75,7 @@ START_TEST(run_without_memory_for_a_stack_enomem)
     struct tr_options options = test_options(1);
     options.stack_bytes = 12 << 20; /* one in a slab: none is left from an earlier start */
     struct rlimit before;
-    if (TEST_SANITIZED)
+    if (!test_can_limit_memory())
         return;
     expect_int(getrlimit(RLIMIT_AS, &before), 0);
     tr_log_set(starve, &before, TR_LOG_DEBUG);
@@ -94,13 +87,10 @@ END_TEST
 
 static int yield_without_memory(void *argument)
 {
-    struct rlimit before, least;
+    struct rlimit before;
     int result;
     (void)argument;
-    expect_int(getrlimit(RLIMIT_AS, &before), 0);
-    least = before;
-    least.rlim_cur = 1 << 20;
-    expect_int(setrlimit(RLIMIT_AS, &least), 0);
+    test_limit_memory(&before);
     struct tr_task tasks[3];
     for (int i = 0; i < 3; i++)
         tasks[i] = test_task(return_argument, (void *)(intptr_t)i);
@@ -119,7 +109,7 @@ START_TEST(yield_without_memory_for_a_stack_goes_on)
 {
     struct tr_options options = test_options(1);
     options.stack_bytes = 12 << 20; /* one in a slab: main has it */
-    if (!TEST_SANITIZED)
+    if (test_can_limit_memory())
         expect_int(tr_run(&options, yield_without_memory, NULL), 0);
 }
 END_TEST

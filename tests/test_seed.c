@@ -145,11 +145,13 @@ END_TEST
 
 static uint64_t digest_of_child(uint64_t seed)
 {
-    char command[256], path[200];
+    char command[400], path[200];
+    const char *emulator = getenv("MESON_EXE_WRAPPER"); /* of another architecture's programs */
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     expect(length > 0);
     path[length] = 0;
-    snprintf(command, sizeof command, "TEST_SEED_CHILD=%llu %s 2>/dev/null", (unsigned long long)seed, path);
+    snprintf(command, sizeof command, "TEST_SEED_CHILD=%llu %s %s 2>/dev/null", (unsigned long long)seed,
+             emulator ? emulator : "", path);
     FILE *pipe = popen(command, "r");
     unsigned long long digest = 0;
     expect(pipe && fscanf(pipe, "digest %llx %*p", &digest) == 1);
