@@ -181,7 +181,7 @@ static int run_workers(struct keeper *keeper, bool demonstration)
     tr_shield_close(&shield);
     if (demonstration && rc == 0)
         printf("%d workers have all seen version %u, the last\n", WORKERS, last.version);
-    return rc == -ECANCELED ? 0 : rc;
+    return rc;
 }
 
 static int run(void *argument)
@@ -203,15 +203,13 @@ static int run(void *argument)
         rc = tr_watch_create(&keeper.watch, NULL, &config);
         if (rc == 0)
             rc = run_workers(&keeper, !name);
-    } else if (rc == -ECANCELED) { /* SIGINT, and nothing has begun */
-        rc = 0;
-    } else {
+    } else if (rc != -ECANCELED) {
         fprintf(stderr, "config-watch: %s: %s\n", keeper.path.name, strerror(rc < 0 ? -rc : rc));
         rc = -EIO;
     }
     if (!name)
         unlink(keeper.path.name);
-    return rc;
+    return rc == -ECANCELED ? 0 : rc; /* SIGINT is how it is meant to end */
 }
 
 int main(int argc, char **argv)

@@ -291,7 +291,8 @@ mutate() {
 
 mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
-    receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served waiting_writer_overtaken claimed_twice \
+    receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served \
+    waiting_writer_overtaken claimed_twice \
     listening_in_vain left_and_yet_come unlocked_after_the_wait permit_not_given_back last_sender_wakes_nobody \
     behind_a_large_reserve_not_served channel_loss_not_counted oneshot_value_taken_twice oneshot_drop_wakes_nobody \
     oneshot_close_wakes_no_sender lag_not_counted broadcast_value_dropped_twice last_close_wakes_no_receiver \

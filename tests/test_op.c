@@ -393,12 +393,19 @@ struct writer {
 };
 
 /* In some rounds nothing is written before the first deadline has passed: however slow the machine, some pass. */
-static bool begin_round(struct writer *writer, unsigned round)
+static void begin_round(struct writer *writer, unsigned round)
 {
-    bool nothing_yet = round % 16 == 1;
-    if (!nothing_yet)
+    if (round % 16 != 1)
         tri_store(&writer->go, round, TRI_RELEASE);
-    return nothing_yet;
+}
+
+/* True if the byte has come. Whatever has, from now on it may be written. */
+static bool has_come(struct writer *writer, unsigned round, int rc)
+{
+    bool nothing_yet = tri_load(&writer->go, TRI_RELAXED) < round;
+    must(rc == -ETIMEDOUT || (rc == 1 && !nothing_yet));
+    tri_store(&writer->go, round, TRI_RELEASE);
+    return rc == 1;
 }
 
 static void *write_now_and_then(void *argument)
@@ -429,17 +436,14 @@ START_TEST(op_deadline_against_success_keeps_the_data)
     unsigned received = 0, timeouts = 0;
     uint64_t random = 42;
     for (unsigned round = 1; round <= writer.rounds; round++) {
-        bool nothing_yet = begin_round(&writer, round);
+        begin_round(&writer, round);
         while (received < round) {
             char byte;
             struct tri_io_op op = receive_op(pair[0], &byte, 1);
             int rc = tri_io_run(&op, tr_after((int64_t)(io_draw(&random) % 30) * TR_MICROSECOND));
-            must(rc == -ETIMEDOUT || (rc == 1 && !nothing_yet));
-            if (nothing_yet)
-                tri_store(&writer.go, round, TRI_RELEASE);
-            nothing_yet = false;
-            received += rc == 1;
-            timeouts += rc != 1;
+            bool come = has_come(&writer, round, rc);
+            received += come;
+            timeouts += !come;
         }
     }
     pthread_join(thread, NULL);
@@ -506,21 +510,18 @@ START_TEST(op_withdrawn_from_elsewhere_ends_once)
     unsigned received = 0, timeouts = 0, next = 1;
     uint64_t random = 99;
     for (unsigned round = 1; round <= writer.rounds; round++) {
-        bool nothing_yet = begin_round(&writer, round);
+        begin_round(&writer, round);
         while (received < round) {
             tri_store(&migrated.wanted, ++next, TRI_RELEASE);
             tri_reactor_wake(migrated.reactor);
             while (tri_load(&migrated.started, TRI_ACQUIRE) != next)
                 sched_yield();
             int rc = tri_io_finish(&migrated.op, tr_after((int64_t)(io_draw(&random) % 60) * TR_MICROSECOND));
-            must(rc == -ETIMEDOUT || (rc == 1 && !nothing_yet));
-            if (nothing_yet)
-                tri_store(&writer.go, round, TRI_RELEASE);
-            nothing_yet = false;
+            bool come = has_come(&writer, round, rc);
             /* The record is ours: spoil it. Whoever still has it will stumble. */
             memset(&migrated.op, 0xa5, sizeof migrated.op);
-            received += rc == 1;
-            timeouts += rc != 1;
+            received += come;
+            timeouts += !come;
         }
     }
     tri_store(&migrated.wanted, UINT32_MAX, TRI_RELEASE);

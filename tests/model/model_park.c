@@ -156,29 +156,33 @@ static void claimed_task(void)
     }
 }
 
+static void run_claimed(void)
+{
+    model_assert(++frame == 2);
+    tri_fetch_add(&queued, 1u, TRI_RELAXED);
+}
+
 static void claimant(void)
 {
     if (!tri_park_claim(&word))
         return;
-    model_assert(++frame == 2);
-    tri_fetch_add(&queued, 1u, TRI_RELAXED);
+    run_claimed();
+    tri_store(&event[0], 1u, TRI_RELAXED);
 }
 
 static void claimed_waker(void)
 {
     written[0] = 1;
-    if (!tri_park_wake(&word))
-        return;
-    model_assert(++frame == 2);
-    tri_fetch_add(&queued, 1u, TRI_RELAXED);
+    if (tri_park_wake(&word))
+        run_claimed();
 }
 
 static void claim_check(void)
 {
     bool by_itself = tri_load(&ended, TRI_RELAXED);
-    uint32_t state = tri_load(&word.state, TRI_RELAXED);
+    bool claimed = tri_load(&event[0], TRI_RELAXED);
     model_assert(tri_load(&queued, TRI_RELAXED) + by_itself == 1);
-    model_assert(state == TRI_RUNNING || state == TRI_NOTIFIED);
+    model_assert(tri_load(&word.state, TRI_RELAXED) == (claimed ? TRI_NOTIFIED : TRI_RUNNING));
 }
 
 static void foreign_thread(void)
