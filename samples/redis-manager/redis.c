@@ -192,38 +192,56 @@ int redis_command(struct redis *redis, size_t count, const struct redis_bytes *a
     return request_reply(redis, count, arguments, reply, deadline);
 }
 
+/* Too long to ride along, or there is a connection to choose. */
+static __attribute__((noinline)) int get_or_set_long(struct redis *redis, struct redis_bytes key,
+                                                     const struct redis_bytes *value, struct redis_reply *reply,
+                                                     tr_time deadline)
+{
+    if (!value)
+        return request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, reply, deadline);
+    return request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, *value }, reply, deadline);
+}
+
+#define IS_GET SIZE_MAX
+
+/*
+ * Both in one function and with one call in it: after a switch the processor expects the returns of the task that called
+ * last, and would be wrong whenever that one made the other kind of request. `data`: a SET's value, of `length` bytes; or the
+ * reply to a GET, with length IS_GET. These are six arguments, so redis_get and redis_set need no frame, hence no return.
+ */
+static __attribute__((noinline)) int get_or_set(struct redis *redis, struct redis_bytes key, void *data, size_t length,
+                                                tr_time deadline)
+{
+    bool get = length == IS_GET;
+    struct redis_bytes value = { data, length };
+    struct redis_reply done, *reply = get ? data : &done;
+    int rc;
+    done.block = NULL;
+    clear_fresh(reply);
+    if (goes_inline(redis, key.length + (get ? REDIS_GET_MOST : length + REDIS_SET_MOST))) {
+        struct request request; /* most of it need not be initialised */
+        char *end = get ? redis_encode_get(request.bytes, key) : redis_encode_set(request.bytes, key, value);
+        request.kind = REQUEST_BYTES;
+        request.length = (uint32_t)(end - request.bytes);
+        rc = call(&redis->connections[0], &request, reply, deadline);
+    } else {
+        rc = get_or_set_long(redis, key, get ? NULL : &value, reply, deadline);
+    }
+    if (rc == 0 && reply->value.type == REDIS_ERROR)
+        rc = REDIS_REFUSED;
+    if (done.block) /* without asking again which of them it was */
+        free(done.block);
+    return rc;
+}
+
 int redis_get(struct redis *redis, struct redis_bytes key, struct redis_reply *value, tr_time deadline)
 {
-    int rc;
-    if (goes_inline(redis, key.length + REDIS_GET_MOST)) {
-        struct request request; /* most of it need not be initialised */
-        request.kind = REQUEST_BYTES;
-        request.length = (uint32_t)(redis_encode_get(request.bytes, key) - request.bytes);
-        clear_fresh(value);
-        rc = call(&redis->connections[0], &request, value, deadline);
-    } else {
-        rc = request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, value, deadline);
-    }
-    return rc == 0 && value->value.type == REDIS_ERROR ? REDIS_REFUSED : rc;
+    return get_or_set(redis, key, value, IS_GET, deadline);
 }
 
 int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes value, tr_time deadline)
 {
-    struct redis_reply reply;
-    int rc;
-    if (goes_inline(redis, key.length + value.length + REDIS_SET_MOST)) {
-        struct request request;
-        request.kind = REQUEST_BYTES;
-        request.length = (uint32_t)(redis_encode_set(request.bytes, key, value) - request.bytes);
-        clear_fresh(&reply);
-        rc = call(&redis->connections[0], &request, &reply, deadline);
-    } else {
-        rc = request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, value }, &reply, deadline);
-    }
-    if (rc == 0 && reply.value.type == REDIS_ERROR)
-        rc = REDIS_REFUSED;
-    redis_reply_clear(&reply);
-    return rc;
+    return get_or_set(redis, key, (void *)value.data, value.length, deadline);
 }
 
 const char *redis_failure_text(int result)

@@ -227,7 +227,10 @@ static void put(struct connection *c, const char *bytes, uint32_t length)
         write_requests(c, bytes, length, &length, 1);
         return;
     }
-    memcpy(c->out + c->out_length, bytes, length);
+    if (length <= REQUEST_INLINE)
+        memcpy(c->out + c->out_length, bytes, REQUEST_INLINE); /* so much is there, in a message as in a loan */
+    else
+        memcpy(c->out + c->out_length, bytes, length);
     c->ends[c->out_count++] = c->out_length += length;
 }
 
@@ -447,7 +450,7 @@ int redis_connection_start(struct connection *c, int pin)
     c->jitter = ((uint64_t)tr_clock() ^ (uintptr_t)c) | 1;
     c->in_capacity = IN_BYTES;
     c->in = malloc(IN_BYTES);
-    c->out = malloc(OUT_BYTES);
+    c->out = malloc(OUT_BYTES + REQUEST_INLINE); /* see put */
     c->ends = malloc(OUT_REQUESTS * sizeof *c->ends);
     if (!c->in || !c->out || !c->ends)
         return -ENOMEM;

@@ -171,12 +171,14 @@ static bool make_request(struct client *client, tr_time deadline)
     uint64_t random = next_random(&client->random);
     struct key *key = &client->keys[(random >> 32) * load->plan.keys >> 32];
     bool read = (uint32_t)random < load->reads_below;
-    int rc = read ? get(client, key, deadline) : set(client, key, deadline);
-    while (rc != 0 && note_trouble(load, rc)) {
+    for (;;) {
+        int rc = read ? get(client, key, deadline) : set(client, key, deadline);
+        if (rc == 0)
+            return true;
+        if (!note_trouble(load, rc))
+            return false;
         deadline = tr_after(load->plan.deadline_ns);
-        rc = read ? get(client, key, deadline) : set(client, key, deadline);
     }
-    return rc == 0;
 }
 
 static void delete_keys(struct client *client)
