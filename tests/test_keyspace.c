@@ -270,7 +270,25 @@ START_TEST(numbers_are_counted)
     RUNS("set n abc; incr n; incrby n x; set n 01; incr n",
          "+OK\r\n-ERR value is not an integer or out of range\r\n-ERR value is not an integer or out of range\r\n"
          "+OK\r\n-ERR value is not an integer or out of range\r\n");
-    RUNS("set n 9 px 500; incr n; pttl n", "+OK\r\n:10\r\n:500\r\n");
+    RUNS("set n 9 px 500; incr n; pttl n; incr n; pttl n", "+OK\r\n:10\r\n:500\r\n:11\r\n:500\r\n");
+}
+END_TEST
+
+/* Where only the last digit changes, and right beside that. */
+START_TEST(last_digits_are_counted)
+{
+    RUNS("set n 0; incrby n 9; incr n; decr n; decr n; incrby n 0; get n",
+         "+OK\r\n:9\r\n:10\r\n:9\r\n:8\r\n:8\r\n$1\r\n8\r\n");
+    RUNS("set n 1; decr n; decr n; decr n; incr n", "+OK\r\n:0\r\n:-1\r\n:-2\r\n:-1\r\n");
+    RUNS("set n 123456789012345678; incr n; incr n; get n; set n 1234567890123456788; incr n; incr n",
+         "+OK\r\n:123456789012345679\r\n:123456789012345680\r\n$18\r\n123456789012345680\r\n"
+         "+OK\r\n:1234567890123456789\r\n:1234567890123456790\r\n");
+#define NO_INTEGER "+OK\r\n-ERR value is not an integer or out of range\r\n"
+    RUNS("set n 1x3; incr n; set n x; incr n; set n 3x; incr n; set n 00; incr n; set n +1; incr n",
+         NO_INTEGER NO_INTEGER NO_INTEGER NO_INTEGER NO_INTEGER);
+#undef NO_INTEGER
+    RUNS("set n 41; append n x; incr n; get n",
+         "+OK\r\n:3\r\n-ERR value is not an integer or out of range\r\n$3\r\n41x\r\n");
 }
 END_TEST
 
@@ -339,6 +357,7 @@ int main(void)
     tcase_add_test(all, get_and_set);
     tcase_add_test(all, set_with_options);
     tcase_add_test(all, numbers_are_counted);
+    tcase_add_test(all, last_digits_are_counted);
     tcase_add_test(all, append_grows_a_value);
     tcase_add_test(all, keys_are_removed_and_listed);
     tcase_add_test(all, time_to_live_is_set_shown_and_over);

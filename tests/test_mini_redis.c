@@ -116,6 +116,11 @@ TASK_TEST(requests_are_answered_in_order)
     ask(client, "PING\r\n", "+PONG\r\n");
     ask(client, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\nINCR a\r\nPING\r\nGET a\r\nNOSUCH\r\nDEL a\r\n",
         "+OK\r\n:2\r\n+PONG\r\n$1\r\n2\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n:1\r\n");
+    /* The same name with another number of arguments, another name of the same length, another case. */
+    ask(client, "GET a\r\nGET a b\r\nGET a\r\nTTL a\r\nget a\r\nDEL a\r\nDEL a\r\nDEL a\r\nPUT a\r\nPUT b\r\n",
+        "$-1\r\n-ERR wrong number of arguments for 'get' command\r\n$-1\r\n:-2\r\n$-1\r\n:0\r\n:0\r\n:0\r\n"
+        "-ERR unknown command 'PUT', with args beginning with: 'a' \r\n"
+        "-ERR unknown command 'PUT', with args beginning with: 'b' \r\n");
     leave(client);
     stop(server);
 }

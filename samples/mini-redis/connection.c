@@ -141,6 +141,14 @@ static enum route owner_of(const struct command *command)
     return command->route == ROUTE_ALL_SHARDS ? ROUTE_KEYS : command->route;
 }
 
+/* Has the form of the one before it: then it has its command too, found without looking. */
+static bool is_another(const struct slice *arguments, const struct resp_request *request)
+{
+    const struct resp_request *before = request - 1;
+    struct slice name = arguments[request->first], other = arguments[before->first];
+    return request->argc == before->argc && name.size == other.size && dict_same(name.data, other.data, name.size);
+}
+
 /*
  * Chooses the commands of the requests from run->next on, up to the first that needs another owner than those
  * before it. Returns the owner; run->end is set.
@@ -152,7 +160,9 @@ static enum route choose_run(struct connection *connection, struct run *run, siz
     size_t i = run->next;
     for (; i < count; i++) {
         struct resp_request *request = &requests[i];
-        request->command = choose_command(connection, run->arguments + request->first, request->argc);
+        request->command = i > run->next && is_another(run->arguments, request)
+                               ? request[-1].command
+                               : choose_command(connection, run->arguments + request->first, request->argc);
         enum route wanted = owner_of(request->command);
         if (wanted == ROUTE_ANY)
             continue;
