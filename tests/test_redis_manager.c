@@ -93,6 +93,7 @@ TASK_TEST(requests_of_every_kind_are_answered)
     expect_int(redis_get(redis, REDIS_BYTES("key"), &reply, deadline), 0);
     expect_int(reply.value.type, REDIS_NIL);
     expect_int(redis_set(redis, REDIS_BYTES("key"), (struct redis_bytes){ "a\0\r\n", 4 }, deadline), 0);
+    expect_int(redis_set(redis, REDIS_BYTES("key"), (struct redis_bytes){ "a", SIZE_MAX }, deadline), -EINVAL);
     expect_int(redis_get(redis, REDIS_BYTES("key"), &reply, deadline), 0);
     expect(reply.value.length == 4 && memcmp(reply.value.text, "a\0\r\n", 5) == 0);
     redis_reply_clear(&reply);
@@ -206,6 +207,50 @@ TASK_TEST(pipeline_replies_find_their_callers)
     start_callers(callers, MOST_CALLERS, redis, 20, LONG_TIME);
     join_callers(callers, MOST_CALLERS, outcomes);
     expect_int(outcomes[0], MOST_CALLERS * 20);
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+enum { CROWD = 1000, CROWD_ROUNDS = 3 };
+static const char crowd_value[] = "75 bytes make it 104 on the wire: 630 of those fill 64 KiB up to 16 bytes..";
+
+/* All callers of the crowd are answered at once, and so come back at once: with more than the manager's batch holds. */
+static void serve_the_crowd(struct fake_client *client)
+{
+    char *replies = malloc(5 * CROWD);
+    for (bool alive = true; alive;) {
+        for (unsigned i = 0; i < CROWD && alive; i++) {
+            alive = fake_read(client);
+            expect(!alive || (client->count == 3 && strcmp(client->arguments[2], crowd_value) == 0));
+            memcpy(replies + 5 * i, "+OK\r\n", 5);
+        }
+        alive = alive && fake_write_bytes(client, replies, 5 * CROWD);
+    }
+    free(replies);
+}
+
+static int set_for_the_crowd(void *redis)
+{
+    for (unsigned i = 0; i < CROWD_ROUNDS; i++)
+        expect_int(redis_set(redis, REDIS_BYTES("key"), redis_text(crowd_value), tr_after(LONG_TIME)), 0);
+    return 0;
+}
+
+TASK_TEST_ON(1, pipeline_batch_that_is_full_goes_out_whole)
+{
+    struct fake fake;
+    struct redis_stats stats;
+    struct tr_task *crowd = calloc(CROWD, sizeof *crowd);
+    fake_start(&fake, serve_the_crowd, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .queue = CROWD });
+    for (unsigned i = 0; i < CROWD; i++)
+        expect_int(tr_task_spawn(&crowd[i], set_for_the_crowd, redis, NULL), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        expect_int(tr_task_join(crowd[i], NULL, tr_after(LONG_TIME)), 0);
+    redis_stats(redis, &stats);
+    expect_int((int64_t)stats.replies, CROWD * CROWD_ROUNDS);
+    expect(stats.bytes_out > UINT64_C(65536) * CROWD_ROUNDS); /* a batch holds 64 KiB */
+    free(crowd);
     close_manager(redis);
     fake_stop(&fake);
 }
@@ -495,7 +540,8 @@ int main(void)
                            open_sends_password_and_database, requests_of_every_kind_are_answered,
                            requests_that_change_the_connection_are_not_supported,
                            requests_and_replies_of_every_length_are_whole, requests_of_a_foreign_thread_are_answered,
-                           pipeline_replies_find_their_callers, pipeline_holds_no_more_in_flight_than_allowed,
+                           pipeline_replies_find_their_callers, pipeline_batch_that_is_full_goes_out_whole,
+                           pipeline_holds_no_more_in_flight_than_allowed,
                            deadline_passed_in_flight_late_reply_is_nobodys, close_lets_requests_in_flight_be_answered,
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
                            close_without_server_does_not_wait_for_a_caller_who_has_gone,

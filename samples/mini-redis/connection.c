@@ -141,7 +141,10 @@ static enum route owner_of(const struct command *command)
     return command->route == ROUTE_ALL_SHARDS ? ROUTE_KEYS : command->route;
 }
 
-/* Has the form of the one before it: then it has its command too, found without looking. */
+/*
+ * Has the form of the one before it: then it has its command too, found without looking, if that was chosen in the same run:
+ * nothing has been executed since, so the connection's state is the same.
+ */
 static bool is_another(const struct slice *arguments, const struct resp_request *request)
 {
     const struct resp_request *before = request - 1;

@@ -184,7 +184,7 @@ void command_append(struct context *context, const struct slice *argv, uint32_t 
 
 /*
  * Nine of ten INCRs change no more than the last digit: that needs no number, and the reply is the same text. False: a digit
- * carries, the text is none, or anything else that is not so simple; nothing was done.
+ * carries, the text is no number, or it is not so simple for another reason; the value and the reply are as before.
  */
 static bool add_to_last_digit(struct buffer *out, struct entry *entry, int64_t amount)
 {

@@ -111,7 +111,7 @@ static int call_lending(struct connection *connection, size_t count, const struc
     struct loans *loans = &connection->redis->loans;
     if (most > MOST_REQUEST)
         return -EINVAL;
-    struct lent_bytes *lent = malloc(sizeof *lent + most);
+    struct lent_bytes *lent = malloc(sizeof *lent + most); /* more than REQUEST_INLINE: put() relies on it */
     if (!lent)
         return -ENOMEM;
     lent->references = 1;
@@ -207,7 +207,8 @@ static __attribute__((noinline)) int get_or_set_long(struct redis *redis, struct
 /*
  * Both in one function and with one call in it: after a switch the processor expects the returns of the task that called
  * last, and would be wrong whenever that one made the other kind of request. `data`: a SET's value, of `length` bytes; or the
- * reply to a GET, with length IS_GET. These are six arguments, so redis_get and redis_set need no frame, hence no return.
+ * reply to a GET, with length IS_GET. So all arguments are passed in registers, redis_get and redis_set need no frame and end
+ * with a jump, and there is no return of theirs either.
  */
 static __attribute__((noinline)) int get_or_set(struct redis *redis, struct redis_bytes key, void *data, size_t length,
                                                 tr_time deadline)
@@ -241,6 +242,8 @@ int redis_get(struct redis *redis, struct redis_bytes key, struct redis_reply *v
 
 int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes value, tr_time deadline)
 {
+    if (value.length == IS_GET)
+        return -EINVAL;
     return get_or_set(redis, key, (void *)value.data, value.length, deadline);
 }
 

@@ -228,7 +228,7 @@ static void put(struct connection *c, const char *bytes, uint32_t length)
         return;
     }
     if (length <= REQUEST_INLINE)
-        memcpy(c->out + c->out_length, bytes, REQUEST_INLINE); /* so much is there, in a message as in a loan */
+        memcpy(c->out + c->out_length, bytes, REQUEST_INLINE); /* so much is there: see call_lending */
     else
         memcpy(c->out + c->out_length, bytes, length);
     c->ends[c->out_count++] = c->out_length += length;
