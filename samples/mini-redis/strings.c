@@ -184,28 +184,24 @@ void command_append(struct context *context, const struct slice *argv, uint32_t 
 
 /*
  * Nine of ten INCRs change no more than the last digit: that needs no number, and the reply is the same text. False: a digit
- * carries, the text is no number, or it is not so simple for another reason; the value and the reply are as before.
+ * carries, the text is no number, or it is not so simple for another reason; nothing was done.
  */
 static bool add_to_last_digit(struct buffer *out, struct entry *entry, int64_t amount)
 {
-    char *text = entry->bytes + entry->node.key_size;
+    char *text = entry->bytes + entry->node.key_size, digits[DIGITS_ROOM] = { 0 };
     size_t size = entry->value_size;
     if (size == 0 || size > 18 || (text[0] == '0' && size > 1))
         return false;
     uint64_t last = (uint64_t)text[size - 1] - '0' + (uint64_t)amount; /* below zero becomes a large number */
-    if (last > 9 || !buffer_reserve(out, size + 3))
+    if (last > 9)
         return false;
-    char *at = out->data + out->size;
-    *at++ = ':';
     for (size_t i = 0; i < size; i++) {
+        digits[i] = text[i];
         if ((unsigned char)(text[i] - '0') > 9)
             return false;
-        *at++ = text[i];
     }
-    at[-1] = text[size - 1] = (char)('0' + last);
-    at[0] = '\r';
-    at[1] = '\n';
-    out->size += size + 3;
+    digits[size - 1] = text[size - 1] = (char)('0' + last);
+    reply_digits(out, digits, size);
     return true;
 }
 
