@@ -56,12 +56,15 @@ static void push_pinned(struct tri_worker *worker, struct tri_task *task)
     worker->pinned_last = task;
 }
 
-/* The first pinned task; `in_turn`: only when all that stood in the ring before it has been taken. */
-static struct tri_task *pop_pinned(struct tri_worker *worker, bool in_turn)
+/* True if a pinned task is ready, and all that stood in the ring before it has been taken. */
+static inline bool pinned_turn(struct tri_worker *worker, uint32_t head)
+{
+    return worker->pinned_first && (int32_t)(head - worker->pinned_first->queue_place) >= 0;
+}
+
+static struct tri_task *pop_pinned(struct tri_worker *worker)
 {
     struct tri_task *task = worker->pinned_first;
-    if (!task || (in_turn && (int32_t)(tri_load(&worker->queue.head, TRI_RELAXED) - task->queue_place) < 0))
-        return NULL;
     if (!(worker->pinned_first = task->next))
         worker->pinned_last = NULL;
     return task;
@@ -109,11 +112,9 @@ void tri_ready(struct tri_task *task)
  * With many tasks ready, the next one's frames have long left the nearest cache: they are fetched while the one before it
  * runs, and of the one after that the context, which says where they are. Only where no thief can resume them meanwhile.
  */
-static inline void fetch_ahead(struct tri_worker *worker)
+static inline __attribute__((always_inline)) void fetch_ahead(struct tri_queue *queue, uint32_t head, uint32_t tail)
 {
-    struct tri_queue *queue = &worker->queue;
-    uint32_t head = tri_load(&queue->head, TRI_RELAXED);
-    if (!worker->alone || tri_load(&queue->tail, TRI_RELAXED) - head < 2)
+    if (tail - head < 2)
         return;
     struct tri_task *next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
     struct tri_task *after = tri_load(&queue->slots[(head + 1) % TRI_QUEUE_SLOTS], TRI_RELAXED);
@@ -132,12 +133,17 @@ static inline void fetch_ahead(struct tri_worker *worker)
 /* From the ring or the pinned tasks, in the order in which they became ready. */
 static struct tri_task *pop_waiting(struct tri_worker *worker)
 {
-    struct tri_task *task = worker->pinned_first ? pop_pinned(worker, true) : NULL;
-    if (!task) {
-        task = worker->alone ? tri_queue_pop_alone(&worker->queue) : tri_queue_pop(&worker->queue);
-        fetch_ahead(worker);
+    struct tri_queue *queue = &worker->queue;
+    struct tri_task *task;
+    if (pinned_turn(worker, tri_load(&queue->head, TRI_RELAXED)))
+        return pop_pinned(worker);
+    if (worker->alone) {
+        task = tri_queue_pop_alone(queue);
+        fetch_ahead(queue, tri_load(&queue->head, TRI_RELAXED), tri_load(&queue->tail, TRI_RELAXED));
+    } else {
+        task = tri_queue_pop(queue);
     }
-    return task || !worker->pinned_first ? task : pop_pinned(worker, false);
+    return task || !worker->pinned_first ? task : pop_pinned(worker);
 }
 
 /* The next ready task of this worker's own, or NULL. */
@@ -356,14 +362,49 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
     return to;
 }
 
-/* The plain case in a leaf: back to a held caller that has its answer. */
+/* Without thieves: where the next ready task goes on, if it has a stack, and its turn is plain. NULL: look properly. */
+static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct tri_worker *worker)
+{
+    struct tri_queue *queue = &worker->queue;
+    struct tri_task *next = tri_load(&worker->lifo, TRI_RELAXED);
+    if (next) {
+        if (!worker->alone || !next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
+            return NULL;
+        tri_store(&worker->lifo, NULL, TRI_RELAXED);
+        worker->lifo_run++;
+    } else {
+        uint32_t head = tri_load(&queue->head, TRI_RELAXED), tail = tri_load(&queue->tail, TRI_RELAXED);
+        next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
+        if (!worker->alone || head == tail || pinned_turn(worker, head) || !next->stack)
+            return NULL;
+        tri_store(&queue->head, head + 1, TRI_RELAXED);
+        fetch_ahead(queue, head + 1, tail);
+        worker->lifo_run = 0;
+    }
+    struct tri_stack *to = next->stack;
+    worker->budget = TRI_BUDGET;
+    next->stack = NULL;
+    worker->current = next;
+    return to;
+}
+
+/*
+ * The plain cases in a leaf: back to a held caller that has its answer; without thieves, on to the next ready task. A task
+ * that yields is then queued before its context is saved: rule 1 without need, for nobody can look before the switch.
+ */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack, *to;
-    if (!worker->held || worker->quota <= 0 || !tri_stack_intact(from) || !(to = answered_caller(worker)))
+    if (worker->quota <= 0 || !tri_stack_intact(from))
         return leave_slow(worker, hook);
-    leave_behind(worker, self, from, hook);
+    if (!(to = worker->held ? answered_caller(worker) : next_plain(worker)))
+        return leave_slow(worker, hook);
+    if (hook == TRI_HOOK_REQUEUE && worker->alone && tri_pin(self) == 0 &&
+        tri_load(&worker->overflow.count, TRI_RELAXED) == 0 && tri_queue_push(&worker->queue, self))
+        self->stack = from;
+    else
+        leave_behind(worker, self, from, hook);
     return to;
 }
 
