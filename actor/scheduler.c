@@ -12,7 +12,8 @@
  *
  * Rules that make it sound:
  *   1. Nothing makes a task or a stack reachable before its context is saved: what must happen then (commit a park, queue
- *      again, release a stack) is left in the worker as a hook, and the first code on the other side runs it.
+ *      again, release a stack) is left in the worker as a hook, and the first code on the other side runs it. Where there are
+ *      no thieves, a task that yields is queued before: nobody else looks there.
  *   2. No worker pointer and no thread-local address survives a suspension: tri_worker_here() is opaque to the compiler.
  *   3. Before a suspension the chain of held callers is queued: they are ordinary tasks from then on.
  */
@@ -365,17 +366,19 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
 /* Without thieves: where the next ready task goes on, if it has a stack, and its turn is plain. NULL: look properly. */
 static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct tri_worker *worker)
 {
+    if (!worker->alone)
+        return NULL;
     struct tri_queue *queue = &worker->queue;
     struct tri_task *next = tri_load(&worker->lifo, TRI_RELAXED);
     if (next) {
-        if (!worker->alone || !next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
+        if (!next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
             return NULL;
         tri_store(&worker->lifo, NULL, TRI_RELAXED);
         worker->lifo_run++;
     } else {
         uint32_t head = tri_load(&queue->head, TRI_RELAXED), tail = tri_load(&queue->tail, TRI_RELAXED);
         next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
-        if (!worker->alone || head == tail || pinned_turn(worker, head) || !next->stack)
+        if (head == tail || pinned_turn(worker, head) || !next->stack)
             return NULL;
         tri_store(&queue->head, head + 1, TRI_RELAXED);
         fetch_ahead(queue, head + 1, tail);
@@ -388,23 +391,32 @@ static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct
     return to;
 }
 
-/*
- * The plain cases in a leaf: back to a held caller that has its answer; without thieves, on to the next ready task. A task
- * that yields is then queued before its context is saved: rule 1 without need, for nobody can look before the switch.
- */
+/* Without thieves nobody looks at the ring before the switch: who yields may be in it with a context still to be saved. */
+static inline bool queued_at_once(struct tri_worker *worker, struct tri_task *self, enum tri_hook hook)
+{
+    return hook == TRI_HOOK_REQUEUE && tri_pin(self) == 0 && !worker->migrate &&
+           tri_load(&worker->overflow.count, TRI_RELAXED) == 0 && tri_queue_push(&worker->queue, self);
+}
+
+/* The plain cases in a leaf: back to a held caller that has its answer; without thieves, on to the next ready task. */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack, *to;
     if (worker->quota <= 0 || !tri_stack_intact(from))
         return leave_slow(worker, hook);
-    if (!(to = worker->held ? answered_caller(worker) : next_plain(worker)))
-        return leave_slow(worker, hook);
-    if (hook == TRI_HOOK_REQUEUE && worker->alone && tri_pin(self) == 0 &&
-        tri_load(&worker->overflow.count, TRI_RELAXED) == 0 && tri_queue_push(&worker->queue, self))
-        self->stack = from;
-    else
-        leave_behind(worker, self, from, hook);
+    if (worker->held) {
+        if (!(to = answered_caller(worker)))
+            return leave_slow(worker, hook);
+    } else {
+        if (!(to = next_plain(worker)))
+            return leave_slow(worker, hook);
+        if (queued_at_once(worker, self, hook)) {
+            self->stack = from;
+            return to;
+        }
+    }
+    leave_behind(worker, self, from, hook);
     return to;
 }
 

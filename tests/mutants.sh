@@ -33,6 +33,15 @@ change() {
     publish_before_switch) # a park is committed while its context is not saved yet
         echo actor/scheduler.c sanitized stress_respawn
         printf '%s\n' '/ void leave_behind(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
+    left_as_if_alone) # with thieves: a pop that they cannot see, and a yield that is queued before its context is saved
+        echo actor/scheduler.c sanitized stress_sync
+        printf '%s\n' '/\*next_plain(/,/^}/ s/if (!worker->alone)/if (false)/' ;;
+    pinned_overtaken) # a pinned task waits until the ring is empty
+        echo actor/scheduler.c test_fair
+        printf '%s\n' '/\*next_plain(/,/^}/ s/pinned_turn(worker, head)/false/' ;;
+    budget_not_renewed) # the next task goes on with what the one before it left
+        echo actor/scheduler.c test_fair
+        printf '%s\n' '/\*next_plain(/,/^}/ s/    worker->budget = TRI_BUDGET;//' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
@@ -289,7 +298,8 @@ mutate() {
     fi
 }
 
-mutants="publish_before_switch wake_without_notified stack_released_early record_touched_after_idle stale_worker \
+mutants="publish_before_switch left_as_if_alone pinned_overtaken budget_not_renewed wake_without_notified \
+    stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
     receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served \
     waiting_writer_overtaken claimed_twice \

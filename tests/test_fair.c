@@ -261,6 +261,83 @@ TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
     test_log_release();
 }
 
+/* ---- one worker, in turn --------------------------------------------------------------------------------------- */
+
+enum { IN_TURN = 8, ROUNDS = 40 };
+
+struct turns {
+    int taken, order[IN_TURN * ROUNDS];
+};
+
+struct in_turn {
+    struct turns *turns;
+    int number;
+};
+
+static int take_turns(void *argument)
+{
+    struct in_turn *me = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        me->turns->order[me->turns->taken++] = me->number;
+        expect_int(tr_yield(), 0);
+    }
+    return 0;
+}
+
+static int go_round(void *argument)
+{
+    (void)argument;
+    struct turns turns = { 0 };
+    struct in_turn each[IN_TURN];
+    struct tr_task tasks[IN_TURN];
+    for (int i = 0; i < IN_TURN; i++) {
+        each[i] = (struct in_turn){ &turns, i };
+        /* Two of three are pinned, so that each kind follows itself and the other. */
+        struct tr_task_options options = { .pin = i % 3 ? TR_PIN(0) : 0 };
+        expect_int(tr_task_spawn(&tasks[i], take_turns, &each[i], &options), 0);
+    }
+    for (int i = 0; i < IN_TURN; i++)
+        expect_int(test_join(tasks[i]), 0);
+    expect_int(turns.taken, IN_TURN * ROUNDS);
+    for (int i = IN_TURN; i < IN_TURN * ROUNDS; i++)
+        expect_int(turns.order[i], turns.order[i - IN_TURN]);
+    return 0;
+}
+
+/* Not with forced migration, where those that are not pinned go another way than those that are. */
+START_TEST(pinned_tasks_and_others_yield_in_turn)
+{
+    struct tr_options options = test_options(1);
+    options.migrate_always = false;
+    expect_int(tr_run(&options, go_round, NULL), 0);
+}
+END_TEST
+
+/* Each time less than the budget; what all have used between two turns of one is more. */
+static int work_undisturbed(void *argument)
+{
+    int *runs = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        int before = ++*runs;
+        for (int k = 0; k < 60; k++)
+            expect_int(tr_sleep(0), 0);
+        expect_int(*runs, before);
+        expect_int(tr_yield(), 0);
+    }
+    return 0;
+}
+
+TASK_TEST_ON(1, a_task_that_is_resumed_has_a_budget_of_its_own)
+{
+    int runs = 0;
+    struct tr_task tasks[IN_TURN];
+    for (int i = 0; i < IN_TURN; i++)
+        tasks[i] = test_task(work_undisturbed, &runs);
+    for (int i = 0; i < IN_TURN; i++)
+        expect_int(test_join(tasks[i]), 0);
+    expect_int(runs, IN_TURN * ROUNDS);
+}
+
 /* ---- calls that find what they want --------------------------------------------------------------------------- */
 
 TR_CHANNEL_TYPE(plain, int64_t);
@@ -300,7 +377,9 @@ TASK_TEST_ON(1, calls_that_need_not_wait_use_up_the_budget)
 
 int main(void)
 {
-    return test_main("fair", TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
-                                   held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
-                                   yielding_to_nobody_is_not_hogging, calls_that_need_not_wait_use_up_the_budget));
+    return test_main("fair",
+                     TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
+                           held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
+                           yielding_to_nobody_is_not_hogging, pinned_tasks_and_others_yield_in_turn,
+                           a_task_that_is_resumed_has_a_budget_of_its_own, calls_that_need_not_wait_use_up_the_budget));
 }
