@@ -69,7 +69,7 @@ static void put_list(struct tri_inbox *inbox, struct tri_task *task)
     tri_unlock(&inbox->lock);
 }
 
-/* Queues a list of tasks here. Only as many as the ring has room for were taken, but for pinned ones. */
+/* Puts a list of tasks into the ring. Only as many as it has room for were taken, but for pinned ones. */
 static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
 {
     uint32_t count = 0;
@@ -82,13 +82,23 @@ static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
     return count;
 }
 
-static uint32_t take_from(struct tri_worker *worker, struct tri_inbox *inbox)
+/* What the ring had no room for goes before all that comes now. */
+static void refill_ring(struct tri_worker *worker)
+{
+    uint32_t taken, room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
+    queue_list(worker, take_list(&worker->overflow, room, &taken));
+}
+
+/* Whether or not the ring has room: one that is full at every pass would keep everybody else out for ever. */
+static void take_from(struct tri_worker *worker, struct tri_inbox *inbox)
 {
     uint32_t taken;
-    uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
-    if (room == 0)
-        return 0;
-    return queue_list(worker, take_list(inbox, room < STEAL_LIMIT ? room : STEAL_LIMIT, &taken));
+    struct tri_task *task = take_list(inbox, STEAL_LIMIT, &taken);
+    while (task) {
+        struct tri_task *next = task->next;
+        tri_ready_last(worker, task);
+        task = next;
+    }
 }
 
 bool tri_pass(struct tri_worker *worker)
@@ -98,6 +108,7 @@ bool tri_pass(struct tri_worker *worker)
     tri_count(&worker->polls);
     tri_reactor_poll(worker->reactor, TR_NOW);
     tri_deadline_pass(worker);
+    refill_ring(worker);
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
     start_quota(worker, TRI_PASS_SWITCHES);

@@ -13,7 +13,7 @@
  * Rules that make it sound:
  *   1. Nothing makes a task or a stack reachable before its context is saved: what must happen then (commit a park, queue
  *      again, release a stack) is left in the worker as a hook, and the first code on the other side runs it. Where there are
- *      no thieves, a task that yields is queued before: nobody else looks there.
+ *      no thieves, a task that yields may be queued before: nobody else looks there.
  *   2. No worker pointer and no thread-local address survives a suspension: tri_worker_here() is opaque to the compiler.
  *   3. Before a suspension the chain of held callers is queued: they are ordinary tasks from then on.
  */
@@ -391,7 +391,7 @@ static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct
     return to;
 }
 
-/* Without thieves nobody looks at the ring before the switch: who yields may be in it with a context still to be saved. */
+/* After next_plain, so without thieves: nobody looks at the ring before the switch, when the context of who yields is saved. */
 static inline bool queued_at_once(struct tri_worker *worker, struct tri_task *self, enum tri_hook hook)
 {
     return hook == TRI_HOOK_REQUEUE && tri_pin(self) == 0 && !worker->migrate &&

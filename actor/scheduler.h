@@ -132,7 +132,8 @@ struct tr_runtime {
  * of a function that was entered on this stack before it is apt to be mispredicted, for the predictor remembers the calls
  * of the stack that was left. Eight nanoseconds each: between the switch and the user's code there is one frame, no more.
  *
- * tri_leave decides where to go and sets up the hook; NULL: no switch is needed after all. tri_arrive carries it out.
+ * tri_leave decides where to go and sets up the hook, or has queued the task already: who is told where to go must switch.
+ * NULL: no switch is needed after all. tri_arrive carries the hook out.
  */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook);
 /* As tri_leave, holding the caller while `next`, which is the caller's, runs. NULL: no memory for a stack, nothing done. */
@@ -296,7 +297,7 @@ void tri_run_claimed(struct tri_task *task);
 /* Makes `task`, which the caller owns, run: soon (next on this worker, if it may), or after those that are ready. */
 void tri_ready(struct tri_task *task);
 void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
-/* As tri_ready_last, past those in the overflow list: for tasks that come from there, or from elsewhere in a batch. */
+/* As tri_ready_last, past those in the overflow list: for tasks that come from there, or from another worker's ring. */
 void tri_ready_ring(struct tri_worker *worker, struct tri_task *task);
 
 /*

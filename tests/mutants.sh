@@ -42,6 +42,9 @@ change() {
     budget_not_renewed) # the next task goes on with what the one before it left
         echo actor/scheduler.c test_fair
         printf '%s\n' '/\*next_plain(/,/^}/ s/    worker->budget = TRI_BUDGET;//' ;;
+    full_ring_keeps_out) # a pass takes nobody in while the ring is full
+        echo actor/idle.c test_fair
+        printf '%s\n' '/ void take_from(/,/^}/ s/    uint32_t taken;/    uint32_t taken;\n    if (tri_queue_length(\&worker->queue) == TRI_QUEUE_SLOTS)\n        return;/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
@@ -298,7 +301,7 @@ mutate() {
     fi
 }
 
-mutants="publish_before_switch left_as_if_alone pinned_overtaken budget_not_renewed wake_without_notified \
+mutants="publish_before_switch left_as_if_alone pinned_overtaken budget_not_renewed full_ring_keeps_out wake_without_notified \
     stack_released_early record_touched_after_idle stale_worker \
     served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
     receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served \

@@ -261,6 +261,61 @@ TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
     test_log_release();
 }
 
+/* ---- those who come from outside -------------------------------------------------------------------------------- */
+
+static int yield_until_over(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&over))
+        expect_int(tr_yield(), 0);
+    return 0;
+}
+
+static int say_so(void *argument)
+{
+    atomic_store((atomic_int *)argument, 1);
+    return 0;
+}
+
+static bool comes_to_run(struct tr_runtime *there, int pin)
+{
+    static atomic_int ran;
+    struct tr_task task;
+    atomic_store(&ran, 0);
+    expect_int(tr_task_spawn(&task, say_so, &ran, &(struct tr_task_options){ .runtime = there, .pin = pin }), 0);
+    for (int i = 0; i < 100000 && !atomic_load(&ran); i++)
+        usleep(100);
+    expect_int(tr_task_detach(task), 0);
+    return atomic_load(&ran);
+}
+
+/* Also when the ring is full at each pass: its size and one more yield, and the one is running. */
+static void come_beside(int workers, int yielders)
+{
+    struct tr_options options = test_options((uint32_t)workers);
+    struct tr_runtime *there;
+    atomic_store(&over, 0);
+    expect_int(tr_start(&there, &options), 0);
+    for (int i = 0; i < yielders; i++)
+        expect_int(tr_task_spawn(NULL, yield_until_over, NULL, &(struct tr_task_options){ .runtime = there }), 0);
+    for (int i = 0; i < 3; i++) {
+        expect(comes_to_run(there, 0));
+        expect(comes_to_run(there, TR_PIN(i % workers)));
+    }
+    atomic_store(&over, 1);
+    expect_int(tr_stop(there, tr_clock() + LONG_TIME), 0);
+}
+
+START_TEST(a_full_ring_keeps_nobody_out)
+{
+    static const int yielders[] = { 256, 257, 300, 1200 };
+    for (size_t i = 0; i < sizeof yielders / sizeof *yielders; i++) {
+        come_beside(1, yielders[i]);
+        come_beside(2, 2 * yielders[i]);
+    }
+}
+END_TEST
+
 /* ---- one worker, in turn --------------------------------------------------------------------------------------- */
 
 enum { IN_TURN = 8, ROUNDS = 40 };
@@ -380,6 +435,7 @@ int main(void)
     return test_main("fair",
                      TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
                            held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
-                           yielding_to_nobody_is_not_hogging, pinned_tasks_and_others_yield_in_turn,
-                           a_task_that_is_resumed_has_a_budget_of_its_own, calls_that_need_not_wait_use_up_the_budget));
+                           yielding_to_nobody_is_not_hogging, a_full_ring_keeps_nobody_out,
+                           pinned_tasks_and_others_yield_in_turn, a_task_that_is_resumed_has_a_budget_of_its_own,
+                           calls_that_need_not_wait_use_up_the_budget));
 }
