@@ -34,23 +34,23 @@ static void measure(struct tri_worker *worker)
     tri_store(&worker->mean_ns, (uint32_t)(next > UINT32_MAX ? UINT32_MAX : next), TRI_RELAXED);
 }
 
-static struct tri_task *take_list(struct tri_inbox *inbox, uint32_t limit, uint32_t *taken)
+static struct tri_task *take_list(struct tri_inbox *inbox, uint32_t limit)
 {
-    *taken = 0;
+    uint32_t taken = 0;
     if (tri_load(&inbox->count, TRI_RELAXED) == 0)
         return NULL;
     tri_lock(&inbox->lock);
     struct tri_task *first = inbox->first, *last = NULL;
-    for (struct tri_task *task = first; task && *taken < limit; task = task->next) {
+    for (struct tri_task *task = first; task && taken < limit; task = task->next) {
         last = task;
-        ++*taken;
+        taken++;
     }
     if (last) {
         inbox->first = last->next;
         if (!inbox->first)
             inbox->last = NULL;
         last->next = NULL;
-        tri_store(&inbox->count, tri_load(&inbox->count, TRI_RELAXED) - *taken, TRI_RELAXED);
+        tri_store(&inbox->count, tri_load(&inbox->count, TRI_RELAXED) - taken, TRI_RELAXED);
     }
     tri_unlock(&inbox->lock);
     return last ? first : NULL;
@@ -69,36 +69,28 @@ static void put_list(struct tri_inbox *inbox, struct tri_task *task)
     tri_unlock(&inbox->lock);
 }
 
-/* Puts a list of tasks into the ring. Only as many as it has room for were taken, but for pinned ones. */
-static uint32_t queue_list(struct tri_worker *worker, struct tri_task *task)
+/* Queues a list of tasks here, each by `ready`. */
+static inline void queue_list(struct tri_worker *worker, struct tri_task *task,
+                              void (*ready)(struct tri_worker *worker, struct tri_task *task))
 {
-    uint32_t count = 0;
     while (task) {
         struct tri_task *next = task->next;
-        tri_ready_ring(worker, task);
+        ready(worker, task);
         task = next;
-        count++;
     }
-    return count;
 }
 
 /* What the ring had no room for goes before all that comes now. */
 static void refill_ring(struct tri_worker *worker)
 {
-    uint32_t taken, room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
-    queue_list(worker, take_list(&worker->overflow, room, &taken));
+    uint32_t room = TRI_QUEUE_SLOTS - tri_queue_length(&worker->queue);
+    queue_list(worker, take_list(&worker->overflow, room), tri_ready_ring);
 }
 
 /* Whether or not the ring has room: one that is full at every pass would keep everybody else out for ever. */
 static void take_from(struct tri_worker *worker, struct tri_inbox *inbox)
 {
-    uint32_t taken;
-    struct tri_task *task = take_list(inbox, STEAL_LIMIT, &taken);
-    while (task) {
-        struct tri_task *next = task->next;
-        tri_ready_last(worker, task);
-        task = next;
-    }
+    queue_list(worker, take_list(inbox, STEAL_LIMIT), tri_ready_last);
 }
 
 bool tri_pass(struct tri_worker *worker)
@@ -117,14 +109,13 @@ bool tri_pass(struct tri_worker *worker)
 
 struct tri_task *tri_take_shared_work(struct tri_worker *worker)
 {
-    uint32_t taken;
     if (worker->runtime->sim)
         return tri_sim_take(worker);
     struct tri_inbox *from[] = { &worker->overflow, &worker->inbox, &worker->runtime->injection };
     for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
-        struct tri_task *task = take_list(from[i], STEAL_LIMIT, &taken);
+        struct tri_task *task = take_list(from[i], STEAL_LIMIT);
         if (task) {
-            queue_list(worker, task->next);
+            queue_list(worker, task->next, tri_ready_ring); /* which is empty */
             return task;
         }
     }
@@ -229,11 +220,9 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
 
 static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
 {
-    uint32_t taken;
-    struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT, &taken);
-    if (task)
-        return queue_list(worker, task) > 0;
-    return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
+    struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT);
+    queue_list(worker, task, tri_ready_ring);
+    return task || tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
 }
 
 /* The watchdog: a task that has not let go of its worker for long is named, once. What we read may change meanwhile. */

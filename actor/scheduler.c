@@ -373,7 +373,7 @@ static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct
     if (next) {
         if (!next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
             return NULL;
-        tri_store(&worker->lifo, NULL, TRI_RELAXED);
+        tri_store(&worker->lifo, NULL, TRI_RELAXED); /* alone: there is no raid to look out for */
         worker->lifo_run++;
     } else {
         uint32_t head = tri_load(&queue->head, TRI_RELAXED), tail = tri_load(&queue->tail, TRI_RELAXED);
@@ -391,10 +391,10 @@ static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct
     return to;
 }
 
-/* After next_plain, so without thieves: nobody looks at the ring before the switch, when the context of who yields is saved. */
+/* Without thieves nobody looks at the ring before the switch: who yields may be in it before its context is saved. */
 static inline bool queued_at_once(struct tri_worker *worker, struct tri_task *self, enum tri_hook hook)
 {
-    return hook == TRI_HOOK_REQUEUE && tri_pin(self) == 0 && !worker->migrate &&
+    return hook == TRI_HOOK_REQUEUE && worker->alone && !worker->migrate && tri_pin(self) == 0 &&
            tri_load(&worker->overflow.count, TRI_RELAXED) == 0 && tri_queue_push(&worker->queue, self);
 }
 
@@ -403,20 +403,13 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack, *to;
-    if (worker->quota <= 0 || !tri_stack_intact(from))
+    if (worker->quota <= 0 || !tri_stack_intact(from) ||
+        !(to = worker->held ? answered_caller(worker) : next_plain(worker)))
         return leave_slow(worker, hook);
-    if (worker->held) {
-        if (!(to = answered_caller(worker)))
-            return leave_slow(worker, hook);
-    } else {
-        if (!(to = next_plain(worker)))
-            return leave_slow(worker, hook);
-        if (queued_at_once(worker, self, hook)) {
-            self->stack = from;
-            return to;
-        }
-    }
-    leave_behind(worker, self, from, hook);
+    if (queued_at_once(worker, self, hook))
+        self->stack = from;
+    else
+        leave_behind(worker, self, from, hook);
     return to;
 }
 

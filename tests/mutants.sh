@@ -35,7 +35,8 @@ change() {
         printf '%s\n' '/ void leave_behind(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
     left_as_if_alone) # with thieves: a pop that they cannot see, and a yield that is queued before its context is saved
         echo actor/scheduler.c sanitized stress_sync
-        printf '%s\n' '/\*next_plain(/,/^}/ s/if (!worker->alone)/if (false)/' ;;
+        printf '%s\n' '/\*next_plain(/,/^}/ s/if (!worker->alone)/if (false)/' \
+            '/ queued_at_once(/,/^}/ s/ worker->alone \&\&//' ;;
     pinned_overtaken) # a pinned task waits until the ring is empty
         echo actor/scheduler.c test_fair
         printf '%s\n' '/\*next_plain(/,/^}/ s/pinned_turn(worker, head)/false/' ;;
@@ -44,7 +45,7 @@ change() {
         printf '%s\n' '/\*next_plain(/,/^}/ s/    worker->budget = TRI_BUDGET;//' ;;
     full_ring_keeps_out) # a pass takes nobody in while the ring is full
         echo actor/idle.c test_fair
-        printf '%s\n' '/ void take_from(/,/^}/ s/    uint32_t taken;/    uint32_t taken;\n    if (tri_queue_length(\&worker->queue) == TRI_QUEUE_SLOTS)\n        return;/' ;;
+        printf '%s\n' '/ void take_from(/,/^}/ s/    queue_list(/    if (tri_queue_length(\&worker->queue) < TRI_QUEUE_SLOTS)\n        queue_list(/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;

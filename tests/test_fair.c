@@ -274,7 +274,7 @@ static int yield_until_over(void *argument)
     return 0;
 }
 
-static int say_so(void *argument)
+static int note_turn(void *argument)
 {
     atomic_store((atomic_int *)argument, 1);
     return 0;
@@ -285,7 +285,7 @@ static bool comes_to_run(struct tr_runtime *there, int pin)
     static atomic_int ran;
     struct tr_task task;
     atomic_store(&ran, 0);
-    expect_int(tr_task_spawn(&task, say_so, &ran, &(struct tr_task_options){ .runtime = there, .pin = pin }), 0);
+    expect_int(tr_task_spawn(&task, note_turn, &ran, &(struct tr_task_options){ .runtime = there, .pin = pin }), 0);
     for (int i = 0; i < 100000 && !atomic_load(&ran); i++)
         usleep(100);
     expect_int(tr_task_detach(task), 0);
@@ -399,12 +399,6 @@ TASK_TEST_ON(1, a_task_that_is_resumed_has_a_budget_of_its_own)
 /* ---- calls that find what they want --------------------------------------------------------------------------- */
 
 TR_CHANNEL_TYPE(plain, int64_t);
-
-static int note_turn(void *argument)
-{
-    atomic_store((atomic_int *)argument, 1);
-    return 0;
-}
 
 static int pass_to_oneself(struct plain_sender sender, struct plain_receiver receiver)
 {
