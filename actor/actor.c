@@ -108,16 +108,17 @@ static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *messa
     if (worker->alone && deadline > worker->now && tri_had_better_yield(worker) &&
         tri_queue_length(&worker->queue) == 1) {
         tri_suspend(worker, TRI_HOOK_REQUEUE);
-        if (tri_take_message(task, message, bytes))
+        if (tri_take_message(tri_worker_here(), task, message, bytes))
             return 0;
     }
     do {
         int rc = await_message(task, deadline, &retried);
         if (rc < 0)
             return rc;
-        if (tri_take_letter(task, message, bytes))
+        worker = tri_worker_here();
+        if (tri_take_letter(worker, task, message, bytes))
             return 0;
-    } while (!tri_take_message(task, message, bytes));
+    } while (!tri_take_message(worker, task, message, bytes));
     return 0;
 }
 
@@ -131,7 +132,7 @@ static __attribute__((noinline)) int receive_slow(uint32_t bytes, void *message,
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    return tri_take_message(task, message, bytes) ? 0 : receive_waiting(bytes, message, deadline);
+    return tri_take_message(worker, task, message, bytes) ? 0 : receive_waiting(bytes, message, deadline);
 }
 
 static __attribute__((noinline)) int grant_room(struct tri_worker *worker, struct tri_task *task)
@@ -188,11 +189,11 @@ static __attribute__((noinline)) int try_receive_slow(uint32_t bytes, void *mess
     if (!task)
         return -EINVAL;
     settle_hand(task);
-    if (tri_take_message(task, message, bytes))
+    if (tri_take_message(tri_worker_here(), task, message, bytes))
         return 0;
     /* One that only tries never parks, which is where a sender that registered meanwhile is seen for sure. */
     if (tri_mailbox_serve_waiting(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here())) &&
-        tri_take_message(task, message, bytes))
+        tri_take_message(tri_worker_here(), task, message, bytes))
         return 0;
     return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
 }
@@ -220,7 +221,7 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
     for (; taken < (int)count; taken++) {
         next += bytes;
         settle_hand(task);
-        if (!tri_take_message(task, next, bytes))
+        if (!tri_take_message(tri_worker_here(), task, next, bytes))
             break;
     }
     return taken;

@@ -151,7 +151,8 @@ static __attribute__((noinline)) int send_fresh(struct tr_address address, const
     struct tri_letter letter = { .message = message, .bytes = type->size };
     if (deadline > worker->now && tri_had_better_yield(worker) && tri_mailbox_looks_full(&ref))
         return send_after_yield(address, type, message, deadline);
-    if (!tri_mailbox_send_fast(&ref, tri_storage_cache(worker), &letter, &schedule))
+    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
+    if (!tri_mailbox_send_fast(&ref, tail, tri_storage_cache(worker), &letter, &schedule))
         return send_slow(address, type, message, deadline);
     return schedule ? activate(target, handler) : 0;
 }
@@ -167,11 +168,14 @@ int tr_send_raw(struct tr_address address, const struct tr_type *type, const voi
     bool schedule;
     if (!target || !tri_may_go_on(worker))
         return send_slow(address, type, message, deadline);
-    worker->budget--; /* send_slow takes another unit */
+    worker->budget--;                                             /* send_slow takes another unit */
+    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
+    if (tri_tail_storage(tail) == 0)
+        return send_fresh(address, type, message, deadline);
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    if (!tri_mailbox_send_fast(&ref, NULL, &letter, &schedule))
+    if (!tri_mailbox_send_fast(&ref, tail, NULL, &letter, &schedule))
         return send_fresh(address, type, message, deadline);
     return schedule ? activate(target, handler) : 0;
 }

@@ -21,72 +21,85 @@ static __attribute__((noinline)) void refuse_hand(struct tri_task *task)
     tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
 }
 
-/* Runs the handler. Returns true when the actor is to go on, else *reason. */
-static inline bool handle(struct tri_task *task, char *message, int *reason)
+/* The handler has returned `rc`, with which the actor does not go on. */
+static __attribute__((noinline)) void end_handled(struct tri_task *task, int rc)
+{
+    tri_task_end(task, rc < 0 ? rc : rc > 0 ? 0 : -ECANCELED);
+}
+
+/* Runs the handler. Returns the worker on which it came back; NULL: the actor has ended. */
+static inline __attribute__((always_inline)) struct tri_worker *handle(struct tri_task *task, char *message)
 {
     int rc = task->on_message(task->argument, message);
     if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
         refuse_hand(task);
-    tri_worker_here()->stack->scope = NULL; /* what the handler left open lay in its frame */
-    *reason = rc < 0 ? rc : 0;
-    if (rc != 0)
-        return false;
-    if (!tri_task_cancelled(task))
-        return true;
-    *reason = -ECANCELED;
-    return false;
+    struct tri_worker *worker = tri_worker_here();
+    worker->stack->scope = NULL; /* what the handler left open lay in its frame */
+    if (rc == 0 && !tri_task_cancelled(task))
+        return worker;
+    end_handled(task, rc);
+    return NULL;
 }
 
-static inline __attribute__((always_inline)) enum tri_idle go_idle(struct tri_task *task)
+/* Cancelled, perhaps with a letter in hand that the handler has not seen. */
+static __attribute__((noinline)) void end_cancelled(struct tri_task *task, char *letter)
 {
-    return tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
+    if (letter) {
+        struct tri_debt debt = tri_hand(task);
+        tri_hand_clear(task);
+        tri_task_discard(task, letter, debt, TR_DEAD_UNDELIVERED);
+    }
+    tri_task_end(task, -ECANCELED);
 }
 
-/* Cancelled with a letter in hand that the handler has not seen. */
-static __attribute__((noinline)) void discard_letter(struct tri_task *task, char *message)
+/* Nothing is there, or no more may be taken in this turn. False: there is more to do, or a sender is between claim and publication. */
+static bool settle(struct tri_task *task)
 {
-    struct tri_debt debt = tri_hand(task);
-    tri_hand_clear(task);
-    tri_task_discard(task, message, debt, TR_DEAD_UNDELIVERED);
+    enum tri_idle idle = tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
+    if (idle == TRI_IDLE_DRAINED)
+        tri_task_end(task, 0);
+    return idle != TRI_IDLE_RETRY;
 }
 
+/* Until the mailbox is empty, the batch is used up, or a caller is held. */
+static __attribute__((noinline)) void run_on(struct tri_task *task, char *message, uint32_t bytes)
+{
+    bool retried = false;
+    for (int i = 0; i < BATCH && !tri_worker_here()->held; i++) {
+        if (tri_task_cancelled(task)) {
+            end_cancelled(task, NULL);
+            return;
+        }
+        if (tri_take_message(tri_worker_here(), task, message, bytes)) {
+            if (handle(task, message))
+                continue;
+            return;
+        }
+        if (settle(task))
+            return;
+        if (retried)
+            break;
+        retried = true;
+    }
+    if (!tri_worker_here()->held || !settle(task))
+        tri_ready_last(tri_worker_here(), task); /* the last access */
+}
+
+/* The usual turn is one message long. */
 static inline __attribute__((always_inline)) void run(struct tri_task *task, char *message, uint32_t bytes)
 {
-    int reason = 0;
-    bool retried = false;
-    bool there = tri_take_letter(task, message, bytes);
-    for (int i = 0; i < BATCH; i++) {
-        if (tri_task_cancelled(task)) {
-            if (there)
-                discard_letter(task, message);
-            tri_task_end(task, -ECANCELED);
-            return;
-        }
-        if (!there)
-            there = tri_take_message(task, message, bytes);
-        if (there && !handle(task, message, &reason)) {
-            tri_task_end(task, reason);
-            return;
-        }
-        bool held = tri_worker_here()->held;
-        /* The usual turn is one message long. Later the tail is left to the senders, whose line it is. */
-        if (there && !held && (i > 0 || !tri_mailbox_looks_empty(&task->mailbox, &task->consumer))) {
-            there = false;
-            continue;
-        }
-        enum tri_idle idle = go_idle(task);
-        if (idle == TRI_IDLE_DONE)
-            return;
-        if (idle == TRI_IDLE_DRAINED) {
-            tri_task_end(task, 0);
-            return;
-        }
-        if (held || retried) /* more to do, or a sender is between claim and publication: later */
-            break;
-        retried = !there;
-        there = false;
+    struct tri_worker *worker = tri_worker_here();
+    bool there = tri_take_letter(worker, task, message, bytes);
+    if (__builtin_expect(tri_task_cancelled(task), 0)) {
+        end_cancelled(task, there ? message : NULL);
+        return;
     }
-    tri_ready_last(tri_worker_here(), task); /* the last access */
+    if (there || tri_take_message(worker, task, message, bytes)) {
+        worker = handle(task, message);
+        if (!worker || tri_mailbox_idle_plain(&task->mailbox, &task->consumer, tri_storage_cache(worker)))
+            return; /* the record may run elsewhere */
+    }
+    run_on(task, message, bytes);
 }
 
 static __attribute__((noinline)) void run_large(struct tri_task *task, uint32_t bytes)

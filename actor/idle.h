@@ -77,11 +77,9 @@ static inline void tri_call_sentry(struct tri_worker *worker)
         tri_call_sentry_slow(worker);
 }
 
-/* [S3] The owner's side of the LIFO slot. */
+/* [S3] The owner's side of the LIFO slot, where there are thieves. */
 static inline void tri_lifo_begin(struct tri_worker *worker)
 {
-    if (worker->alone)
-        return;
     tri_store(&worker->in_lifo, 1u, TRI_RELAXED);
     tri_fence_compiler();
     if (__builtin_expect(tri_load(&worker->raid, TRI_ACQUIRE) != 0, 0)) /* after a raid: the slot as it left it */
@@ -90,34 +88,40 @@ static inline void tri_lifo_begin(struct tri_worker *worker)
 
 static inline void tri_lifo_end(struct tri_worker *worker)
 {
-    if (!worker->alone)
-        tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
+    tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
 }
 
 static inline __attribute__((always_inline)) struct tri_task *tri_take_lifo(struct tri_worker *worker)
 {
-    if (!tri_load(&worker->lifo, TRI_RELAXED))
-        return NULL;
-    tri_lifo_begin(worker);
     struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
+    if (!task)
+        return NULL;
+    if (worker->alone) {
+        tri_store(&worker->lifo, NULL, TRI_RELAXED);
+        return task;
+    }
+    tri_lifo_begin(worker);
+    task = tri_load(&worker->lifo, TRI_RELAXED);
     tri_store(&worker->lifo, NULL, TRI_RELAXED);
     tri_lifo_end(worker);
     return task;
 }
 
-/* Takes `task` out of the LIFO slot, if it lies there. */
+/* Takes `task` out of the LIFO slot, where it lay when the caller looked. False: a thief has it. */
 static inline bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
 {
-    if (tri_load(&worker->lifo, TRI_RELAXED) != task)
-        return false;
+    if (worker->alone) {
+        tri_store(&worker->lifo, NULL, TRI_RELAXED);
+        return true;
+    }
     struct tri_task *taken = tri_take_lifo(worker);
     if (__builtin_expect(taken && taken != task, 0))
         tri_ready_last(worker, taken);
     return taken == task;
 }
 
-/* Puts `task` into the LIFO slot, and who was there at the end of the queue. */
-static inline __attribute__((always_inline)) void tri_ready_next(struct tri_worker *worker, struct tri_task *task)
+/* tri_ready_next, where there are thieves. */
+static __attribute__((noinline, unused)) void tri_ready_next_among(struct tri_worker *worker, struct tri_task *task)
 {
     tri_lifo_begin(worker);
     struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
@@ -127,6 +131,19 @@ static inline __attribute__((always_inline)) void tri_ready_next(struct tri_work
         tri_ready_last(worker, before);
     else
         tri_call_sentry(worker);
+}
+
+/* Puts `task` into the LIFO slot, and who was there at the end of the queue. */
+static inline __attribute__((always_inline)) void tri_ready_next(struct tri_worker *worker, struct tri_task *task)
+{
+    if (!worker->alone) {
+        tri_ready_next_among(worker, task);
+        return;
+    }
+    struct tri_task *before = tri_load(&worker->lifo, TRI_RELAXED);
+    tri_store(&worker->lifo, task, TRI_RELAXED);
+    if (before)
+        tri_ready_last(worker, before);
 }
 
 #endif

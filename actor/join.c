@@ -98,7 +98,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
 
 /*
  * A task that lies in our LIFO slot, and so may run here, is run at once, ourselves held: no wake is needed if it just
- * returns.
+ * returns. It lay there when the caller looked.
  */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) int join_task(struct tr_task handle
             return take_result(task, handle.tri_generation, wanted, false);
         return refusal(handle, expected);
     }
-    if (in_task && deadline != TR_NOW && !worker->migrate)
+    if (in_task && deadline != TR_NOW && !worker->migrate && tri_load(&worker->lifo, TRI_RELAXED) == task)
         run_waiting(worker, task);
     return await_end(task, handle.tri_generation, (uintptr_t)self, wanted, deadline);
 }

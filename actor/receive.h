@@ -23,23 +23,27 @@ static inline __attribute__((always_inline)) bool tri_take_on(struct tri_task *t
 /* tri_take_message, where senders drop the oldest. Defined by policy.c. */
 bool tri_take_message_shared(struct tri_task *task, void *message);
 
-/* Takes a message that is there, skipping requests whose caller has given up. Nothing is in hand before. */
-static inline __attribute__((always_inline)) bool tri_take_message(struct tri_task *task, void *message, uint32_t bytes)
+/*
+ * Takes a message that is there, skipping requests whose caller has given up, which may suspend. Nothing is in hand before.
+ */
+static inline __attribute__((always_inline)) bool tri_take_message(struct tri_worker *worker, struct tri_task *task,
+                                                                   void *message, uint32_t bytes)
 {
     struct tri_debt debt;
-    do {
-        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here());
+    for (;; worker = tri_worker_here()) {
+        struct tri_storage_cache *cache = tri_storage_cache(worker);
         if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, message, bytes, &debt) == TRI_TAKE_EMPTY)
             return __builtin_expect(tri_mailbox_is_shared(&task->consumer), 0) &&
                    tri_take_message_shared(task, message);
-    } while (!tri_take_on(task, message, debt));
-    return true;
+        if (tri_take_on(task, message, debt))
+            return true;
+    }
 }
 
 /* Takes the letter of a held caller who has made us run, if there is one: see hand_over in call.c. */
-static inline __attribute__((always_inline)) bool tri_take_letter(struct tri_task *task, void *message, uint32_t bytes)
+static inline __attribute__((always_inline)) bool tri_take_letter(struct tri_worker *worker, struct tri_task *task,
+                                                                  void *message, uint32_t bytes)
 {
-    struct tri_worker *worker = tri_worker_here();
     const struct tri_letter *letter = worker->letter;
     if (!letter)
         return false;

@@ -93,20 +93,32 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
     }
 }
 
-void tri_ready(struct tri_task *task)
+/* Of another runtime, pinned, or sent round. */
+static __attribute__((noinline)) void ready_elsewhere(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
     uint32_t runtime = tri_load(&task->runtime, TRI_RELAXED);
     if (!worker || worker->runtime->index != runtime)
         tri_ready_foreign(tri_runtime_at(runtime), task);
-    else if (tri_pin(task) != 0 && tri_pin(task) != worker->index + 1)
-        tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
-    else if (worker->migrate && tri_pin(task) == 0)
-        tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
-    else {
-        __builtin_prefetch(task->stack); /* the context that the next switch loads */
+    else if (tri_pin(task) == worker->index + 1)
         tri_ready_next(worker, task);
+    else if (tri_pin(task) != 0)
+        tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
+    else
+        tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
+}
+
+/* The plain case in a leaf. */
+void tri_ready(struct tri_task *task)
+{
+    struct tri_worker *worker = tri_worker_here();
+    if (!worker || worker->runtime->index != tri_load(&task->runtime, TRI_RELAXED) || tri_pin(task) != 0 ||
+        worker->migrate) {
+        ready_elsewhere(task);
+        return;
     }
+    __builtin_prefetch(task->stack); /* the context that the next switch loads */
+    tri_ready_next(worker, task);
 }
 
 /*
@@ -147,30 +159,25 @@ static struct tri_task *pop_waiting(struct tri_worker *worker)
     return task || !worker->pinned_first ? task : pop_pinned(worker);
 }
 
-/* The next ready task of this worker's own, or NULL. */
-static struct tri_task *next_own(struct tri_worker *worker)
+/* Past the LIFO slot, whose task gives way if anybody else is ready. */
+static __attribute__((noinline)) struct tri_task *next_waiting(struct tri_worker *worker, struct tri_task *lifo)
 {
-    struct tri_task *task = tri_take_lifo(worker);
-    if (task) {
-        if (++worker->lifo_run < LIFO_RUN_LIMIT)
-            return task;
-        worker->lifo_run = 0;
-        struct tri_task *waiting = pop_waiting(worker);
-        if (!waiting && !(waiting = tri_take_shared_work(worker)))
-            return task;
-        tri_ready_last(worker, task);
-        return waiting;
-    }
     worker->lifo_run = 0;
-    task = pop_waiting(worker);
-    return task ? task : tri_take_shared_work(worker);
+    struct tri_task *task = pop_waiting(worker);
+    if (!task)
+        task = tri_take_shared_work(worker);
+    if (!task || !lifo)
+        return task ? task : lifo;
+    tri_ready_last(worker, lifo);
+    return task;
 }
 
 /* The next task to run, its budget set; NULL when nothing is ready. */
-static struct tri_task *next_task(struct tri_worker *worker)
+static inline struct tri_task *next_task(struct tri_worker *worker)
 {
     worker->budget = TRI_BUDGET; /* a seed may say less */
-    return next_own(worker);
+    struct tri_task *lifo = tri_take_lifo(worker);
+    return lifo && ++worker->lifo_run < LIFO_RUN_LIMIT ? lifo : next_waiting(worker, lifo);
 }
 
 /* ---- switching ------------------------------------------------------------------------------------------------ */
@@ -495,8 +502,19 @@ static inline void release_after_switch(struct tri_worker *worker, struct tri_st
     worker->hook_stack = stack;
 }
 
-/* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. */
-static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *worker, struct tri_task *task)
+/* On the other side of a switch to a loop. Returns what it is to start; NULL: it is to look for itself. */
+static inline __attribute__((always_inline)) struct tri_task *arrive_in_loop(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    tri_arrive(worker);
+    struct tri_task *task = worker->hand;
+    worker->hand = NULL;
+    return task;
+}
+
+/* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. Returns as arrive_in_loop. */
+static inline __attribute__((always_inline)) struct tri_task *leave_loop(struct tri_worker *worker,
+                                                                         struct tri_task *task)
 {
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = stack_for(worker, task);
@@ -505,35 +523,32 @@ static inline __attribute__((always_inline)) void leave_loop(struct tri_worker *
         tr_log(TR_LOG_ERROR, "no memory for the stack of '%s': it ends with -ENOMEM", tri_task_label(task));
         tri_task_end(task, -ENOMEM);
         tri_worker_here()->current = NULL; /* the end may have suspended */
-        return;
+        return NULL;
     }
     release_after_switch(worker, from);
     tri_switch_stacks(worker, from, to);
-    tri_arrive(tri_worker_here());
+    return arrive_in_loop();
 }
 
-/* The end of the worker, or of the turn: back to the thread's own stack. */
-static void leave_worker(struct tri_worker *worker)
+/* The end of the worker, or of the turn: back to the thread's own stack. Returns as arrive_in_loop. */
+static struct tri_task *leave_worker(struct tri_worker *worker)
 {
     release_after_switch(worker, worker->stack);
     tri_switch_stacks(worker, worker->stack, &worker->os_stack);
-    tri_arrive(tri_worker_here()); /* the stack has been taken again, perhaps in another runtime */
+    return arrive_in_loop(); /* the stack has been taken again, perhaps in another runtime */
 }
 
 void tri_loop_entry(struct tri_stack *stack)
 {
     tri_asan_arrive(NULL);
-    tri_arrive(tri_worker_here());
+    struct tri_task *task = arrive_in_loop();
     for (;;) {
         struct tri_worker *worker = tri_worker_here();
-        struct tri_task *task = worker->hand;
-        if (task)
-            worker->hand = NULL;
-        else
+        if (!task)
             task = after_task(worker);
         if (!task) {
             if (worker->quota-- <= 0 && tri_pass(worker)) {
-                leave_worker(worker);
+                task = leave_worker(worker);
                 continue;
             }
             task = next_task(worker);
@@ -542,13 +557,15 @@ void tri_loop_entry(struct tri_stack *stack)
         }
         if (!task) {
             if (tri_idle(worker) == TRI_IDLE_EXIT)
-                leave_worker(worker);
+                task = leave_worker(worker);
             continue;
         }
-        if (task->stack || task->stack_class != stack->size_class)
-            leave_loop(worker, task);
-        else
+        if (task->stack || task->stack_class != stack->size_class) {
+            task = leave_loop(worker, task);
+        } else {
             start_task(worker, task);
+            task = NULL;
+        }
     }
 }
 

@@ -181,6 +181,28 @@ static __attribute__((noinline)) int start_cold(struct tri_worker *worker, struc
     return rc;
 }
 
+/* Fills a fresh record: the task lives from here on. */
+static inline __attribute__((always_inline)) void bring_to_life(struct tri_task *task, const struct tri_spawn *spawn,
+                                                                struct tri_cold *cold, struct tr_runtime *runtime,
+                                                                uint32_t stack_class, uint32_t pin)
+{
+    uint64_t generation = tri_task_generation(task);
+    fill(task, spawn, cold);
+    task->stack_class = (uint8_t)stack_class;
+    tri_store(&task->pin, (uint16_t)pin, TRI_RELAXED);
+    tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
+    tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
+    if (spawn->flags & TRI_TASK_ACTOR) {
+        tri_store(&task->senders, generation << 32, TRI_RELAXED);
+        tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes, spawn->overflow,
+                         spawn->flags & TRI_TASK_HANDLER);
+    }
+    if (spawn->handle)
+        *spawn->handle = (struct tr_task){ task, generation };
+    if (spawn->address)
+        *spawn->address = (struct tr_address){ task, generation };
+}
+
 static inline __attribute__((always_inline)) int spawn_task(const struct tri_spawn *spawn)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -209,22 +231,8 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         uncount_spawn(worker, runtime);
         return rc;
     }
-    fill(task, spawn, cold);
-    task->stack_class = (uint8_t)stack_class;
     uint32_t pin = spawn->pin == TR_PIN_HERE ? worker->index + 1 : (uint32_t)spawn->pin;
-    tri_store(&task->pin, (uint16_t)pin, TRI_RELAXED);
-    tri_store(&task->runtime, (uint16_t)runtime->index, TRI_RELAXED);
-    uint64_t generation = tri_task_generation(task);
-    tri_store(&task->life, generation << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELEASE); /* [T2] */
-    if (spawn->flags & TRI_TASK_ACTOR) {
-        tri_store(&task->senders, generation << 32, TRI_RELAXED);
-        tri_mailbox_init(&task->mailbox, &task->consumer, spawn->capacity, spawn->message_bytes, spawn->overflow,
-                         spawn->flags & TRI_TASK_HANDLER);
-    }
-    if (spawn->handle)
-        *spawn->handle = (struct tr_task){ task, generation };
-    if (spawn->address)
-        *spawn->address = (struct tr_address){ task, generation };
+    bring_to_life(task, spawn, cold, runtime, stack_class, pin);
     if (spawn->flags & TRI_TASK_HANDLER) {
         if (__builtin_expect(worker && worker->turns, 0))
             tri_sim_meet(worker, task);
@@ -464,19 +472,26 @@ const char *tr_task_name(void)
     return worker && worker->current ? tri_task_label(worker->current) : "";
 }
 
-static __attribute__((noinline)) int spawn_with_options(struct tr_task *out, int (*body)(void *argument),
-                                                        void *argument, const struct tr_task_options *options)
+static __attribute__((noinline)) int spawn_slow(struct tr_task *out, int (*body)(void *argument), void *argument,
+                                                const struct tr_task_options *options)
 {
-    struct tri_spawn spawn = tri_task_spawn_of(body, argument, options);
+    static const struct tr_task_options none;
+    struct tri_spawn spawn = tri_task_spawn_of(body, argument, options ? options : &none);
     spawn.handle = out;
-    return options->owned ? tri_group_spawn_owned(&spawn) : tri_spawn(&spawn);
+    return options && options->owned ? tri_group_spawn_owned(&spawn) : tri_spawn(&spawn);
 }
 
+/* The plain case in a leaf: a task without options, by one of the same runtime, with a record in the cache. */
 int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argument,
                   const struct tr_task_options *options)
 {
-    if (options)
-        return spawn_with_options(out, body, argument, options);
+    struct tri_worker *worker = tri_worker_here();
+    if (options || !body || !worker || worker->no_caches || worker->migrate || !worker->tasks.head ||
+        !count_spawn(worker, worker->runtime))
+        return spawn_slow(out, body, argument, options);
     struct tri_spawn spawn = { .body = body, .argument = argument, .handle = out };
-    return spawn_task(&spawn);
+    struct tri_task *task = tri_pool_take_cached(&tri_task_pool, &worker->tasks);
+    bring_to_life(task, &spawn, NULL, worker->runtime, worker->runtime->stack_class, 0);
+    tri_ready_next(worker, task);
+    return 0;
 }

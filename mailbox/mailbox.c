@@ -353,15 +353,6 @@ enum tri_take tri_mailbox_take_locked(struct tri_mailbox *mailbox, struct tri_ma
     return TRI_TAKE_MESSAGE;
 }
 
-bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
-{
-    uint32_t index = tri_tail_storage(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
-    if (index == 0 || tri_mailbox_is_shared(consumer))
-        return false;
-    consumer->storage = tri_storage_at(index);
-    return true;
-}
-
 enum tri_take tri_mailbox_take_shared(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
                                       uint32_t bytes, struct tri_debt *debt)
 {
@@ -426,7 +417,7 @@ void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer
 uint32_t tri_mailbox_length(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    uint64_t length = tri_tail_distance(head, tri_tail_position(tri_load(&mailbox->tail, TRI_RELAXED)));
+    uint64_t length = tri_tail_used(tri_load(&mailbox->tail, TRI_RELAXED), head);
     uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
     return length < capacity ? (uint32_t)length : capacity;
 }

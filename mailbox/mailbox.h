@@ -158,6 +158,12 @@ static inline uint64_t tri_tail_distance(uint64_t from, uint64_t to)
     return (to - from) << TRI_TAIL_POSITION_SHIFT >> TRI_TAIL_POSITION_SHIFT;
 }
 
+/* The places that are claimed and not taken, as far as `head` knows. */
+static inline uint64_t tri_tail_used(uint64_t tail, uint64_t head)
+{
+    return (tail - (head << TRI_TAIL_POSITION_SHIFT)) >> TRI_TAIL_POSITION_SHIFT;
+}
+
 /* Fills a claimed place and publishes it. */
 static inline __attribute__((always_inline)) void tri_mailbox_publish(struct tri_place *place,
                                                                       const struct tri_letter *letter)
@@ -171,16 +177,15 @@ static inline __attribute__((always_inline)) void tri_mailbox_publish(struct tri
 }
 
 /*
- * The plain case of tri_mailbox_send: room, nobody waits, a storage is there or in the cache, the message is short. False:
- * nothing happened. All is computed before the compare-and-swap, behind which a processor starts nothing for a while; it
+ * The plain case of tri_mailbox_send: room, nobody waits, a storage is there or in the cache, the message is short. `tail`
+ * was read with acquire [M3]. False: nothing happened. All is computed before the compare-and-swap, behind which a processor starts nothing for a while; it
  * may be a stranger's, who makes the compare-and-swap fail.
  */
 static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const struct tri_mailbox_ref *ref,
-                                                                        struct tri_storage_cache *cache,
+                                                                        uint64_t tail, struct tri_storage_cache *cache,
                                                                         const struct tri_letter *letter, bool *schedule)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
-    uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] */
     if (!cache && !(tail & TRI_TAIL_STORAGE_MASK))
         return false;
     if ((tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) ||
@@ -188,7 +193,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const st
         tri_load(&mailbox->bytes, TRI_RELAXED) != letter->bytes || !tri_is_short(letter->bytes))
         return false;
     uint64_t head = tri_load(&mailbox->head_copy, TRI_ACQUIRE); /* [M2] */
-    if (tri_tail_distance(head, tri_tail_position(tail)) >= tri_load(&mailbox->capacity, TRI_RELAXED))
+    if (tri_tail_used(tail, head) >= tri_load(&mailbox->capacity, TRI_RELAXED))
         return false;
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
@@ -216,7 +221,7 @@ static inline bool tri_mailbox_looks_full(const struct tri_mailbox_ref *ref)
 {
     uint64_t tail = tri_load(&ref->mailbox->tail, TRI_RELAXED);
     return !(tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) &&
-           tri_tail_distance(tri_load(&ref->consumer->head, TRI_RELAXED), tri_tail_position(tail)) >=
+           tri_tail_used(tail, tri_load(&ref->consumer->head, TRI_RELAXED)) >=
                tri_load(&ref->mailbox->capacity, TRI_RELAXED);
 }
 
@@ -231,7 +236,8 @@ static inline __attribute__((always_inline)) int tri_mailbox_send(const struct t
                                                                   struct tri_storage_cache *cache,
                                                                   const struct tri_letter *letter, bool *schedule)
 {
-    if (__builtin_expect(tri_mailbox_send_fast(ref, cache, letter, schedule), 1))
+    uint64_t tail = tri_load(&ref->mailbox->tail, TRI_ACQUIRE); /* [M3] */
+    if (__builtin_expect(tri_mailbox_send_fast(ref, tail, cache, letter, schedule), 1))
         return 0;
     struct tri_mailbox_ref ref_copy = *ref; /* so that neither need be in memory on the short way */
     struct tri_letter letter_copy = *letter;
@@ -340,7 +346,15 @@ static inline bool tri_mailbox_is_shared(struct tri_mailbox_consumer *consumer)
 }
 
 /* The consumer notes the storage that a sender has installed. False: none, or the consumer's side is not its alone. */
-bool tri_mailbox_find_storage(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer);
+static inline __attribute__((always_inline)) bool tri_mailbox_find_storage(struct tri_mailbox *mailbox,
+                                                                           struct tri_mailbox_consumer *consumer)
+{
+    uint32_t index = tri_tail_storage(tri_load(&mailbox->tail, TRI_ACQUIRE)); /* [M3] */
+    if (index == 0 || tri_mailbox_is_shared(consumer))
+        return false;
+    consumer->storage = tri_storage_at(index);
+    return true;
+}
 /* What take cannot, where senders drop the oldest: takes under the lock. EMPTY of other mailboxes. */
 enum tri_take tri_mailbox_take_shared(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
                                       uint32_t bytes, struct tri_debt *debt);
@@ -365,36 +379,41 @@ static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(stru
     return TRI_TAKE_MESSAGE;
 }
 
-/* A snapshot: nothing is claimed that has not been taken. Consumer. */
-static inline bool tri_mailbox_looks_empty(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
-{
-    return tri_tail_position(tri_load(&mailbox->tail, TRI_RELAXED)) == tri_load(&consumer->head, TRI_RELAXED);
-}
-
 enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
                                     struct tri_storage_cache *cache);
+
+/* The plain case of tri_mailbox_idle: true if it is idle now, which it was not. False: nothing happened. */
+static inline __attribute__((always_inline)) bool tri_mailbox_idle_plain(struct tri_mailbox *mailbox,
+                                                                         struct tri_mailbox_consumer *consumer,
+                                                                         struct tri_storage_cache *cache)
+{
+    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
+    uint64_t flags = TRI_TAIL_IDLE | TRI_TAIL_CLOSED | TRI_TAIL_WAIT;
+    if (tri_tail_position(tail) != tri_load(&consumer->head, TRI_RELAXED) || (tail & flags))
+        return false;
+    struct tri_storage *storage = consumer->storage;
+    bool keep = consumer->keep;
+    uint64_t next = (keep ? tail : tail & ~TRI_TAIL_STORAGE_MASK) | TRI_TAIL_IDLE;
+    if (!keep)
+        consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
+    if (!tri_cas(&mailbox->tail, &tail, next, TRI_RELEASE, TRI_RELAXED)) { /* [M4] */
+        consumer->storage = storage;
+        return false;
+    }
+    if (!keep && storage)
+        tri_storage_give(cache, storage);
+    return true;
+}
 
 /* After TRI_TAKE_EMPTY. */
 static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox,
                                                                             struct tri_mailbox_consumer *consumer,
                                                                             struct tri_storage_cache *cache)
 {
-    uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
-    uint64_t flags = TRI_TAIL_IDLE | TRI_TAIL_CLOSED | TRI_TAIL_WAIT;
-    if (__builtin_expect(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED) && !(tail & flags), 1)) {
-        struct tri_storage *storage = consumer->storage;
-        bool keep = consumer->keep;
-        uint64_t next = (keep ? tail : tail & ~TRI_TAIL_STORAGE_MASK) | TRI_TAIL_IDLE;
-        if (!keep)
-            consumer->storage = NULL; /* before the CAS: after it the record may run elsewhere */
-        if (tri_cas(&mailbox->tail, &tail, next, TRI_RELEASE, TRI_RELAXED)) { /* [M4] */
-            if (!keep && storage)
-                tri_storage_give(cache, storage);
-            return TRI_IDLE_DONE;
-        }
-        consumer->storage = storage;
-    }
-    if (tail & TRI_TAIL_IDLE) /* a loop actor that was not woken through its mailbox: the mark is still there */
+    if (__builtin_expect(tri_mailbox_idle_plain(mailbox, consumer, cache), 1))
+        return TRI_IDLE_DONE;
+    /* A loop actor that was not woken through its mailbox: the mark is still there. */
+    if (tri_load(&mailbox->tail, TRI_RELAXED) & TRI_TAIL_IDLE)
         return TRI_IDLE_DONE;
     return tri_mailbox_idle_slow(mailbox, consumer, cache);
 }

@@ -64,16 +64,22 @@ void tri_pool_give_shared(struct tri_pool *pool, void *object);
 bool tri_pool_refill(struct tri_pool *pool, struct tri_cache *cache);
 void tri_pool_spill(struct tri_pool *pool, struct tri_cache *cache, uint32_t keep);
 
+/* Of a cache that is not empty. */
+static inline void *tri_pool_take_cached(struct tri_pool *pool, struct tri_cache *cache)
+{
+    void *object = cache->head;
+    cache->head = *tri_pool_link(pool, object);
+    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
+    return object;
+}
+
 static inline void *tri_pool_take(struct tri_pool *pool, struct tri_cache *cache)
 {
     if (!cache)
         return tri_pool_take_shared(pool);
     if (!cache->head && !tri_pool_refill(pool, cache))
         return NULL;
-    void *object = cache->head;
-    cache->head = *tri_pool_link(pool, object);
-    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
-    return object;
+    return tri_pool_take_cached(pool, cache);
 }
 
 static inline void tri_pool_give(struct tri_pool *pool, struct tri_cache *cache, void *object)
