@@ -27,22 +27,6 @@
 
 #define LIFO_RUN_LIMIT 64u /* in a row, so that two tasks that wake each other do not starve the ring */
 
-__thread struct tri_worker *tri_worker_tls;
-
-#ifndef __x86_64__
-__attribute__((noinline)) struct tri_worker *tri_worker_here(void)
-{
-    __asm__ volatile("" ::: "memory");
-    return tri_worker_tls;
-}
-#endif
-
-struct tri_reactor *tri_reactor_here(void)
-{
-    struct tri_worker *worker = tri_worker_here();
-    return worker ? worker->reactor : NULL;
-}
-
 /* ---- ready tasks ---------------------------------------------------------------------------------------------- */
 
 /* Pinned tasks stay out of the ring, where thieves take what they find. */
@@ -251,6 +235,16 @@ static void release_held(struct tri_worker *worker)
     }
 }
 
+/* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
+static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_worker *worker, enum tri_hook hook)
+{
+    worker->current->stack = worker->stack;
+    worker->hook = hook;
+    worker->hook_task = worker->current;
+    worker->current = NULL;
+    return &worker->os_stack;
+}
+
 /* No memory for the next one's stack, and the task only yields. It goes on if nobody else can: it is the one who may bring about that a stack is free. */
 static struct tri_stack *scrape_turn(struct tri_worker *worker, struct tri_task *unstarted)
 {
@@ -273,6 +267,11 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
     struct tri_task *self = worker->current;
     if (hook == TRI_HOOK_REQUEUE)
         return scrape_turn(worker, unstarted);
+    if (worker->turns) { /* it may be for the program to do something about it: see first_stack */
+        if (unstarted)
+            tri_ready_last(worker, unstarted);
+        return leave_turn(worker, hook);
+    }
     tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
     for (;;) {
         if (unstarted)
@@ -299,16 +298,6 @@ static inline struct tri_stack *answered_caller(struct tri_worker *worker)
     task->stack = NULL;
     worker->current = task;
     return to;
-}
-
-/* The turn of an embedded runtime is over (turn.h): back to the program, also from the middle of a task. */
-static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_worker *worker, enum tri_hook hook)
-{
-    worker->current->stack = worker->stack;
-    worker->hook = hook;
-    worker->hook_task = worker->current;
-    worker->current = NULL;
-    return &worker->os_stack;
 }
 
 /* A task yields, and nobody is ready. */
@@ -571,18 +560,36 @@ void tri_loop_entry(struct tri_stack *stack)
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
 
+/* Where the worker begins: in a loop; in a turn without memory for one, with a task that has a stack. NULL: *result. */
+static struct tri_stack *first_stack(struct tri_worker *worker, int *result)
+{
+    struct tri_stack *to = take_stack(worker, worker->stack_class);
+    *result = 0;
+    while (!to && worker->turns) {
+        struct tri_task *task = next_task(worker);
+        if (!task && tri_idle(worker) == TRI_IDLE_EXIT)
+            return NULL;
+        if (task && !(to = stack_for(worker, task)) && !(to = scrape_turn(worker, task)))
+            break;
+    }
+    if (!to) {
+        tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
+        *result = -ENOMEM;
+    }
+    return to;
+}
+
 int tri_worker_loop(struct tri_worker *worker)
 {
-    struct tri_stack *loop = take_stack(worker, worker->stack_class);
-    if (!loop) {
-        tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
-        return -ENOMEM;
-    }
+    int rc;
     tri_worker_tls = worker;
     worker->os_stack.fiber = tri_fiber_current();
     worker->stack = &worker->os_stack;
-    tri_switch_stacks(worker, &worker->os_stack, loop);
-    tri_arrive(tri_worker_here());
+    struct tri_stack *to = first_stack(worker, &rc);
+    if (to) {
+        tri_switch_stacks(worker, &worker->os_stack, to);
+        tri_arrive(tri_worker_here());
+    }
     tri_worker_tls = NULL;
-    return 0;
+    return rc;
 }

@@ -13,6 +13,22 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+__thread struct tri_worker *tri_worker_tls;
+
+#ifndef __x86_64__
+__attribute__((noinline)) struct tri_worker *tri_worker_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return tri_worker_tls;
+}
+#endif
+
+struct tri_reactor *tri_reactor_here(void)
+{
+    struct tri_worker *worker = tri_worker_here();
+    return worker ? worker->reactor : NULL;
+}
+
 /* Tells the thread in tr_start how it went; the last one to answer wakes it. */
 static void answer_start(struct tr_runtime *runtime, int error)
 {

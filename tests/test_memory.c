@@ -113,8 +113,57 @@ START_TEST(yield_without_memory_for_a_stack_goes_on)
 }
 END_TEST
 
+/* A task of a runtime without threads waits, and there is no memory for a loop to look who else is ready. */
+static int wait_without_memory(void *argument)
+{
+    struct rlimit before;
+    uint64_t message;
+    bool sleeps = *(bool *)argument;
+    expect_int(tr_receive(&message, TR_NOW), 0); /* the mailbox has its ring now */
+    test_limit_memory(&before);
+    for (int i = 0; i < 10; i++)
+        expect_int(sleeps ? tr_sleep(TR_MILLISECOND) : tr_receive(&message, TR_FOREVER), 0);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    return 0;
+}
+
+TR_ADDRESS_TYPE(waiter_address, uint64_t);
+
+static void turn_without_memory(bool clock_paused, bool sleeps)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20; /* one in a slab: the waiter has it */
+    options.clock_paused = clock_paused;
+    struct tr_runtime *runtime;
+    expect_int(tr_open(&runtime, &options), 0);
+    struct tr_task task;
+    struct waiter_address waiter;
+    struct tr_actor_options actor = { .capacity = 1, .task = &task, .runtime = runtime };
+    expect_int(tr_spawn(&waiter, wait_without_memory, &sleeps, &actor), 0);
+    int rc = tr_try_send(waiter, &(uint64_t){ 0 });
+    expect_int(rc, 0);
+    while ((rc = tr_task_join(task, NULL, TR_NOW)) == -ETIMEDOUT) {
+        expect(tr_turn(runtime, tr_clock() + TR_MILLISECOND) >= 0);
+        if (!sleeps)
+            tr_try_send(waiter, &(uint64_t){ 1 });
+    }
+    expect_int(rc, 0);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+
+START_TEST(turn_without_memory_for_a_stack_comes_back)
+{
+    if (!test_can_limit_memory())
+        return;
+    turn_without_memory(false, false);
+    turn_without_memory(false, true);
+    turn_without_memory(true, false);
+}
+END_TEST
+
 int main(void)
 {
-    return test_main("memory", TESTS(run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
-                                     yield_without_memory_for_a_stack_goes_on));
+    return test_main("memory",
+                     TESTS(run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
+                           yield_without_memory_for_a_stack_goes_on, turn_without_memory_for_a_stack_comes_back));
 }

@@ -48,10 +48,11 @@ static void pass_turn(struct tri_context *from, struct tri_context *to);
 
 #pragma push_macro("__x86_64__")
 #undef __x86_64__
-#include "actor/scheduler.h"
-#define __x86_64__ 1 /* tri_worker_here is ours */
-#include "actor/scheduler.c"
+#include "actor/scheduler.h" /* tri_worker_here is ours */
 #pragma pop_macro("__x86_64__")
+
+__thread struct tri_worker *tri_worker_tls; /* as in actor/worker.c */
+#include "actor/scheduler.c"
 
 #include "actor/actor.c"
 static bool may_send(void);
