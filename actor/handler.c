@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#define BATCH 64   /* messages in a turn */
+#define BATCH 64   /* messages in a turn, at most */
 #define SMALL 256u /* bytes of a message that lies in a frame of fixed size */
 
 /* The request in hand was neither answered nor deferred. */
@@ -56,16 +56,16 @@ static __attribute__((noinline)) void end_cancelled(struct tri_task *task, char 
 static bool settle(struct tri_task *task)
 {
     enum tri_idle idle = tri_mailbox_idle(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
-    if (idle == TRI_IDLE_DRAINED)
-        tri_task_end(task, 0);
+    if (idle == TRI_IDLE_DRAINED) /* closed: by a stop, or by a cancel that came since we looked ([M9]) */
+        tri_task_end(task, tri_task_cancelled(task) ? -ECANCELED : 0);
     return idle != TRI_IDLE_RETRY;
 }
 
-/* Until the mailbox is empty, the batch is used up, or a caller is held. */
+/* The rest of a turn: until the mailbox is empty, the batch is used up, or a caller is held. */
 static __attribute__((noinline)) void run_on(struct tri_task *task, char *message, uint32_t bytes)
 {
     bool retried = false;
-    for (int i = 0; i < BATCH && !tri_worker_here()->held; i++) {
+    for (int i = 1; i < BATCH && !tri_worker_here()->held; i++) {
         if (tri_task_cancelled(task)) {
             end_cancelled(task, NULL);
             return;

@@ -91,6 +91,7 @@ static inline void tri_lifo_end(struct tri_worker *worker)
     tri_store(&worker->in_lifo, 0u, TRI_RELEASE);
 }
 
+/* Who is in the slot; NULL: nobody, or a raider has been quicker. */
 static inline __attribute__((always_inline)) struct tri_task *tri_take_lifo(struct tri_worker *worker)
 {
     struct tri_task *task = tri_load(&worker->lifo, TRI_RELAXED);
@@ -105,19 +106,6 @@ static inline __attribute__((always_inline)) struct tri_task *tri_take_lifo(stru
     tri_store(&worker->lifo, NULL, TRI_RELAXED);
     tri_lifo_end(worker);
     return task;
-}
-
-/* Takes `task` out of the LIFO slot, where it lay when the caller looked. False: a thief has it. */
-static inline bool tri_take_lifo_task(struct tri_worker *worker, struct tri_task *task)
-{
-    if (worker->alone) {
-        tri_store(&worker->lifo, NULL, TRI_RELAXED);
-        return true;
-    }
-    struct tri_task *taken = tri_take_lifo(worker);
-    if (__builtin_expect(taken && taken != task, 0))
-        tri_ready_last(worker, taken);
-    return taken == task;
 }
 
 /* tri_ready_next, where there are thieves. */

@@ -102,7 +102,7 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
  */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    if (!tri_take_lifo_task(worker, task))
+    if (!tri_take_lifo(worker)) /* nobody but us puts another there */
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
     if (to)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* receive.h: how an actor of either kind gets its next message. Thread: the actor's worker. Suspends: no. */
+/* receive.h: how an actor of either kind gets its next message. Thread: the actor's worker. */
 #ifndef TRI_RECEIVE_H
 #define TRI_RECEIVE_H
 

@@ -572,10 +572,10 @@ static struct tri_stack *first_stack(struct tri_worker *worker, int *result)
         if (task && !(to = stack_for(worker, task)) && !(to = scrape_turn(worker, task)))
             break;
     }
-    if (!to) {
+    if (!to && !worker->turns)
         tr_log(TR_LOG_ERROR, "worker %u: no memory for its first stack", worker->index);
+    if (!to)
         *result = -ENOMEM;
-    }
     return to;
 }
 

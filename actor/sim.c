@@ -240,6 +240,10 @@ static int run_main(struct tr_runtime *runtime, struct program *program, struct 
             return -EDEADLK;
         }
         more = tri_turn_run(runtime, more ? TR_NOW : TR_FOREVER);
+        if (more < 0) { /* no memory: to wait for it would not replay */
+            tr_task_detach(task);
+            return more;
+        }
         if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
             tr_task_cancel(task);
     }

@@ -405,7 +405,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_idle_plain(struct 
     return true;
 }
 
-/* After TRI_TAKE_EMPTY. */
+/* Goes idle if it is empty, as after TRI_TAKE_EMPTY; serves senders that wait. */
 static inline __attribute__((always_inline)) enum tri_idle tri_mailbox_idle(struct tri_mailbox *mailbox,
                                                                             struct tri_mailbox_consumer *consumer,
                                                                             struct tri_storage_cache *cache)

@@ -53,7 +53,7 @@ change() {
         echo actor/scheduler.c sanitized stress_respawn
         printf '%s\n' '/ void release_after_switch(/,/^}/ s/    worker->hook = TRI_HOOK_RELEASE;/    tri_stack_give(NULL, worker->stack_class, stack);\n    return;/' ;;
     record_touched_after_idle) # a handler actor tidies up when its record may be running elsewhere
-        echo actor/handler.c sanitized test_actor_policy stress_respawn
+        echo actor/handler.c sanitized stress_respawn test_actor_policy
         printf '%s\n' '/ void run(/,/^}/ s/            return; .* the record may run elsewhere .*/{ if (worker) task->hand_generation = 0; return; }/' ;;
     stale_worker) # the worker is not asked for again after a switch
         echo actor/scheduler.h stress_migration

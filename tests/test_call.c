@@ -463,6 +463,30 @@ TASK_TEST(expired_request_is_skipped_by_a_handler_too)
     expect_int(atomic_load(&expiry.received), 5);
 }
 
+static struct number_address to_cancel; /* drop functions have no context */
+
+static void cancel_in_drop(void *message)
+{
+    (void)message;
+    expect_int(tr_actor_cancel(to_cancel), 0);
+}
+
+/* The cancel comes when the actor has looked for it, and finds nothing more to do. */
+TASK_TEST(handler_cancelled_as_it_skips_an_expired_request_ecanceled)
+{
+    struct expiry expiry = { 0 };
+    struct tr_task task;
+    int64_t answer;
+    struct tr_actor_options options = { .drop = cancel_in_drop, .task = &task };
+    expect_int(tr_spawn_handler(&to_cancel, handle_after_release, &expiry, &options), 0);
+    expect_int(tr_send(to_cancel, TR_FOREVER, &(struct number){ .kind = SLOW }), 0);
+    wait_until(test_queued(to_cancel) == 0);
+    expect_int(tr_call(to_cancel, &answer, tr_after(TR_MILLISECOND), &(struct number){ .value = 1000 }), -ETIMEDOUT);
+    atomic_store(&expiry.open, 1);
+    expect_int(test_join(task), -ECANCELED);
+    expect_int(atomic_load(&expiry.received), 1);
+}
+
 static int take_after_expiry(void *argument)
 {
     struct expiry *expiry = argument;
@@ -495,13 +519,14 @@ TASK_TEST(expired_request_alone_is_as_an_empty_mailbox)
 
 int main(void)
 {
-    return test_main("call",
-                     TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer,
-                           call_leaves_the_callers_message_alone, call_through_a_chain_of_handlers_comes_back,
-                           call_at_any_field_gets_that_fields_type, reply_to_a_message_that_nobody_asks_esrch,
-                           defer_then_reply_from_other_task, call_many_at_once_answered_in_reverse_each_gets_its_own,
-                           call_self_edeadlk, call_timeout_then_late_reply_discarded,
-                           call_cancelled_while_it_waits_ecanceled, call_now_never_waits,
-                           expired_request_is_skipped_counted_and_dropped, expired_request_is_kept_where_asked,
-                           expired_request_is_skipped_by_a_handler_too, expired_request_alone_is_as_an_empty_mailbox));
+    return test_main("call", TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer,
+                                   call_leaves_the_callers_message_alone, call_through_a_chain_of_handlers_comes_back,
+                                   call_at_any_field_gets_that_fields_type, reply_to_a_message_that_nobody_asks_esrch,
+                                   defer_then_reply_from_other_task,
+                                   call_many_at_once_answered_in_reverse_each_gets_its_own, call_self_edeadlk,
+                                   call_timeout_then_late_reply_discarded, call_cancelled_while_it_waits_ecanceled,
+                                   call_now_never_waits, expired_request_is_skipped_counted_and_dropped,
+                                   expired_request_is_kept_where_asked, expired_request_is_skipped_by_a_handler_too,
+                                   handler_cancelled_as_it_skips_an_expired_request_ecanceled,
+                                   expired_request_alone_is_as_an_empty_mailbox));
 }

@@ -161,9 +161,59 @@ START_TEST(turn_without_memory_for_a_stack_comes_back)
 }
 END_TEST
 
+static struct rlimit before_limit;
+
+/* Joins a task that cannot begin: it needs a stack of its own while we wait on ours. */
+static int join_without_memory(void *argument)
+{
+    int result;
+    struct tr_task task = test_task(return_argument, argument);
+    test_limit_memory(&before_limit);
+    int rc = tr_task_join(task, &result, TR_FOREVER);
+    return rc < 0 ? rc : result;
+}
+
+START_TEST(turn_without_memory_for_any_stack_enomem)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20;
+    if (!test_can_limit_memory())
+        return;
+    struct tr_runtime *runtime;
+    expect_int(tr_open(&runtime, &options), 0);
+    struct tr_task task;
+    struct tr_task_options own = { .runtime = runtime };
+    expect_int(tr_task_spawn(&task, join_without_memory, (void *)3, &own), 0);
+    while (tr_turn(runtime, TR_NOW) != -ENOMEM)
+        ;
+    expect_int(tr_turn(runtime, TR_NOW), -ENOMEM);
+    expect_int(setrlimit(RLIMIT_AS, &before_limit), 0);
+    int rc, result;
+    while ((rc = tr_task_join(task, &result, TR_NOW)) == -ETIMEDOUT)
+        expect(tr_turn(runtime, TR_NOW) >= 0);
+    expect_int(rc, 0);
+    expect_int(result, 3);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+END_TEST
+
+/* There is nobody who could do something about it. */
+START_TEST(seeded_run_without_memory_for_a_stack_enomem)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20;
+    options.seed = 1;
+    options.shutdown_ns = 10 * TR_MILLISECOND;
+    if (!test_can_limit_memory())
+        return;
+    expect_int(tr_run(&options, join_without_memory, NULL), -ENOMEM);
+}
+END_TEST
+
 int main(void)
 {
     return test_main("memory",
                      TESTS(run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
-                           yield_without_memory_for_a_stack_goes_on, turn_without_memory_for_a_stack_comes_back));
+                           yield_without_memory_for_a_stack_goes_on, turn_without_memory_for_a_stack_comes_back,
+                           turn_without_memory_for_any_stack_enomem, seeded_run_without_memory_for_a_stack_enomem));
 }
