@@ -27,19 +27,7 @@
 
 #define LIFO_RUN_LIMIT 64u /* in a row, so that two tasks that wake each other do not starve the ring */
 
-/* ---- ready tasks ---------------------------------------------------------------------------------------------- */
-
-/* Pinned tasks stay out of the ring, where thieves take what they find. */
-static void push_pinned(struct tri_worker *worker, struct tri_task *task)
-{
-    task->next = NULL;
-    task->queue_place = tri_load(&worker->queue.tail, TRI_RELAXED);
-    if (worker->pinned_last)
-        worker->pinned_last->next = task;
-    else
-        worker->pinned_first = task;
-    worker->pinned_last = task;
-}
+/* ---- the next one ---------------------------------------------------------------------------------------------- */
 
 /* True if a pinned task is ready, and all that stood in the ring before it has been taken. */
 static inline bool pinned_turn(struct tri_worker *worker, uint32_t head)
@@ -53,56 +41,6 @@ static struct tri_task *pop_pinned(struct tri_worker *worker)
     if (!(worker->pinned_first = task->next))
         worker->pinned_last = NULL;
     return task;
-}
-
-void tri_ready_ring(struct tri_worker *worker, struct tri_task *task)
-{
-    if (tri_pin(task) != 0) {
-        push_pinned(worker, task);
-        return;
-    }
-    if (!tri_queue_push(&worker->queue, task))
-        tri_overflow(worker, task);
-    tri_call_sentry(worker);
-}
-
-void tri_ready_last(struct tri_worker *worker, struct tri_task *task)
-{
-    /* Behind those for whom the ring had no room, or they would never get in again. */
-    if (__builtin_expect(tri_load(&worker->overflow.count, TRI_RELAXED) > 0, 0) && tri_pin(task) == 0) {
-        tri_overflow(worker, task);
-        tri_call_sentry(worker);
-    } else {
-        tri_ready_ring(worker, task);
-    }
-}
-
-/* Of another runtime, pinned, or sent round. */
-static __attribute__((noinline)) void ready_elsewhere(struct tri_task *task)
-{
-    struct tri_worker *worker = tri_worker_here();
-    uint32_t runtime = tri_load(&task->runtime, TRI_RELAXED);
-    if (!worker || worker->runtime->index != runtime)
-        tri_ready_foreign(tri_runtime_at(runtime), task);
-    else if (tri_pin(task) == worker->index + 1)
-        tri_ready_next(worker, task);
-    else if (tri_pin(task) != 0)
-        tri_ready_at(&worker->runtime->worker[tri_pin(task) - 1], task);
-    else
-        tri_ready_at(&worker->runtime->worker[(worker->index + 1) % worker->runtime->workers], task);
-}
-
-/* The plain case in a leaf. */
-void tri_ready(struct tri_task *task)
-{
-    struct tri_worker *worker = tri_worker_here();
-    if (!worker || worker->runtime->index != tri_load(&task->runtime, TRI_RELAXED) || tri_pin(task) != 0 ||
-        worker->migrate) {
-        ready_elsewhere(task);
-        return;
-    }
-    __builtin_prefetch(task->stack); /* the context that the next switch loads */
-    tri_ready_next(worker, task);
 }
 
 /*
@@ -315,11 +253,15 @@ static __attribute__((noinline)) struct tri_stack *look_further(struct tri_worke
     return to ? to : scrape_stack(worker, hook, next);
 }
 
-/* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
-static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook)
+/*
+ * Where `next` goes on or, if it is NULL, the next ready task. NULL: nowhere, the leaving task has been woken meanwhile, or
+ * nobody else is ready.
+ */
+static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *next)
 {
     struct tri_task *self = worker->current;
-    struct tri_task *next = next_task(worker);
+    if (!next)
+        next = next_task(worker);
     if (!next && hook == TRI_HOOK_REQUEUE)
         return look_further(worker, hook);
     /*
@@ -342,7 +284,9 @@ static inline void leave_behind(struct tri_worker *worker, struct tri_task *self
     worker->hook_task = self;
 }
 
-static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker *worker, enum tri_hook hook)
+/* `next`, if it is not NULL, has been taken out of the ring already, and nobody is held. */
+static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker *worker, enum tri_hook hook,
+                                                              struct tri_task *next)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
@@ -353,38 +297,41 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
         release_held(worker);
     if (worker->quota <= 0 && tri_pass(worker) && !to)
         return leave_turn(worker, hook);
-    if (!to && !(to = next_stack(worker, hook)))
+    if (!to && !(to = next_stack(worker, hook, next)))
         return NULL;
     leave_behind(worker, self, from, hook);
     return to;
 }
 
-/* Without thieves: where the next ready task goes on, if it has a stack, and its turn is plain. NULL: look properly. */
-static inline __attribute__((always_inline)) struct tri_stack *next_plain(struct tri_worker *worker)
+/*
+ * The next ready task, taken out, if there is one whose turn is plain. NULL: look properly. Without thieves it is left where
+ * it is, if it has no stack.
+ */
+static inline __attribute__((always_inline)) struct tri_task *next_plain(struct tri_worker *worker)
 {
-    if (!worker->alone)
-        return NULL;
     struct tri_queue *queue = &worker->queue;
     struct tri_task *next = tri_load(&worker->lifo, TRI_RELAXED);
+    uint32_t head = tri_load(&queue->head, TRI_RELAXED), tail = tri_load(&queue->tail, TRI_RELAXED);
     if (next) {
-        if (!next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
+        if (!worker->alone || !next->stack || worker->lifo_run + 1 >= LIFO_RUN_LIMIT)
             return NULL;
         tri_store(&worker->lifo, NULL, TRI_RELAXED); /* alone: there is no raid to look out for */
         worker->lifo_run++;
-    } else {
-        uint32_t head = tri_load(&queue->head, TRI_RELAXED), tail = tri_load(&queue->tail, TRI_RELAXED);
+        return next;
+    }
+    if (head == tail || pinned_turn(worker, head))
+        return NULL;
+    if (worker->alone) {
         next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
-        if (head == tail || pinned_turn(worker, head) || !next->stack)
+        if (!next->stack)
             return NULL;
         tri_store(&queue->head, head + 1, TRI_RELAXED);
         fetch_ahead(queue, head + 1, tail);
-        worker->lifo_run = 0;
+    } else {
+        next = tri_queue_pop(queue);
     }
-    struct tri_stack *to = next->stack;
-    worker->budget = TRI_BUDGET;
-    next->stack = NULL;
-    worker->current = next;
-    return to;
+    worker->lifo_run = 0;
+    return next;
 }
 
 /* Without thieves nobody looks at the ring before the switch: who yields may be in it before its context is saved. */
@@ -394,14 +341,22 @@ static inline bool queued_at_once(struct tri_worker *worker, struct tri_task *se
            tri_load(&worker->overflow.count, TRI_RELAXED) == 0 && tri_queue_push(&worker->queue, self);
 }
 
-/* The plain cases in a leaf: back to a held caller that has its answer; without thieves, on to the next ready task. */
+/* The plain cases in a leaf: back to a held caller that has its answer, or on to the next ready task. */
 struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
-    struct tri_task *self = worker->current;
-    struct tri_stack *from = worker->stack, *to;
-    if (worker->quota <= 0 || !tri_stack_intact(from) ||
-        !(to = worker->held ? answered_caller(worker) : next_plain(worker)))
-        return leave_slow(worker, hook);
+    struct tri_task *self = worker->current, *next = NULL;
+    struct tri_stack *from = worker->stack, *to = NULL;
+    if (worker->quota <= 0 || !tri_stack_intact(from))
+        return leave_slow(worker, hook, NULL);
+    if (worker->held)
+        to = answered_caller(worker);
+    else if ((next = next_plain(worker)) && (to = next->stack)) {
+        worker->budget = TRI_BUDGET;
+        next->stack = NULL;
+        worker->current = next;
+    }
+    if (!to)
+        return leave_slow(worker, hook, next);
     if (queued_at_once(worker, self, hook))
         self->stack = from;
     else

@@ -35,14 +35,14 @@ change() {
         printf '%s\n' '/ void leave_behind(/,/^}/ s/    worker->hook = hook;/    if (hook == TRI_HOOK_PARK) {\n        park_commit(worker, self);\n        hook = TRI_HOOK_NONE;\n    }\n    worker->hook = hook;/' ;;
     left_as_if_alone) # with thieves: a pop that they cannot see, and a yield that is queued before its context is saved
         echo actor/scheduler.c sanitized stress_sync
-        printf '%s\n' '/\*next_plain(/,/^}/ s/if (!worker->alone)/if (false)/' \
+        printf '%s\n' '/\*next_plain(/,/^}/ s/(!worker->alone || /(/; /\*next_plain(/,/^}/ s/if (worker->alone) {/if (true) {/' \
             '/ queued_at_once(/,/^}/ s/ worker->alone \&\&//' ;;
     pinned_overtaken) # a pinned task waits until the ring is empty
         echo actor/scheduler.c test_fair
         printf '%s\n' '/\*next_plain(/,/^}/ s/pinned_turn(worker, head)/false/' ;;
     budget_not_renewed) # the next task goes on with what the one before it left
         echo actor/scheduler.c test_fair
-        printf '%s\n' '/\*next_plain(/,/^}/ s/    worker->budget = TRI_BUDGET;//' ;;
+        printf '%s\n' '/\*tri_leave(/,/^}/ s/        worker->budget = TRI_BUDGET;//' ;;
     full_ring_keeps_out) # a pass takes nobody in while the ring is full
         echo actor/idle.c test_fair
         printf '%s\n' '/ void take_from(/,/^}/ s/    queue_list(/    if (tri_queue_length(\&worker->queue) < TRI_QUEUE_SLOTS)\n        queue_list(/' ;;

@@ -52,6 +52,7 @@ static void pass_turn(struct tri_context *from, struct tri_context *to);
 #pragma pop_macro("__x86_64__")
 
 __thread struct tri_worker *tri_worker_tls; /* as in actor/worker.c */
+#include "actor/ready.c"
 #include "actor/scheduler.c"
 
 #include "actor/actor.c"
