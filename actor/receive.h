@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* receive.h: how an actor of either kind gets its next message. Thread: the actor's worker. */
+/*
+ * receive.h: how an actor of either kind gets its next message. Thread: the actor's worker.
+ * Suspends: only where it says so.
+ */
 #ifndef TRI_RECEIVE_H
 #define TRI_RECEIVE_H
 
 #include "actor/scheduler.h"
 
-/* What is done with a message that was taken: false for a request whose caller has given up, which is discarded. */
+/*
+ * What is done with a message that was taken: false for a request whose caller has given up, which is discarded. Its drop
+ * function may suspend.
+ */
 static inline __attribute__((always_inline)) bool tri_take_on(struct tri_task *task, void *message,
                                                               struct tri_debt debt)
 {

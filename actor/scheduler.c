@@ -146,15 +146,20 @@ static inline struct tri_stack *take_stack(struct tri_worker *worker, uint32_t s
     return tri_stack_take(worker->no_caches ? NULL : &worker->stacks, worker->stack_class, size_class);
 }
 
+/* The stack of a task that goes on. */
+static inline struct tri_stack *own_stack(struct tri_worker *worker, struct tri_task *task)
+{
+    struct tri_stack *stack = task->stack;
+    task->stack = NULL; /* it has none again, should it end or go idle */
+    worker->current = task;
+    return stack;
+}
+
 /* The stack on which `next` goes on (NULL: a loop looks further), or NULL when memory is out. */
 static inline struct tri_stack *stack_for(struct tri_worker *worker, struct tri_task *next)
 {
-    if (next && next->stack) {
-        struct tri_stack *stack = next->stack;
-        next->stack = NULL; /* it has none again, should it end or go idle */
-        worker->current = next;
-        return stack;
-    }
+    if (next && next->stack)
+        return own_stack(worker, next);
     struct tri_stack *stack = take_stack(worker, next ? next->stack_class : worker->stack_class);
     if (stack) {
         worker->hand = next;
@@ -225,6 +230,13 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
     }
 }
 
+/* As stack_for; short of memory, as scrape_stack. */
+static struct tri_stack *stack_or_scrape(struct tri_worker *worker, enum tri_hook hook, struct tri_task *next)
+{
+    struct tri_stack *to = stack_for(worker, next);
+    return to ? to : scrape_stack(worker, hook, next);
+}
+
 /* The caller on top of the held chain, if the task that leaves has answered it: it goes on without any queue. */
 static inline struct tri_stack *answered_caller(struct tri_worker *worker)
 {
@@ -233,9 +245,7 @@ static inline struct tri_stack *answered_caller(struct tri_worker *worker)
     if (!to->awaits || !tri_reply_done(to->awaits))
         return NULL;
     worker->held = task->next;
-    task->stack = NULL;
-    worker->current = task;
-    return to;
+    return own_stack(worker, task);
 }
 
 /* A task yields, and nobody is ready. */
@@ -249,19 +259,14 @@ static __attribute__((noinline)) struct tri_stack *look_further(struct tri_worke
         tri_count(&worker->switches);
         return NULL;
     }
-    struct tri_stack *to = stack_for(worker, next);
-    return to ? to : scrape_stack(worker, hook, next);
+    return stack_or_scrape(worker, hook, next);
 }
 
-/*
- * Where `next` goes on or, if it is NULL, the next ready task. NULL: nowhere, the leaving task has been woken meanwhile, or
- * nobody else is ready.
- */
-static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *next)
+/* Where the next ready task goes on. NULL: nowhere, the leaving task has been woken meanwhile, or nobody else is ready. */
+static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
-    if (!next)
-        next = next_task(worker);
+    struct tri_task *next = next_task(worker);
     if (!next && hook == TRI_HOOK_REQUEUE)
         return look_further(worker, hook);
     /*
@@ -271,8 +276,7 @@ static struct tri_stack *next_stack(struct tri_worker *worker, enum tri_hook hoo
      */
     if (!next && hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
         return NULL;
-    struct tri_stack *to = stack_for(worker, next);
-    return to ? to : scrape_stack(worker, hook, next);
+    return stack_or_scrape(worker, hook, next);
 }
 
 /* What is left to be done for `self`, whose stack it was, on the other side of the switch. */
@@ -284,9 +288,7 @@ static inline void leave_behind(struct tri_worker *worker, struct tri_task *self
     worker->hook_task = self;
 }
 
-/* `next`, if it is not NULL, has been taken out of the ring already, and nobody is held. */
-static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker *worker, enum tri_hook hook,
-                                                              struct tri_task *next)
+static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current;
     struct tri_stack *from = worker->stack;
@@ -297,9 +299,21 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
         release_held(worker);
     if (worker->quota <= 0 && tri_pass(worker) && !to)
         return leave_turn(worker, hook);
-    if (!to && !(to = next_stack(worker, hook, next)))
+    if (!to && !(to = next_stack(worker, hook)))
         return NULL;
     leave_behind(worker, self, from, hook);
+    return to;
+}
+
+/* To a task that has been taken out of the ring, and has no stack yet. */
+static __attribute__((noinline)) struct tri_stack *leave_for_fresh(struct tri_worker *worker, enum tri_hook hook,
+                                                                   struct tri_task *next)
+{
+    struct tri_task *self = worker->current;
+    struct tri_stack *from = worker->stack;
+    struct tri_stack *to = stack_or_scrape(worker, hook, next);
+    if (to)
+        leave_behind(worker, self, from, hook);
     return to;
 }
 
@@ -347,16 +361,19 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
     struct tri_task *self = worker->current, *next = NULL;
     struct tri_stack *from = worker->stack, *to = NULL;
     if (worker->quota <= 0 || !tri_stack_intact(from))
-        return leave_slow(worker, hook, NULL);
+        return leave_slow(worker, hook);
     if (worker->held)
         to = answered_caller(worker);
-    else if ((next = next_plain(worker)) && (to = next->stack)) {
+    else
+        next = next_plain(worker);
+    if (next) {
         worker->budget = TRI_BUDGET;
-        next->stack = NULL;
-        worker->current = next;
+        if (!next->stack)
+            return leave_for_fresh(worker, hook, next);
+        to = own_stack(worker, next);
     }
     if (!to)
-        return leave_slow(worker, hook, next);
+        return leave_slow(worker, hook);
     if (queued_at_once(worker, self, hook))
         self->stack = from;
     else
@@ -389,10 +406,9 @@ static __attribute__((noinline)) struct tri_stack *leave_held_slow(struct tri_wo
 struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *next, struct tri_slot *awaits)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *to = next->stack;
-    if (to) {
-        next->stack = NULL;
-        worker->current = next;
+    struct tri_stack *to;
+    if (next->stack) {
+        to = own_stack(worker, next);
     } else {
         to = worker->no_caches ? NULL : tri_stack_take_cached(&worker->stacks, worker->stack_class, next->stack_class);
         if (!to)

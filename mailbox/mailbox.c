@@ -49,7 +49,7 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&mailbox->bytes, bytes, TRI_RELEASE); /* [M8] */
     tri_store(&mailbox->shape, tri_shape_make(bytes, capacity), TRI_RELAXED);
     /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
-    uint64_t position = (tri_tail_position(tail) + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
+    uint64_t position = tri_position_after(tri_tail_position(tail));
     tri_store(&consumer->head, position, TRI_RELAXED);
     tri_store(&mailbox->head_copy, position, TRI_RELAXED); /* or the first send would find it full at first sight */
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
@@ -59,14 +59,14 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
 }
 
-/* True if `position` is beyond the capacity; false full tests of a stale tail are sorted out by the caller. */
-static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uint64_t position, uint32_t capacity)
+/* False full tests of a stale tail are sorted out by the caller. */
+static bool is_full(struct tri_mailbox *mailbox, TRI_ATOMIC(uint64_t) *head, uint64_t tail, uint32_t capacity)
 {
-    if (tri_tail_distance(tri_load(&mailbox->head_copy, TRI_ACQUIRE), position) < capacity) /* [M2] */
+    if (tri_tail_used(tail, tri_load(&mailbox->head_copy, TRI_ACQUIRE)) < capacity) /* [M2] */
         return false;
     uint64_t fresh = tri_load(head, TRI_ACQUIRE);       /* [M2] */
     tri_store(&mailbox->head_copy, fresh, TRI_RELEASE); /* [M2], passed on */
-    return tri_tail_distance(fresh, position) >= capacity;
+    return tri_tail_used(tail, fresh) >= capacity;
 }
 
 /*
@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) int claim(const struct tri_mailbox_
         }
         uint32_t capacity = tri_load(&mailbox->capacity, TRI_RELAXED);
         bool wait = (tail & TRI_TAIL_WAIT) && !granting;
-        if (wait || is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), capacity)) {
+        if (wait || is_full(mailbox, &ref->consumer->head, tail, capacity)) {
             uint64_t again = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] a stale tail looks full: confirm it */
             if (again == tail) {
                 result = -EAGAIN;
@@ -251,7 +251,7 @@ static int set_wait(const struct tri_mailbox_ref *ref)
             return -ESRCH;
         if (tail & TRI_TAIL_WAIT) /* [M5] the lock passes on the fence of who has set it */
             return 0;
-        if (!is_full(mailbox, &ref->consumer->head, tri_tail_position(tail), tri_load(&mailbox->capacity, TRI_RELAXED)))
+        if (!is_full(mailbox, &ref->consumer->head, tail, tri_load(&mailbox->capacity, TRI_RELAXED)))
             return -EAGAIN;
         if (tri_cas(&mailbox->tail, &tail, tail | TRI_TAIL_WAIT, TRI_ACQUIRE, TRI_ACQUIRE)) { /* [M3] */
             tri_fence_after_rmw();                                                            /* [M5] */

@@ -152,10 +152,10 @@ static inline uint32_t tri_tail_storage(uint64_t tail)
     return (uint32_t)((tail & TRI_TAIL_STORAGE_MASK) >> TRI_TAIL_STORAGE_SHIFT);
 }
 
-/* Places between two positions; positions wrap with the tail. */
-static inline uint64_t tri_tail_distance(uint64_t from, uint64_t to)
+/* Positions wrap with the tail. */
+static inline uint64_t tri_position_after(uint64_t position)
 {
-    return (to - from) << TRI_TAIL_POSITION_SHIFT >> TRI_TAIL_POSITION_SHIFT;
+    return (position + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
 }
 
 /* The places that are claimed and not taken, as far as `head` knows. */
@@ -331,7 +331,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_pop(struct tri_mai
 {
     tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    tri_store(&consumer->head, tri_tail_distance(0, head + 1), TRI_RELEASE);    /* [M2] */
+    tri_store(&consumer->head, tri_position_after(head), TRI_RELEASE);          /* [M2] */
     return __builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0); /* [M5], its cheap half */
 }
 

@@ -396,6 +396,76 @@ TASK_TEST_ON(1, a_task_that_is_resumed_has_a_budget_of_its_own)
     expect_int(runs, IN_TURN * ROUNDS);
 }
 
+struct novices {
+    int runs;
+    atomic_int hogging, over;
+};
+
+static int hog_until_over(void *argument)
+{
+    struct novices *novices = argument;
+    atomic_store(&novices->hogging, 1);
+    while (!atomic_load(&novices->over))
+        ;
+    return 0;
+}
+
+static int use_up_most_and_yield(void *argument)
+{
+    struct novices *novices = argument;
+    for (int k = 0; k < 100; k++)
+        expect_int(tr_sleep(0), 0);
+    expect_int(tr_yield(), 0);
+    novices->runs++;
+    return 0;
+}
+
+static int begin_undisturbed(void *argument)
+{
+    struct novices *novices = argument;
+    int before = ++novices->runs;
+    for (int k = 0; k < 60; k++)
+        expect_int(tr_sleep(0), 0);
+    expect_int(novices->runs, before);
+    return 0;
+}
+
+/* On one of two workers, the other being busy: the novice stands in the ring when the one before it yields. */
+static int send_novices(void *argument)
+{
+    struct novices *novices = argument;
+    struct tr_task hog;
+    expect_int(tr_task_spawn(&hog, hog_until_over, novices, &(struct tr_task_options){ .pin = TR_PIN(1) }), 0);
+    wait_until(atomic_load(&novices->hogging));
+    for (int i = 0; i < 50; i++) {
+        struct tr_task novice = test_task(begin_undisturbed, novices);
+        struct tr_task before = test_task(use_up_most_and_yield, novices);
+        expect_int(tr_yield(), 0);
+        novices->runs++;
+        expect_int(test_join(novice), 0);
+        expect_int(test_join(before), 0);
+    }
+    atomic_store(&novices->over, 1);
+    return test_join(hog);
+}
+
+static int send_novices_on_the_first(void *argument)
+{
+    struct tr_task task;
+    expect_int(tr_task_spawn(&task, send_novices, argument, &(struct tr_task_options){ .pin = TR_PIN(0) }), 0);
+    return test_join(task);
+}
+
+START_TEST(a_task_that_begins_has_a_budget_of_its_own)
+{
+    struct novices novices = { 0 };
+    struct tr_options options = test_options(2);
+    options.migrate_always = false; /* it would not be in the ring */
+    expect_int(tr_run(&options, send_novices_on_the_first, &novices), 0);
+    expect_int(novices.runs, 150);
+}
+END_TEST
+
 /* ---- calls that find what they want --------------------------------------------------------------------------- */
 
 TR_CHANNEL_TYPE(plain, int64_t);
@@ -434,5 +504,5 @@ int main(void)
                            held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
                            yielding_to_nobody_is_not_hogging, a_full_ring_keeps_nobody_out,
                            pinned_tasks_and_others_yield_in_turn, a_task_that_is_resumed_has_a_budget_of_its_own,
-                           calls_that_need_not_wait_use_up_the_budget));
+                           a_task_that_begins_has_a_budget_of_its_own, calls_that_need_not_wait_use_up_the_budget));
 }
