@@ -4,7 +4,8 @@
  *   timer_latency_p99   a sleeper, beside two ping-pongs per worker
  *   socket_latency_p99  a reader of a socket into which a thread writes the time, beside the same
  *   hog_start_p99       a task made ready by a hog, which then keeps its worker for 10 ms: by spawning it, by waking a
- *                       sleeping loop actor, by a message to an idle handler actor
+ *                       sleeping loop actor, by a message to an idle handler actor; bare_p99 is the floor of the machine
+ *                       in the same seconds: a plain thread that dozes a quarter of a millisecond beside one that computes
  */
 #include "bench.h"
 
@@ -29,7 +30,7 @@ struct ball {
 };
 
 static atomic_bool stopping;
-static double samples[SAMPLES * 3];
+static double samples[SAMPLES * 3], bare[SAMPLES * 3];
 
 /* ---- ping-pong: one pair calls a handler actor, one calls a loop actor ---- */
 
@@ -195,6 +196,31 @@ static double hog_once(struct hog *hog)
     return (double)(atomic_load(&began) - hog->ready) / 1e6;
 }
 
+/* A plain thread that looks every now and then, as an idle worker does, whether something has begun. */
+static void *doze(void *argument)
+{
+    atomic_bool *ready = argument;
+    while (!atomic_load(ready))
+        nanosleep(&(struct timespec){ .tv_nsec = 250000 }, NULL);
+    atomic_store(&began, tr_clock());
+    return NULL;
+}
+
+static double bare_once(void)
+{
+    pthread_t thread;
+    atomic_bool ready = false;
+    CHECK(pthread_create(&thread, NULL, doze, &ready));
+    tr_time from = tr_clock() + TR_MILLISECOND; /* it has come to the other processor by then */
+    while (tr_clock() < from) {
+    }
+    atomic_store(&ready, true);
+    while (tr_clock() < from + HOG_NS) {
+    }
+    CHECK(pthread_join(thread, NULL));
+    return (double)(atomic_load(&began) - from) / 1e6;
+}
+
 static int measure_hog(void *argument)
 {
     (void)argument;
@@ -210,13 +236,14 @@ static int measure_hog(void *argument)
                 CHECK(tr_sleep(2 * TR_MILLISECOND));
             double late = hog_once(&hogs[kind]);
             worst[kind] = late > worst[kind] ? late : worst[kind];
+            bare[count] = bare_once();
             samples[count++] = late;
         }
     }
     char detail[128];
     double p99 = bench_percentile(samples, count, 99);
-    snprintf(detail, sizeof detail, "p50=%.4f max_spawn=%.4f max_loop=%.4f max_handler=%.4f", samples[count / 2],
-             worst[0], worst[1], worst[2]);
+    snprintf(detail, sizeof detail, "p50=%.4f max_spawn=%.4f max_loop=%.4f max_handler=%.4f bare_p99=%.4f",
+             samples[count / 2], worst[0], worst[1], worst[2], bench_percentile(bare, count, 99));
     bench_print(p99, "ms", detail);
     CHECK(tr_actor_stop(hogs[1].beside));
     return tr_actor_stop(hogs[2].beside);
