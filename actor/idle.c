@@ -10,22 +10,21 @@
 #define WORTH_NS 10000u               /* what a theft must bring: about what moving the cache lines of a batch costs */
 #define HOG_NS (200 * TR_MILLISECOND) /* the watchdog's patience */
 #define STEAL_LIMIT (TRI_QUEUE_SLOTS / 2)
-#define QUIET_LIMIT 40u  /* dozes at which everybody else slept, before the sentry sleeps for good */
-#define FIRST_SWITCHES 8 /* the first pass after a sleep is short, so that the mean is soon right */
+#define QUIET_LIMIT 40u /* dozes at which everybody else slept, before the sentry sleeps for good */
 
 /* ---- passes --------------------------------------------------------------------------------------------------- */
 
-static void start_quota(struct tri_worker *worker, int32_t most)
+static void start_pass(struct tri_worker *worker, int32_t most)
 {
     uint32_t mean = tri_load(&worker->mean_ns, TRI_RELAXED);
     int64_t quota = mean > 0 ? (int64_t)TRI_PASS_NS / mean : (int64_t)most;
-    worker->quota_start = worker->quota = quota < 1 ? 1 : quota > most ? most : (int32_t)quota;
+    tri_start_quota(worker, quota < 1 ? 1 : quota > most ? most : (int32_t)quota);
     worker->pass_start = worker->real;
 }
 
 static void measure(struct tri_worker *worker)
 {
-    int64_t switches = worker->quota_start - worker->quota;
+    int64_t switches = worker->quota_start - tri_load(&worker->quota, TRI_RELAXED);
     if (switches <= 0)
         return;
     int64_t mean = (worker->real - worker->pass_start) / switches;
@@ -103,7 +102,7 @@ bool tri_pass(struct tri_worker *worker)
     refill_ring(worker);
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
-    start_quota(worker, TRI_PASS_SWITCHES);
+    start_pass(worker, TRI_PASS_SWITCHES);
     return worker->turns && tri_turn_pass(worker);
 }
 
@@ -166,14 +165,25 @@ void tri_wake_all(struct tr_runtime *runtime)
 void tri_call_sentry_slow(struct tri_worker *worker)
 {
     struct tr_runtime *runtime = worker->runtime;
-    uint64_t idle = tri_load(&runtime->idle, TRI_RELAXED) & ~(UINT64_C(1) << worker->index);
-    uint32_t nobody = 0;
-    if (idle == 0 || !tri_cas(&runtime->sentry, &nobody, 1u, TRI_RELAXED, TRI_RELAXED))
-        return;
-    struct tri_worker *sleeper = &runtime->worker[__builtin_ctzll(idle)];
-    tri_store(&sleeper->appointed, 1u, TRI_RELAXED); /* the wake makes it seen */
-    tri_count(&worker->wakes);
-    tri_reactor_wake(sleeper->reactor);
+    for (;;) {
+        uint64_t idle = tri_load(&runtime->idle, TRI_RELAXED) & ~(UINT64_C(1) << worker->index);
+        uint32_t nobody = 0;
+        if (idle == 0 || !tri_cas(&runtime->sentry, &nobody, 1u, TRI_RELAXED, TRI_RELAXED))
+            return;
+        uint64_t bit = idle & -idle;
+        struct tri_worker *sleeper = &runtime->worker[__builtin_ctzll(idle)];
+        tri_store(&sleeper->appointed, 1u, TRI_RELAXED); /* [S7] */
+        tri_fence(TRI_SEQ_CST);                          /* [S7] */
+        if (tri_load(&runtime->idle, TRI_RELAXED) & bit) {
+            tri_count(&worker->wakes);
+            tri_reactor_wake(sleeper->reactor);
+            return;
+        }
+        if (tri_exchange(&sleeper->appointed, 0u, TRI_RELAXED) == 0) /* [S7] it has the post */
+            return;
+        tri_store(&runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
+        tri_fence(TRI_SEQ_CST);                       /* [S6] */
+    }
 }
 
 void tri_leave_watch(struct tri_worker *worker)
@@ -265,17 +275,17 @@ static TRI_NO_TSAN void mark_slow(struct tri_worker *worker, struct tri_worker *
         tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
 }
 
-/* Looks for something worth taking. `dozed`: since the last look, so that a victim that has not switched is a hog. */
+/* Looks for something worth taking. `dozed`: since the last look, so that a victim where nobody had a turn is a hog's. */
 static bool look(struct tri_worker *worker, bool dozed)
 {
     struct tr_runtime *runtime = worker->runtime;
     for (uint32_t i = 1; i < runtime->workers; i++) {
         struct tri_worker *victim = &runtime->worker[(worker->index + i) % runtime->workers];
         uint32_t count = tri_queue_length(&victim->queue) + tri_load(&victim->overflow.count, TRI_RELAXED);
-        uint64_t switches = tri_load(&victim->switches, TRI_RELAXED);
-        bool hog = dozed && switches == worker->seen[victim->index];
+        uint64_t progress = tri_progress(victim);
+        bool hog = dozed && progress == worker->seen[victim->index];
         bool asleep = tri_load(&runtime->idle, TRI_RELAXED) & UINT64_C(1) << victim->index;
-        if (switches != worker->seen[victim->index] || asleep)
+        if (progress != worker->seen[victim->index] || asleep)
             worker->seen_since[victim->index] = worker->real;
         else if (hog) {
             mark_slow(worker, victim);
@@ -283,7 +293,7 @@ static bool look(struct tri_worker *worker, bool dozed)
         }
         if (!hog)
             worker->seen_computed[victim->index] = 0;
-        worker->seen[victim->index] = switches;
+        worker->seen[victim->index] = progress;
         uint64_t half = count - count / 2 < STEAL_LIMIT ? count - count / 2 : STEAL_LIMIT;
         bool found = false;
         if (count > 0 && (hog || half * tri_load(&victim->mean_ns, TRI_RELAXED) >= WORTH_NS))
@@ -318,6 +328,14 @@ static bool anything_here(struct tri_worker *worker)
            tri_load(&worker->overflow.count, TRI_RELAXED) > 0;
 }
 
+/* Whoever gets up looks whether it has been made the sentry, also if it was something else that woke it. */
+static void take_post(struct tri_worker *worker)
+{
+    tri_fence(TRI_SEQ_CST); /* [S7] */
+    if (tri_load(&worker->appointed, TRI_RELAXED) && tri_exchange(&worker->appointed, 0u, TRI_RELAXED) != 0)
+        worker->on_watch = true;
+}
+
 /* `until` is on the real clock. `for_good`: there is to be no sentry, for nobody has anything to do. */
 static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
 {
@@ -336,10 +354,12 @@ static void sleep_until(struct tri_worker *worker, tr_time until, bool for_good)
         tri_reactor_poll(worker->reactor, tri_clock_limit(worker, until));
     }
     tri_clock_unidle(worker);
-    tri_fetch_and(&runtime->idle, ~bit, TRI_RELAXED);
+    tri_fetch_and(&runtime->idle, ~bit, TRI_RELAXED); /* [S7] */
+    if (!worker->alone)
+        take_post(worker);
     tri_clock_renew(worker);
     tri_deadline_pass(worker);
-    start_quota(worker, FIRST_SWITCHES);
+    start_pass(worker, TRI_FIRST_SWITCHES);
 }
 
 static bool others_sleep(struct tri_worker *worker)
@@ -376,8 +396,6 @@ enum tri_idle_result tri_idle(struct tri_worker *worker)
         return TRI_IDLE_LOOK;
     }
     uint32_t nobody = 0;
-    if (tri_exchange(&worker->appointed, 0u, TRI_RELAXED) != 0)
-        worker->on_watch = true;
     if (!worker->on_watch) {
         if (look(worker, false))
             return TRI_IDLE_LOOK;

@@ -8,7 +8,7 @@
  * Stealing must not scatter a fine-grained conversation over two cores, which costs more than it gains, nor leave a task
  * behind one that hogs its worker. So work is not pushed to sleepers: one idle worker, the sentry, dozes a quarter of a
  * millisecond at a time and looks at the others. It takes half of a ring if what it would take is worth the move, by
- * count times the victim's mean time per switch, or if the victim has not switched since the last look: a hog, whose LIFO
+ * count times the victim's mean time per switch, or if nobody has had a turn there since the last look: beside a hog the LIFO
  * slot may be taken as well. Other idle workers sleep for good. A sentry that goes to work calls the next sleeper.
  *
  *   [S1] idle bit, fence, then look at the shared queues   against   push under lock, fence, load idle:
@@ -21,6 +21,9 @@
  *        visitors - 1 release -> acquire by the worker that takes its reactor down.
  *   [S6] leaving the watch: sentry := 0, fence, look for a sleeper   against   idle bit, fence, look at `sentry`: either the
  *        one who leaves appoints the sleeper, or the sleeper finds the post vacant and does not go to sleep.
+ *   [S7] appointing a sleeper: appointed := 1, fence, look at its idle bit   against   getting up: idle bit cleared, fence, look
+ *        at `appointed`: whatever woke it, either it knows that it is the sentry, and calls the next one if it has work of its
+ *        own, or the other sees that it is up. Then one of them gets the appointment back, by exchange.
  */
 #ifndef TRI_IDLE_H
 #define TRI_IDLE_H

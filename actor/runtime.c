@@ -256,11 +256,11 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
 
 static int make_workers(struct tr_runtime *runtime)
 {
-    size_t bytes = (sizeof(struct tri_worker) + 63) / 64 * 64;
-    struct tri_worker *workers = aligned_alloc(64, bytes * runtime->workers);
+    size_t bytes = sizeof(struct tri_worker) * runtime->workers;
+    struct tri_worker *workers = aligned_alloc(_Alignof(struct tri_worker), bytes);
     if (!workers)
         return -ENOMEM;
-    memset(workers, 0, bytes * runtime->workers);
+    memset(workers, 0, bytes);
     for (uint32_t i = 0; i < runtime->workers; i++) {
         workers[i].runtime = runtime;
         workers[i].index = i;
@@ -269,7 +269,7 @@ static int make_workers(struct tr_runtime *runtime)
         workers[i].migrate = runtime->migrate_always;
         workers[i].no_caches = runtime->no_caches;
         workers[i].stack_class = runtime->stack_class;
-        workers[i].quota = workers[i].quota_start = 8;
+        tri_start_quota(&workers[i], TRI_FIRST_SWITCHES);
     }
     pthread_mutex_lock(&table_lock);
     runtime->worker = workers;

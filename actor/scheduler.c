@@ -188,43 +188,60 @@ static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_w
     return &worker->os_stack;
 }
 
-/* No memory for the next one's stack, and the task only yields. It goes on if nobody else can: it is the one who may bring about that a stack is free. */
-static struct tri_stack *scrape_turn(struct tri_worker *worker, struct tri_task *unstarted)
+/*
+ * No memory for a stack of `unstarted`: the next one who can go on, or NULL, when a task that yields goes on itself: it may be the
+ * one who brings about that a stack is free. Then it has had a turn, so that a pass comes all the same.
+ */
+static __attribute__((noinline, cold)) struct tri_stack *scrape_turn(struct tri_worker *worker,
+                                                                     struct tri_task *unstarted)
 {
-    for (uint32_t tries = tri_queue_length(&worker->queue); unstarted; tries--) {
-        tri_ready_last(worker, unstarted);
-        if (tries == 0)
-            break;
+    struct tri_stack *stack = NULL;
+    struct tri_task *put_off = NULL, **end = &put_off; /* not back before all have been tried: nobody is tried twice */
+    while (unstarted && !stack) {
+        *end = unstarted;
+        end = &unstarted->next;
         unstarted = next_task(worker);
-        struct tri_stack *stack = unstarted ? stack_for(worker, unstarted) : NULL;
-        if (stack)
-            return stack;
+        stack = unstarted ? stack_for(worker, unstarted) : NULL;
     }
-    tri_count(&worker->switches);
-    return NULL;
+    *end = NULL;
+    while (put_off) {
+        struct tri_task *next = put_off->next;
+        tri_ready_last(worker, put_off);
+        put_off = next;
+    }
+    if (!stack) {
+        tri_count(&worker->switches);
+        tri_use_quota(worker);
+    }
+    return stack;
+}
+
+/* Nobody who is ready has a stack. A while later one may have been given back. */
+static void await_stack(struct tri_worker *worker)
+{
+    tri_clock_renew(worker);
+    tri_reactor_poll(worker->reactor, worker->real + TR_MILLISECOND);
 }
 
 /* No memory for a loop's stack: go on here, resuming tasks that have one, until a stack or our own wake turns up. */
 static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *unstarted)
 {
     struct tri_task *self = worker->current;
-    if (hook == TRI_HOOK_REQUEUE)
-        return scrape_turn(worker, unstarted);
-    if (worker->turns) { /* it may be for the program to do something about it: see first_stack */
-        if (unstarted)
-            tri_ready_last(worker, unstarted);
+    struct tri_stack *stack = scrape_turn(worker, unstarted);
+    if (stack || hook == TRI_HOOK_REQUEUE)
+        return stack;
+    if (worker->turns) /* it may be for the program to do something about it: see first_stack */
         return leave_turn(worker, hook);
-    }
     tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
     for (;;) {
-        if (unstarted)
-            tri_ready_last(worker, unstarted);
-        tri_reactor_poll(worker->reactor, worker->now + TR_MILLISECOND);
+        await_stack(worker);
         tri_pass(worker);
         if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
             return NULL;
         unstarted = next_task(worker);
-        struct tri_stack *stack = stack_for(worker, unstarted);
+        stack = stack_for(worker, unstarted);
+        if (!stack && unstarted)
+            stack = scrape_turn(worker, unstarted);
         if (stack)
             return stack;
     }
@@ -297,7 +314,7 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
         die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
-    if (worker->quota <= 0 && tri_pass(worker) && !to)
+    if (tri_load(&worker->quota, TRI_RELAXED) <= 0 && tri_pass(worker) && !to)
         return leave_turn(worker, hook);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
@@ -360,7 +377,7 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current, *next = NULL;
     struct tri_stack *from = worker->stack, *to = NULL;
-    if (worker->quota <= 0 || !tri_stack_intact(from))
+    if (tri_load(&worker->quota, TRI_RELAXED) <= 0 || !tri_stack_intact(from))
         return leave_slow(worker, hook);
     if (worker->held)
         to = answered_caller(worker);
@@ -472,19 +489,30 @@ static inline __attribute__((always_inline)) struct tri_task *arrive_in_loop(voi
     return task;
 }
 
+/* No memory for the stack of `task`. One of a size of its own ends; the usual ones come back, and it waits for that. */
+static __attribute__((noinline, cold)) struct tri_stack *leave_without(struct tri_worker *worker, struct tri_task *task)
+{
+    if (task->stack_class == worker->stack_class) {
+        struct tri_stack *to = scrape_turn(worker, task);
+        if (!to && !worker->turns)
+            await_stack(worker);
+        return to;
+    }
+    worker->current = task;
+    tr_log(TR_LOG_ERROR, "no memory for the stack of '%s': it ends with -ENOMEM", tri_task_label(task));
+    tri_task_end(task, -ENOMEM);
+    tri_worker_here()->current = NULL; /* the end may have suspended */
+    return NULL;
+}
+
 /* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. Returns as arrive_in_loop. */
 static inline __attribute__((always_inline)) struct tri_task *leave_loop(struct tri_worker *worker,
                                                                          struct tri_task *task)
 {
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = stack_for(worker, task);
-    if (!to) { /* an unstarted task that wants a large stack, and no memory for it */
-        worker->current = task;
-        tr_log(TR_LOG_ERROR, "no memory for the stack of '%s': it ends with -ENOMEM", tri_task_label(task));
-        tri_task_end(task, -ENOMEM);
-        tri_worker_here()->current = NULL; /* the end may have suspended */
+    if (!to && !(to = leave_without(worker, task)))
         return NULL;
-    }
     release_after_switch(worker, from);
     tri_switch_stacks(worker, from, to);
     return arrive_in_loop();
@@ -507,7 +535,9 @@ void tri_loop_entry(struct tri_stack *stack)
         if (!task)
             task = after_task(worker);
         if (!task) {
-            if (worker->quota-- <= 0 && tri_pass(worker)) {
+            bool due = tri_load(&worker->quota, TRI_RELAXED) <= 0;
+            tri_use_quota(worker);
+            if (due && tri_pass(worker)) {
                 task = leave_worker(worker);
                 continue;
             }

@@ -22,6 +22,7 @@
 #define TRI_RUNTIME_LIMIT 256u
 #define TRI_BUDGET 128       /* operations per resume, as Tokio's */
 #define TRI_STREAM 16        /* operations in one go after which a task is taken to stream */
+#define TRI_FIRST_SWITCHES 8 /* the first pass after a sleep is short, so that the mean is soon right */
 #define TRI_PASS_SWITCHES 61 /* a pass ends after so many switches, */
 #define TRI_PASS_NS 100000   /* or after about so long */
 
@@ -51,7 +52,7 @@ struct tri_worker {
     struct tri_task *hook_task;
     struct tri_stack *hook_stack;
     enum tri_hook hook;
-    int32_t budget, quota, quota_start;
+    int32_t budget, quota_start;
     uint32_t lifo_run;
     struct tri_seat *home; /* of objects that only this worker uses: see mailbox/monitor.h. NULL: not alone */
     bool alone;            /* the only worker: no thieves */
@@ -77,12 +78,14 @@ struct tri_worker {
     tr_time due;                             /* likewise: the next deadline here, for who moves the clock */
     int *errno_at;                           /* the thread's errno */
     struct tri_stack os_stack;               /* the thread's own, as far as switching is concerned */
-    uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' switch counts at the last look, for the sentry, */
+    uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' progress at the last look, for the sentry, */
     tr_time seen_since[TRI_WORKER_LIMIT];    /* and when they were first seen; 0: reported */
     tr_time seen_computed[TRI_WORKER_LIMIT]; /* what a hog's thread had computed at the last look; 0: no hog then */
 
     /* owner writes, others read */
     _Alignas(64) TRI_ATOMIC(uint64_t) switches;
+    TRI_ATOMIC(uint32_t) quotas; /* how many were begun */
+    TRI_ATOMIC(int32_t) quota;   /* turns until the next pass */
     TRI_ATOMIC(uint64_t) spawned, ended, steals, sleeps, wakes, polls, expired;
     TRI_ATOMIC(uint32_t) mean_ns; /* per switch, smoothed */
 
@@ -113,7 +116,7 @@ struct tr_runtime {
     TRI_ATOMIC(tr_time) shutdown_at;        /* TR_FOREVER: nobody asked */
     struct tri_worker *worker;              /* array */
     _Alignas(64) TRI_ATOMIC(uint64_t) idle; /* a bit for each worker that sleeps or is about to */
-    TRI_ATOMIC(uint32_t) sentry;            /* see scheduler.c */
+    TRI_ATOMIC(uint32_t) sentry;            /* see idle.h */
     _Alignas(64) struct tri_inbox injection;
     TRI_ATOMIC(uint64_t) foreign_spawned;
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
@@ -147,12 +150,32 @@ static inline __attribute__((always_inline)) void tri_arrive(struct tri_worker *
         tri_arrive_slow(worker, hook);
 }
 
+static inline void tri_start_quota(struct tri_worker *worker, int32_t turns)
+{
+    worker->quota_start = turns;
+    tri_store(&worker->quota, turns, TRI_RELAXED);
+    tri_store(&worker->quotas, tri_load(&worker->quotas, TRI_RELAXED) + 1, TRI_RELAXED);
+}
+
+/* A task gets a turn here, or the loop looks for one. */
+static inline void tri_use_quota(struct tri_worker *worker)
+{
+    tri_store(&worker->quota, tri_load(&worker->quota, TRI_RELAXED) - 1, TRI_RELAXED);
+}
+
+/* Another value after each of these, and after each pass and sleep: if it stands, a task keeps the worker to itself. */
+static inline uint64_t tri_progress(const struct tri_worker *worker)
+{
+    uint64_t quotas = tri_load(&worker->quotas, TRI_RELAXED);
+    return quotas << 32 | (uint32_t)tri_load(&worker->quota, TRI_RELAXED);
+}
+
 /* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
 static inline __attribute__((always_inline)) void tri_switch_stacks(struct tri_worker *worker, struct tri_stack *from,
                                                                     struct tri_stack *to)
 {
     tri_store(&worker->switches, tri_load(&worker->switches, TRI_RELAXED) + 1, TRI_RELAXED);
-    worker->quota--;
+    tri_use_quota(worker);
     worker->stack = to;
     tri_asan_leave(&from->fake, to->low, to->bytes);
     tri_fiber_switch(to->fiber);
@@ -287,8 +310,9 @@ struct tr_runtime *tri_runtime_at(uint32_t index);
 static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
     uint32_t pin = tri_pin(next);
-    return (worker->quota > 0 || worker->quota_start == TRI_PASS_SWITCHES) && !worker->migrate &&
-           (pin == 0 || pin == worker->index + 1) && worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
+    return (tri_load(&worker->quota, TRI_RELAXED) > 0 || worker->quota_start == TRI_PASS_SWITCHES) &&
+           !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
+           worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
 /* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */

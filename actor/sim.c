@@ -131,7 +131,7 @@ void tri_sim_gather(struct tri_worker *worker)
 {
     struct tri_sim *sim = worker->runtime->sim;
     struct tri_task *task = tri_take_lifo(worker);
-    worker->quota = 0; /* a pass at the next switch as well */
+    tri_store(&worker->quota, 0, TRI_RELAXED); /* a pass at the next switch as well */
     worker->quota_start = sim->hold;
     while (task || (task = tri_queue_pop_alone(&worker->queue))) {
         if (!add(sim, task)) {

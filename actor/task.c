@@ -244,10 +244,7 @@ static inline __attribute__((always_inline)) int spawn_task(const struct tri_spa
         if (rc < 0)
             return rc;
     }
-    if (pin == 0 && worker && worker->runtime == runtime && !worker->migrate)
-        tri_ready_next(worker, task);
-    else
-        tri_ready(task);
+    tri_ready(task);
     return 0;
 }
 

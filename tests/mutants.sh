@@ -46,6 +46,15 @@ change() {
     full_ring_keeps_out) # a pass takes nobody in while the ring is full
         echo actor/idle.c test_fair
         printf '%s\n' '/ void take_from(/,/^}/ s/    queue_list(/    if (tri_queue_length(\&worker->queue) < TRI_QUEUE_SLOTS)\n        queue_list(/' ;;
+    post_not_taken) # who has been made the sentry, and was woken by something else, does not know
+        echo actor/idle.c test_fair
+        printf '%s\n' '/ void take_post(/,/^}/ s/worker->on_watch = true;/(void)0;/' ;;
+    loop_seems_a_hog) # nor does it make a pass
+        echo actor/scheduler.c test_fair
+        printf '%s\n' '/^void tri_loop_entry(/,/^}/ s/tri_use_quota(worker);//' ;;
+    no_pass_without_memory) # who goes on for want of a stack for others keeps the pass away
+        echo actor/scheduler.c test_memory
+        printf '%s\n' '/\*scrape_turn(/,/^}/ s/tri_use_quota(worker);//' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
@@ -302,18 +311,7 @@ mutate() {
     fi
 }
 
-mutants="publish_before_switch left_as_if_alone pinned_overtaken budget_not_renewed full_ring_keeps_out wake_without_notified \
-    stack_released_early record_touched_after_idle stale_worker \
-    served_sender_not_woken claim_without_generation slow_claim_without_generation idle_claim_without_generation \
-    receiver_not_looked_at_again drop_without_resolving expired_not_skipped behind_a_large_wait_not_served \
-    waiting_writer_overtaken claimed_twice \
-    listening_in_vain left_and_yet_come unlocked_after_the_wait permit_not_given_back last_sender_wakes_nobody \
-    behind_a_large_reserve_not_served channel_loss_not_counted oneshot_value_taken_twice oneshot_drop_wakes_nobody \
-    oneshot_close_wakes_no_sender lag_not_counted broadcast_value_dropped_twice last_close_wakes_no_receiver \
-    watch_old_value_not_dropped watch_clone_has_seen_all refused_value_not_dropped close_does_not_wait \
-    one_above_the_limit first_error_cancels_nobody child_not_cancelled child_of_the_cancelled_lives \
-    orphans_not_adopted losers_left_in_their_queues timers_not_looked_at always_the_first \
-    oldest_taken_without_the_lock policy_loss_not_counted dropped_request_not_resolved"
+mutants=$(sed -n '/^change() {/,/^}/ s/^    \([a-z_]*\)).*/\1/p' "$root/tests/mutants.sh")
 status=0
 if [ "${1:-}" = places ]; then
     for name in $mutants; do

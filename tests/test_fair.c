@@ -2,6 +2,7 @@
 /* test_fair.c: everybody who is ready gets a turn, and the clock is fresh, whatever the others do on the same worker. */
 #include "tests/support.h"
 
+#include "actor/scheduler.h"
 #include "actor/task.h"
 #include <poll.h>
 #include <pthread.h>
@@ -261,6 +262,92 @@ TASK_TEST_ON(2, yielding_to_nobody_is_not_hogging)
     test_log_release();
 }
 
+/* Handlers that send to each other never leave their loop's stack, and give way after each message all the same. */
+struct talker {
+    struct number_address other;
+    struct tri_worker *worker; /* that the last message was taken by, */
+    uint64_t progress;         /* and what the sentry could see there */
+};
+
+static int send_on(void *state, void *message)
+{
+    struct talker *talker = state;
+    struct number *number = message;
+    struct tri_worker *worker = tri_worker_here();
+    expect(worker != talker->worker || tri_progress(worker) != talker->progress);
+    talker->worker = worker;
+    talker->progress = tri_progress(worker);
+    if (--number->value > 0)
+        expect_int(tr_send(talker->other, TR_FOREVER, number), 0);
+    else
+        atomic_store(&over, 1);
+    return 0;
+}
+
+TASK_TEST(handlers_that_converse_are_no_hogs)
+{
+    static struct talker talkers[2];
+    struct tr_task tasks[2];
+    for (int i = 0; i < 2; i++) {
+        struct tr_actor_options options = { .task = &tasks[i] };
+        expect_int(tr_spawn_handler(&talkers[!i].other, send_on, &talkers[i], &options), 0);
+    }
+    expect_int(tr_send(talkers[0].other, TR_FOREVER, &(struct number){ .value = 20000 }), 0);
+    wait_until(atomic_load(&over));
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_actor_stop(talkers[!i].other), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int(test_join(tasks[i]), 0);
+}
+
+/* ---- beside tasks that keep their workers to themselves ----------------------------------------------------------- */
+
+static int hog_until_run(void *argument)
+{
+    tr_time end = tr_clock() + LONG_TIME;
+    while (!atomic_load((atomic_int *)argument) && tr_clock() < end)
+        sched_yield();
+    return 0;
+}
+
+/*
+ * All sleep for good, and one gets work of its own that hogs it. Whoever is to look after ours must be another, also if the
+ * first was still asleep when somebody was asked.
+ */
+static int make_ready_beside_hogs(void *argument)
+{
+    static atomic_int ran;
+    (void)argument;
+    for (int round = 0; round < 3; round++) {
+        struct tr_task hog, beside;
+        expect_int(tr_sleep(100 * TR_MILLISECOND), 0);
+        atomic_store(&ran, 0);
+        expect_int(tr_task_spawn(&hog, hog_until_run, &ran, &(struct tr_task_options){ .pin = TR_PIN(1) }), 0);
+        expect_int(tr_task_spawn(&beside, wait_for_turn, &ran, NULL), 0);
+        hog_until_run(&ran);
+        expect_int(atomic_load(&ran), 1);
+        expect_int(test_join(hog), 0);
+        expect_int(test_join(beside), 0);
+    }
+    return 0;
+}
+
+static int run_pinned(void *argument)
+{
+    struct tr_task task;
+    expect_int(tr_task_spawn(&task, make_ready_beside_hogs, argument, &(struct tr_task_options){ .pin = TR_PIN(0) }),
+               0);
+    return test_join(task);
+}
+
+START_TEST(a_task_beside_two_hogs_comes_to_run_elsewhere)
+{
+    struct tr_options options = test_options(4);
+    options.migrate_always = false; /* it would be sent to the other hog */
+    expect_int(tr_run(&options, run_pinned, NULL), 0);
+}
+END_TEST
+
 /* ---- those who come from outside -------------------------------------------------------------------------------- */
 
 /* It may hear of the end by the cancel of the runtime's stop first. */
@@ -502,7 +589,8 @@ int main(void)
     return test_main("fair",
                      TESTS(yielding_tasks_have_equal_turns, players_let_those_beyond_the_ring_run,
                            held_calls_leave_time_to_others, late_closer_harms_no_next_tenant,
-                           yielding_to_nobody_is_not_hogging, a_full_ring_keeps_nobody_out,
+                           yielding_to_nobody_is_not_hogging, handlers_that_converse_are_no_hogs,
+                           a_task_beside_two_hogs_comes_to_run_elsewhere, a_full_ring_keeps_nobody_out,
                            pinned_tasks_and_others_yield_in_turn, a_task_that_is_resumed_has_a_budget_of_its_own,
                            a_task_that_begins_has_a_budget_of_its_own, calls_that_need_not_wait_use_up_the_budget));
 }

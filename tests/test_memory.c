@@ -93,7 +93,7 @@ static int yield_without_memory(void *argument)
     struct tr_task tasks[3];
     for (int i = 0; i < 3; i++)
         tasks[i] = test_task(return_argument, (void *)(intptr_t)i);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 3000; i++)
         expect_int(tr_yield(), 0);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
     for (int i = 0; i < 3; i++) {
@@ -103,33 +103,119 @@ static int yield_without_memory(void *argument)
     return 0;
 }
 
-/* A task that could go on is not kept by others who cannot begin. */
-START_TEST(yield_without_memory_for_a_stack_goes_on)
+/* Each in a process of its own, where no stack is left from an earlier runtime: one is in a slab, and main has it. */
+static void yield_in_runtime(uint64_t seed)
 {
     struct tr_options options = test_options(1);
-    options.stack_bytes = 12 << 20; /* one in a slab: main has it */
+    options.stack_bytes = 12 << 20;
+    options.seed = seed;
     if (test_can_limit_memory())
         expect_int(tr_run(&options, yield_without_memory, NULL), 0);
 }
+
+/* A task that could go on is not kept by others who cannot begin. */
+START_TEST(yield_without_memory_for_a_stack_goes_on)
+{
+    yield_in_runtime(0);
+}
 END_TEST
 
-/* A task of a runtime without threads waits, and there is no memory for a loop to look who else is ready. */
+START_TEST(seeded_yield_without_memory_for_a_stack_goes_on)
+{
+    yield_in_runtime(1);
+}
+END_TEST
+
+static int sleep_and_note(void *argument)
+{
+    expect_int(tr_sleep(20 * TR_MILLISECOND), 0);
+    atomic_store((atomic_int *)argument, 1);
+    return 0;
+}
+
+static int sleep_long(void *argument)
+{
+    (void)argument;
+    return tr_sleep(LONG_TIME);
+}
+
+static int yield_until_noted(void *argument)
+{
+    static atomic_int noted;
+    struct rlimit before;
+    struct tr_task holders[3];
+    (void)argument;
+    struct tr_task sleeper = test_task(sleep_and_note, &noted);
+    expect_int(tr_sleep(TR_MILLISECOND), 0); /* it has its stack */
+    test_limit_memory(&before);
+    for (int i = 0; i < 3; i++) /* more than there are stacks */
+        holders[i] = test_task(sleep_long, NULL);
+    tr_time end = tr_clock() + LONG_TIME;
+    while (!atomic_load(&noted) && tr_clock() < end)
+        expect_int(tr_yield(), 0);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    expect(atomic_load(&noted));
+    expect_int(test_join(sleeper), 0);
+    for (int i = 0; i < 3; i++) {
+        expect_int(tr_task_cancel(holders[i]), 0);
+        expect_int(test_join(holders[i]), -ECANCELED);
+    }
+    return 0;
+}
+
+START_TEST(yields_without_memory_let_a_sleeper_wake)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20;
+    if (test_can_limit_memory())
+        expect_int(tr_run(&options, yield_until_noted, NULL), 0);
+}
+END_TEST
+
+/*
+ * A task of a runtime without threads waits, and there is no memory for a loop to look who else is ready. What another thread
+ * or the program itself may do about it, the program must come to do.
+ */
+enum way_to_wait { RECEIVE, SLEEP, YIELD };
+
+struct waiting {
+    enum way_to_wait way;
+    bool beside; /* with a task that cannot begin either */
+    int turns;
+};
+
+static int wait_once(struct waiting *waiting)
+{
+    uint64_t message;
+    int rc = 0;
+    if (waiting->way == RECEIVE)
+        return tr_receive(&message, TR_FOREVER);
+    if (waiting->way == SLEEP)
+        return tr_sleep(TR_MILLISECOND); /* without memory for its alarm */
+    for (int turns = waiting->turns; rc == 0 && waiting->turns == turns;)
+        rc = tr_yield();
+    return rc;
+}
+
 static int wait_without_memory(void *argument)
 {
+    struct waiting *waiting = argument;
     struct rlimit before;
+    struct tr_task beside;
     uint64_t message;
-    bool sleeps = *(bool *)argument;
     expect_int(tr_receive(&message, TR_NOW), 0); /* the mailbox has its ring now */
     test_limit_memory(&before);
+    if (waiting->beside)
+        beside = test_task(return_argument, (void *)7);
     for (int i = 0; i < 10; i++)
-        expect_int(sleeps ? tr_sleep(TR_MILLISECOND) : tr_receive(&message, TR_FOREVER), 0);
+        expect_int(wait_once(waiting), 0);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
-    return 0;
+    return waiting->beside ? test_join(beside) : 7;
 }
 
 TR_ADDRESS_TYPE(waiter_address, uint64_t);
 
-static void turn_without_memory(bool clock_paused, bool sleeps)
+static void turn_without_memory(bool clock_paused, struct waiting waiting)
 {
     struct tr_options options = test_options(1);
     options.stack_bytes = 12 << 20; /* one in a slab: the waiter has it */
@@ -139,25 +225,79 @@ static void turn_without_memory(bool clock_paused, bool sleeps)
     struct tr_task task;
     struct waiter_address waiter;
     struct tr_actor_options actor = { .capacity = 1, .task = &task, .runtime = runtime };
-    expect_int(tr_spawn(&waiter, wait_without_memory, &sleeps, &actor), 0);
-    int rc = tr_try_send(waiter, &(uint64_t){ 0 });
+    expect_int(tr_spawn(&waiter, wait_without_memory, &waiting, &actor), 0);
+    int rc = tr_try_send(waiter, &(uint64_t){ 0 }), result = 0;
     expect_int(rc, 0);
-    while ((rc = tr_task_join(task, NULL, TR_NOW)) == -ETIMEDOUT) {
+    while ((rc = tr_task_join(task, &result, TR_NOW)) == -ETIMEDOUT) {
         expect(tr_turn(runtime, tr_clock() + TR_MILLISECOND) >= 0);
-        if (!sleeps)
+        waiting.turns++;
+        if (waiting.way == RECEIVE)
             tr_try_send(waiter, &(uint64_t){ 1 });
     }
     expect_int(rc, 0);
+    expect_int(result, 7);
     expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
 }
 
-START_TEST(turn_without_memory_for_a_stack_comes_back)
+/* Each in a process of its own, as above. */
+#define TURN_TEST(name, clock_paused, ...)                                                                             \
+    START_TEST(name)                                                                                                   \
+    {                                                                                                                  \
+        if (test_can_limit_memory())                                                                                   \
+            turn_without_memory(clock_paused, (struct waiting){ __VA_ARGS__ });                                        \
+    }                                                                                                                  \
+    END_TEST
+
+TURN_TEST(turn_comes_back_from_a_receive, false, .way = RECEIVE)
+TURN_TEST(turn_comes_back_from_a_receive_paused, true, .way = RECEIVE)
+TURN_TEST(turn_comes_back_from_a_sleep, false, .way = SLEEP)
+TURN_TEST(turn_comes_back_from_a_yield, false, .way = YIELD)
+TURN_TEST(turn_comes_back_from_a_receive_beside, false, .way = RECEIVE, .beside = true)
+TURN_TEST(turn_comes_back_from_a_sleep_beside, false, .way = SLEEP, .beside = true)
+TURN_TEST(turn_comes_back_from_a_yield_beside, false, .way = YIELD, .beside = true)
+TURN_TEST(turn_comes_back_from_a_yield_beside_paused, true, .way = YIELD, .beside = true)
+
+static int sleep_without_memory(void *argument)
 {
+    test_limit_memory(argument);
+    return tr_sleep(10 * TR_MILLISECOND);
+}
+
+static int join_in_turns(struct tr_runtime *runtime, struct tr_task task)
+{
+    int rc, result = 0;
+    while ((rc = tr_task_join(task, &result, TR_NOW)) == -ETIMEDOUT)
+        expect(tr_turn(runtime, TR_NOW) >= 0);
+    expect_int(rc, 0);
+    return result;
+}
+
+/* A loop that stands on a small stack meets a task that needs a usual one: that is no task of a size of its own, which would end. */
+START_TEST(a_task_waits_for_a_stack_also_beside_small_ones)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20;
+    struct tr_runtime *runtime;
+    struct tr_task sleeper, usual, small;
+    struct rlimit before;
     if (!test_can_limit_memory())
         return;
-    turn_without_memory(false, false);
-    turn_without_memory(false, true);
-    turn_without_memory(true, false);
+    expect_int(tr_open(&runtime, &options), 0);
+    struct tr_task_options of_usual = { .runtime = runtime }, of_small = { .runtime = runtime, .stack_bytes = 8192 };
+    expect_int(tr_task_spawn(&small, return_argument, (void *)5, &of_small), 0);
+    expect_int(join_in_turns(runtime, small), 5);
+    expect_int(tr_task_spawn(&sleeper, sleep_without_memory, &before, &of_usual), 0);
+    for (int i = 0; i < 3; i++)
+        expect(tr_turn(runtime, TR_NOW) >= 0);
+    expect_int(tr_task_spawn(&usual, return_argument, (void *)6, &of_usual), 0);
+    expect_int(tr_task_spawn(&small, return_argument, (void *)7, &of_small), 0);
+    for (int i = 0; i < 3; i++)
+        expect(tr_turn(runtime, TR_NOW) >= 0);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    expect_int(join_in_turns(runtime, usual), 6);
+    expect_int(join_in_turns(runtime, small), 7);
+    expect_int(join_in_turns(runtime, sleeper), 0);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
 }
 END_TEST
 
@@ -188,11 +328,7 @@ START_TEST(turn_without_memory_for_any_stack_enomem)
         ;
     expect_int(tr_turn(runtime, TR_NOW), -ENOMEM);
     expect_int(setrlimit(RLIMIT_AS, &before_limit), 0);
-    int rc, result;
-    while ((rc = tr_task_join(task, &result, TR_NOW)) == -ETIMEDOUT)
-        expect(tr_turn(runtime, TR_NOW) >= 0);
-    expect_int(rc, 0);
-    expect_int(result, 3);
+    expect_int(join_in_turns(runtime, task), 3);
     expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
 }
 END_TEST
@@ -214,6 +350,11 @@ int main(void)
 {
     return test_main("memory",
                      TESTS(run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
-                           yield_without_memory_for_a_stack_goes_on, turn_without_memory_for_a_stack_comes_back,
+                           yield_without_memory_for_a_stack_goes_on, seeded_yield_without_memory_for_a_stack_goes_on,
+                           yields_without_memory_let_a_sleeper_wake, turn_comes_back_from_a_receive,
+                           turn_comes_back_from_a_receive_paused, turn_comes_back_from_a_sleep,
+                           turn_comes_back_from_a_yield, turn_comes_back_from_a_receive_beside,
+                           turn_comes_back_from_a_sleep_beside, turn_comes_back_from_a_yield_beside,
+                           turn_comes_back_from_a_yield_beside_paused, a_task_waits_for_a_stack_also_beside_small_ones,
                            turn_without_memory_for_any_stack_enomem, seeded_run_without_memory_for_a_stack_enomem));
 }

@@ -101,10 +101,17 @@ int tri_park(tr_time deadline, enum tri_wait on)
     return 0;
 }
 
+/* As in actor/ready.c. Before the model begins nobody runs. */
 void tri_ready(struct tri_task *ready)
 {
-    if (model_self() >= 0)
-        tri_ready_foreign(tri_runtime_at(tri_load(&ready->runtime, TRI_RELAXED)), ready);
+    struct tri_worker *worker = tri_worker_here();
+    struct tr_runtime *of = tri_runtime_at(tri_load(&ready->runtime, TRI_RELAXED));
+    if (model_self() < 0)
+        return;
+    if (worker && worker->runtime == of && tri_pin(ready) == 0)
+        tri_ready_next(worker, ready);
+    else
+        tri_ready_foreign(of, ready);
 }
 
 void tri_ready_last(struct tri_worker *worker, struct tri_task *ready)

@@ -231,7 +231,7 @@ void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)
 
 bool tri_pass(struct tri_worker *worker)
 {
-    worker->quota = worker->quota_start = TRI_PASS_SWITCHES;
+    tri_start_quota(worker, TRI_PASS_SWITCHES);
     tri_spin(); /* nothing is ready */
     return false;
 }

@@ -215,7 +215,7 @@ static void start(int (*body)(void *argument), int (*other)(void *argument))
         workers[i].runtime = &runtime;
         workers[i].index = i;
         workers[i].alone = true;
-        workers[i].quota = workers[i].quota_start = TRI_PASS_SWITCHES;
+        tri_start_quota(&workers[i], TRI_PASS_SWITCHES);
         workers[i].errno_at = &errnos[i];
         workers[i].stack = &stacks[i];
         worker_on[i] = &workers[i];

@@ -8,6 +8,8 @@
  *   two      two workers, one of them the sentry, go to sleep x a foreign push; then the runtime ends
  *   raid     [S2] [S3] the owner uses its LIFO slot x a thief raids it: each task is run once, with its payload
  *   resign   [S4] the sentry resigns x the other worker makes a task ready and then hogs
+ *   appoint  [S7] a sleeper gets work of its own, which then hogs it, and is made the sentry meanwhile x another one sleeps: what
+ *            the appointer has ready, who hogs as well, is run
  *   leave    [S6] the sentry has stolen, leaves the watch and hogs x the other worker goes to sleep: it becomes the sentry
  */
 #include <stdatomic.h>
@@ -30,11 +32,11 @@ struct tri_reactor {
 };
 
 static struct tri_task tasks[TASKS];
-static struct tri_reactor reactors[2];
-static struct tri_worker workers[2];
+static struct tri_reactor reactors[3];
+static struct tri_worker workers[3];
 static struct tr_runtime runtime;
 static int payload[TASKS], runs[TASKS];
-static TRI_ATOMIC(uint32_t) ran;
+static TRI_ATOMIC(uint32_t) ran, first_ran;
 
 /* ---- what idle.c leaves to others ---- */
 
@@ -120,6 +122,11 @@ static void start_two(void)
     start(2);
 }
 
+static void start_three(void)
+{
+    start(3);
+}
+
 static void make(unsigned i)
 {
     payload[i] = 1;
@@ -131,6 +138,8 @@ static void run(struct tri_task *task)
     model_assert(payload[i] == 1);
     model_assert(++runs[i] == 1);
     tri_fetch_add(&ran, 1u, TRI_RELAXED);
+    if (i == 0)
+        tri_store(&first_ran, 1u, TRI_RELAXED);
 }
 
 static unsigned run_all(struct tri_worker *worker)
@@ -307,6 +316,48 @@ static void follower(void)
         tri_idle(&workers[1]);
 }
 
+/* ---- appoint ---- */
+
+static bool has_first_run(const void *unused)
+{
+    (void)unused;
+    return model_peek(&first_ran) != 0;
+}
+
+static void run_some(struct tri_worker *worker)
+{
+    while (run_all(worker) == 0)
+        tri_idle(worker);
+}
+
+static void appointer(void)
+{
+    make(1);
+    tri_ready_at(&workers[1], &tasks[1]);
+    make(0);
+    tri_ready_last(&workers[0], &tasks[0]);
+    model_block(has_first_run, NULL);
+}
+
+/* Nobody is the sentry so far, for all have been asleep for long. */
+static void sleeper(void)
+{
+    sleep_until(&workers[1], TR_FOREVER, true);
+    run_some(&workers[1]);
+    model_block(has_first_run, NULL);
+}
+
+static void other_sleeper(void)
+{
+    sleep_until(&workers[2], TR_FOREVER, true);
+    run_some(&workers[2]);
+}
+
+static void check_ran(void)
+{
+    model_assert(tri_load(&ran, TRI_RELAXED) == TASKS);
+}
+
 static const struct model_case cases[] = {
     { .name = "inject",
       .setup = start_one,
@@ -336,6 +387,12 @@ static const struct model_case cases[] = {
       .setup = leave_setup,
       .check = check_one,
       .threads = { { "leaver", leaver, 0 }, { "follower", follower, 0 } } },
+    { .name = "appoint",
+      .setup = start_three,
+      .check = check_ran,
+      .threads = { { "appointer", appointer, 0 },
+                   { "sleeper", sleeper, 0 },
+                   { "other", other_sleeper, .daemon = true } } },
     { .name = "two",
       .setup = start_two,
       .check = check_one,
