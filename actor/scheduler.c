@@ -20,87 +20,11 @@
 #include "actor/scheduler.h"
 #include "actor/deadline.h"
 #include "actor/idle.h"
+#include "actor/next.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-
-#define LIFO_RUN_LIMIT 64u /* in a row, so that two tasks that wake each other do not starve the ring */
-
-/* ---- the next one ---------------------------------------------------------------------------------------------- */
-
-/* True if a pinned task is ready, and all that stood in the ring before it has been taken. */
-static inline bool pinned_turn(struct tri_worker *worker, uint32_t head)
-{
-    return worker->pinned_first && (int32_t)(head - worker->pinned_first->queue_place) >= 0;
-}
-
-static struct tri_task *pop_pinned(struct tri_worker *worker)
-{
-    struct tri_task *task = worker->pinned_first;
-    if (!(worker->pinned_first = task->next))
-        worker->pinned_last = NULL;
-    return task;
-}
-
-/*
- * With many tasks ready, the next one's frames have long left the nearest cache: they are fetched while the one before it
- * runs, and of the one after that the context, which says where they are. Only where no thief can resume them meanwhile.
- */
-static inline __attribute__((always_inline)) void fetch_ahead(struct tri_queue *queue, uint32_t head, uint32_t tail)
-{
-    if (tail - head < 2)
-        return;
-    struct tri_task *next = tri_load(&queue->slots[head % TRI_QUEUE_SLOTS], TRI_RELAXED);
-    struct tri_task *after = tri_load(&queue->slots[(head + 1) % TRI_QUEUE_SLOTS], TRI_RELAXED);
-    if (next->stack) {
-        const char *frame = next->stack->context.sp, *record = (const char *)next;
-        for (int i = 0; i < 5; i++)
-            __builtin_prefetch(frame + 64 * i);
-        __builtin_prefetch((const char *)next->stack + 64);
-        __builtin_prefetch(record + 64);
-        __builtin_prefetch(record + 128);
-    }
-    if (after->stack)
-        __builtin_prefetch(after->stack);
-}
-
-/* From the ring or the pinned tasks, in the order in which they became ready. */
-static struct tri_task *pop_waiting(struct tri_worker *worker)
-{
-    struct tri_queue *queue = &worker->queue;
-    struct tri_task *task;
-    if (pinned_turn(worker, tri_load(&queue->head, TRI_RELAXED)))
-        return pop_pinned(worker);
-    if (worker->alone) {
-        task = tri_queue_pop_alone(queue);
-        fetch_ahead(queue, tri_load(&queue->head, TRI_RELAXED), tri_load(&queue->tail, TRI_RELAXED));
-    } else {
-        task = tri_queue_pop(queue);
-    }
-    return task || !worker->pinned_first ? task : pop_pinned(worker);
-}
-
-/* Past the LIFO slot, whose task gives way if anybody else is ready. */
-static __attribute__((noinline)) struct tri_task *next_waiting(struct tri_worker *worker, struct tri_task *lifo)
-{
-    worker->lifo_run = 0;
-    struct tri_task *task = pop_waiting(worker);
-    if (!task)
-        task = tri_take_shared_work(worker);
-    if (!task || !lifo)
-        return task ? task : lifo;
-    tri_ready_last(worker, lifo);
-    return task;
-}
-
-/* The next task to run, its budget set; NULL when nothing is ready. */
-static inline struct tri_task *next_task(struct tri_worker *worker)
-{
-    worker->budget = TRI_BUDGET; /* a seed may say less */
-    struct tri_task *lifo = tri_take_lifo(worker);
-    return lifo && ++worker->lifo_run < LIFO_RUN_LIMIT ? lifo : next_waiting(worker, lifo);
-}
 
 /* ---- switching ------------------------------------------------------------------------------------------------ */
 
@@ -168,6 +92,16 @@ static inline struct tri_stack *stack_for(struct tri_worker *worker, struct tri_
     return stack;
 }
 
+/* As stack_for. A task of a size of its own that there is no memory for meets its end in a loop: see leave_without. */
+static inline struct tri_stack *stack_or_loop(struct tri_worker *worker, struct tri_task *next)
+{
+    struct tri_stack *to = stack_for(worker, next);
+    if (__builtin_expect(!to, 0) && next && next->stack_class != worker->stack_class &&
+        (to = stack_for(worker, NULL)) != NULL)
+        worker->hand = next;
+    return to;
+}
+
 /* Rule 3: those who were held wait like anybody else from now on. */
 static void release_held(struct tri_worker *worker)
 {
@@ -189,26 +123,39 @@ static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_w
 }
 
 /*
- * No memory for a stack of `unstarted`: the next one who can go on, or NULL, when a task that yields goes on itself: it may be the
- * one who brings about that a stack is free. Then it has had a turn, so that a pass comes all the same.
+ * No memory for a stack of `unstarted`: the next one who can go on, of at most `tries`, or NULL. Then a task that yields goes on itself:
+ * it may be the one who brings about that a stack is free. It has had a turn, so that a pass comes all the same.
+ * `loop`: the stack of the loop that asks, where a task of that size can begin as well.
  */
-static __attribute__((noinline, cold)) struct tri_stack *scrape_turn(struct tri_worker *worker,
-                                                                     struct tri_task *unstarted)
+static __attribute__((noinline, cold)) struct tri_stack *scrape_turn(struct tri_worker *worker, struct tri_stack *loop,
+                                                                     struct tri_task *unstarted, uint32_t tries)
 {
     struct tri_stack *stack = NULL;
-    struct tri_task *put_off = NULL, **end = &put_off; /* not back before all have been tried: nobody is tried twice */
-    while (unstarted && !stack) {
+    struct tri_task *first = unstarted, *put_off = NULL, **end = &put_off; /* not back before all have been tried */
+    uint64_t none = 0;                                                     /* a bit for each size without memory */
+    while (unstarted && !stack && tries-- > 0) {
+        none |= UINT64_C(1) << unstarted->stack_class;
         *end = unstarted;
         end = &unstarted->next;
         unstarted = next_task(worker);
-        stack = unstarted ? stack_for(worker, unstarted) : NULL;
+        if (!unstarted)
+            break;
+        if (loop && !unstarted->stack && unstarted->stack_class == loop->size_class) {
+            worker->hand = unstarted;
+            stack = loop;
+        } else if (unstarted->stack || !(none & UINT64_C(1) << unstarted->stack_class)) {
+            stack = stack_for(worker, unstarted);
+        }
     }
     *end = NULL;
-    while (put_off) {
-        struct tri_task *next = put_off->next;
-        tri_ready_last(worker, put_off);
-        put_off = next;
+    if (unstarted && !stack)
+        tri_ready_last(worker, unstarted);
+    for (struct tri_task *task = first ? first->next : NULL, *next; task; task = next) {
+        next = task->next;
+        tri_ready_last(worker, task);
     }
+    if (first) /* behind the others: one of them is tried first the next time */
+        tri_ready_last(worker, first);
     if (!stack) {
         tri_count(&worker->switches);
         tri_use_quota(worker);
@@ -221,13 +168,14 @@ static void await_stack(struct tri_worker *worker)
 {
     tri_clock_renew(worker);
     tri_reactor_poll(worker->reactor, worker->real + TR_MILLISECOND);
+    tri_pass(worker);
 }
 
 /* No memory for a loop's stack: go on here, resuming tasks that have one, until a stack or our own wake turns up. */
 static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *unstarted)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *stack = scrape_turn(worker, unstarted);
+    struct tri_stack *stack = scrape_turn(worker, NULL, unstarted, TRI_QUEUE_SLOTS);
     if (stack || hook == TRI_HOOK_REQUEUE)
         return stack;
     if (worker->turns) /* it may be for the program to do something about it: see first_stack */
@@ -235,13 +183,12 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
     tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
     for (;;) {
         await_stack(worker);
-        tri_pass(worker);
         if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
             return NULL;
         unstarted = next_task(worker);
-        stack = stack_for(worker, unstarted);
+        stack = stack_or_loop(worker, unstarted);
         if (!stack && unstarted)
-            stack = scrape_turn(worker, unstarted);
+            stack = scrape_turn(worker, NULL, unstarted, TRI_QUEUE_SLOTS);
         if (stack)
             return stack;
     }
@@ -250,7 +197,7 @@ static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook h
 /* As stack_for; short of memory, as scrape_stack. */
 static struct tri_stack *stack_or_scrape(struct tri_worker *worker, enum tri_hook hook, struct tri_task *next)
 {
-    struct tri_stack *to = stack_for(worker, next);
+    struct tri_stack *to = stack_or_loop(worker, next);
     return to ? to : scrape_stack(worker, hook, next);
 }
 
@@ -493,7 +440,7 @@ static inline __attribute__((always_inline)) struct tri_task *arrive_in_loop(voi
 static __attribute__((noinline, cold)) struct tri_stack *leave_without(struct tri_worker *worker, struct tri_task *task)
 {
     if (task->stack_class == worker->stack_class) {
-        struct tri_stack *to = scrape_turn(worker, task);
+        struct tri_stack *to = scrape_turn(worker, worker->stack, task, TRI_QUEUE_SLOTS);
         if (!to && !worker->turns)
             await_stack(worker);
         return to;
@@ -505,7 +452,10 @@ static __attribute__((noinline, cold)) struct tri_stack *leave_without(struct tr
     return NULL;
 }
 
-/* Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. Returns as arrive_in_loop. */
+/*
+ * Leaves this loop's stack, which is released, for the task's own or a fresh one of its class. Returns as arrive_in_loop, also if
+ * another task is to begin on this stack.
+ */
 static inline __attribute__((always_inline)) struct tri_task *leave_loop(struct tri_worker *worker,
                                                                          struct tri_task *task)
 {
@@ -513,8 +463,10 @@ static inline __attribute__((always_inline)) struct tri_task *leave_loop(struct 
     struct tri_stack *to = stack_for(worker, task);
     if (!to && !(to = leave_without(worker, task)))
         return NULL;
-    release_after_switch(worker, from);
-    tri_switch_stacks(worker, from, to);
+    if (to != from) {
+        release_after_switch(worker, from);
+        tri_switch_stacks(worker, from, to);
+    }
     return arrive_in_loop();
 }
 
@@ -570,7 +522,7 @@ static struct tri_stack *first_stack(struct tri_worker *worker, int *result)
         struct tri_task *task = next_task(worker);
         if (!task && tri_idle(worker) == TRI_IDLE_EXIT)
             return NULL;
-        if (task && !(to = stack_for(worker, task)) && !(to = scrape_turn(worker, task)))
+        if (task && !(to = stack_for(worker, task)) && !(to = scrape_turn(worker, NULL, task, UINT32_MAX)))
             break;
     }
     if (!to && !worker->turns)

@@ -284,7 +284,7 @@ static int send_on(void *state, void *message)
     return 0;
 }
 
-TASK_TEST(handlers_that_converse_are_no_hogs)
+TASK_TEST_ON(1, handlers_that_converse_are_no_hogs)
 {
     static struct talker talkers[2];
     struct tr_task tasks[2];
@@ -319,15 +319,17 @@ static int make_ready_beside_hogs(void *argument)
     static atomic_int ran;
     (void)argument;
     for (int round = 0; round < 3; round++) {
-        struct tr_task hog, beside;
+        struct tr_task hog, beside[2]; /* one in the ring, one in the slot: not every system lets that be raided */
         expect_int(tr_sleep(100 * TR_MILLISECOND), 0);
         atomic_store(&ran, 0);
         expect_int(tr_task_spawn(&hog, hog_until_run, &ran, &(struct tr_task_options){ .pin = TR_PIN(1) }), 0);
-        expect_int(tr_task_spawn(&beside, wait_for_turn, &ran, NULL), 0);
+        for (int i = 0; i < 2; i++)
+            expect_int(tr_task_spawn(&beside[i], wait_for_turn, &ran, NULL), 0);
         hog_until_run(&ran);
-        expect_int(atomic_load(&ran), 1);
+        expect(atomic_load(&ran) > 0);
         expect_int(test_join(hog), 0);
-        expect_int(test_join(beside), 0);
+        for (int i = 0; i < 2; i++)
+            expect_int(test_join(beside[i]), 0);
     }
     return 0;
 }

@@ -301,6 +301,42 @@ START_TEST(a_task_waits_for_a_stack_also_beside_small_ones)
 }
 END_TEST
 
+/* One of a size of its own ends, and one for which the loop stands on a stack that fits begins there. */
+static int join_others_without_memory(void *argument)
+{
+    struct tr_task_options of_own = { .stack_bytes = 24 << 20 }, of_other = { .stack_bytes = 6 << 20 };
+    struct tr_task usual, own, other;
+    struct rlimit before;
+    int result;
+    (void)argument;
+    expect_int(tr_task_spawn(&own, return_argument, (void *)3, &of_own), 0);
+    expect_int(test_join(own), 3);
+    expect_int(test_join(test_task(return_argument, (void *)2)), 2); /* one usual stack beside ours */
+    test_limit_memory(&before);
+    expect_int(tr_task_spawn(&other, return_argument, (void *)4, &of_other), 0);
+    expect_int(tr_task_join(other, &result, TR_FOREVER), 0);
+    expect_int(result, -ENOMEM);
+    struct tr_task holder = test_task(sleep_long, NULL); /* has it from now on */
+    expect_int(tr_yield(), 0);
+    usual = test_task(return_argument, (void *)5);
+    expect_int(tr_task_spawn(&own, return_argument, (void *)6, &of_own), 0);
+    expect_int(test_join(own), 6);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    expect_int(test_join(usual), 5);
+    expect_int(tr_task_cancel(holder), 0);
+    expect_int(test_join(holder), -ECANCELED);
+    return 0;
+}
+
+START_TEST(joins_without_memory_for_stacks_of_other_sizes)
+{
+    struct tr_options options = test_options(1);
+    options.stack_bytes = 12 << 20;
+    if (test_can_limit_memory())
+        expect_int(tr_run(&options, join_others_without_memory, NULL), 0);
+}
+END_TEST
+
 static struct rlimit before_limit;
 
 /* Joins a task that cannot begin: it needs a stack of its own while we wait on ours. */
@@ -355,6 +391,7 @@ int main(void)
                            turn_comes_back_from_a_receive_paused, turn_comes_back_from_a_sleep,
                            turn_comes_back_from_a_yield, turn_comes_back_from_a_receive_beside,
                            turn_comes_back_from_a_sleep_beside, turn_comes_back_from_a_yield_beside,
-                           turn_comes_back_from_a_yield_beside_paused, a_task_waits_for_a_stack_also_beside_small_ones,
-                           turn_without_memory_for_any_stack_enomem, seeded_run_without_memory_for_a_stack_enomem));
+                           turn_comes_back_from_a_yield_beside_paused, joins_without_memory_for_stacks_of_other_sizes,
+                           a_task_waits_for_a_stack_also_beside_small_ones, turn_without_memory_for_any_stack_enomem,
+                           seeded_run_without_memory_for_a_stack_enomem));
 }
