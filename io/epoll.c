@@ -196,8 +196,8 @@ static int wait_once(struct epoll *epoll, tr_time until)
     tri_reactor_count_enter(&epoll->reactor);
     if (!epoll->no_pwait2) {
         int count = epoll_pwait2(epoll->fd, epoll->events, EVENTS_AT_ONCE, limit, NULL);
-        if (count >= 0 || errno != ENOSYS)
-            return count;
+        if (count >= 0 || errno == EINTR)
+            return count; /* else it is not there, or not allowed */
         epoll->no_pwait2 = true;
     }
     return wait_milliseconds(epoll, limit);

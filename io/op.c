@@ -72,7 +72,11 @@ int tri_io_finish(struct tri_io_op *op, tr_time deadline)
         tri_io_cancel(op);
         while (!tri_io_ended(op))
             tri_park_tail(TRI_WAIT_IO);
-        return op->result == -ECANCELED ? rc : op->result;
+        if (op->result != -ECANCELED)
+            return op->result;
+        /* For one connection the kernel wakes one who waits: if it was us, nobody else would come for it. */
+        int late = op->kind == TRI_IO_ACCEPT ? tri_io_attempt(op) : -EAGAIN;
+        return late >= 0 ? late : rc;
     }
     return op->result;
 }

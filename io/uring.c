@@ -431,7 +431,9 @@ static int watch_ring(struct tri_reactor *reactor)
     drain_backlog(uring);
     if (io_uring_sq_ready(&uring->ring))
         enter(uring, uring->entered);
-    return uring->backlog ? -EAGAIN : uring->event_fd;
+    /* An enter does so much of what is due and no more, and does not signal again what is left. */
+    bool left = io_uring_cq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    return uring->backlog || left ? -EAGAIN : uring->event_fd;
 }
 
 /* ---- Making a ring ---- */

@@ -102,6 +102,11 @@ static int look(tr_time deadline)
     return 0;
 }
 
+bool tri_is_late(tr_time deadline)
+{
+    return deadline <= tr_clock();
+}
+
 int tri_park(tr_time deadline, enum tri_wait on)
 {
     (void)on;

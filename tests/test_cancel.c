@@ -5,7 +5,10 @@
  */
 #include "tests/support.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static int sleep_long(void *argument)
 {
@@ -372,16 +375,50 @@ TASK_TEST(cancel_from_a_foreign_thread_wakes)
     expect_int(pthread_join(thread, NULL), 0);
 }
 
+/* ---- acceptors ------------------------------------------------------------------------------------------------- */
+
+static int accept_one(void *argument)
+{
+    struct tr_stream *stream;
+    int rc = tr_tcp_accept(argument, &stream, TR_FOREVER);
+    if (rc == 0)
+        tr_stream_close(stream);
+    return rc;
+}
+
+/* For one connection the kernel wakes one of those who wait, and may have chosen the one that is being cancelled. */
+TASK_TEST_ON(1, a_cancelled_acceptor_loses_no_connection)
+{
+    struct tr_listener *listener;
+    struct tr_task tasks[2];
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    expect_int(tr_tcp_listen(&listener, "127.0.0.1", 0, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        tasks[i] = test_task(accept_one, listener);
+        test_settle();
+    }
+    address.sin_port = htons(tr_listener_port(listener));
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect_int(connect(client, (struct sockaddr *)&address, sizeof address), 0);
+    expect_int(tr_task_cancel(tasks[0]), 0);
+    int rc = test_join(tasks[0]);
+    if (rc == 0)
+        tr_listener_abort(listener);
+    expect(rc == 0 || rc == -ECANCELED);
+    expect_int(test_join(tasks[1]), rc == 0 ? -EPIPE : 0);
+    close(client);
+    expect_int(tr_listener_close(listener), 0);
+}
+
 int main(void)
 {
-    return test_main("cancel",
-                     TESTS(cancel_wakes_a_sleeper, cancel_before_the_first_run_is_seen, cancel_ended_task_esrch,
-                           cancel_is_level_until_taken, cancel_pending_calls_have_no_effect,
-                           cancel_taken_by_a_handler_actor_lets_it_handle_what_it_has,
-                           cancel_inside_shield_is_ignored_until_it_closes,
-                           cancel_of_a_task_suspended_in_a_shield_waits,
-                           shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,
-                           shield_nested_tighter_deadline_wins, shield_that_cuts_a_sleep_short_says_so,
-                           shield_closed_restores_the_deadlines, shield_inner_closed_outer_still_holds,
-                           cancel_racing_with_the_deadline_ends_every_wait, cancel_from_a_foreign_thread_wakes));
+    return test_main(
+        "cancel", TESTS(a_cancelled_acceptor_loses_no_connection, cancel_wakes_a_sleeper,
+                        cancel_before_the_first_run_is_seen, cancel_ended_task_esrch, cancel_is_level_until_taken,
+                        cancel_pending_calls_have_no_effect, cancel_taken_by_a_handler_actor_lets_it_handle_what_it_has,
+                        cancel_inside_shield_is_ignored_until_it_closes, cancel_of_a_task_suspended_in_a_shield_waits,
+                        shield_opened_after_the_cancel_lets_clean_up_work, shield_deadline_bounds_every_call,
+                        shield_nested_tighter_deadline_wins, shield_that_cuts_a_sleep_short_says_so,
+                        shield_closed_restores_the_deadlines, shield_inner_closed_outer_still_holds,
+                        cancel_racing_with_the_deadline_ends_every_wait, cancel_from_a_foreign_thread_wakes));
 }

@@ -40,12 +40,12 @@ static void keep_line(enum tr_log_level level, const char *line, void *context)
     snprintf(lines[level], sizeof lines[level], "%s", line);
 }
 
-/* From now on io_uring_setup fails with `error` in this process. */
-static void deny(int error)
+/* From now on the system call fails with `error` in this process. */
+static void deny(unsigned call, int error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -113,7 +113,7 @@ static const struct {
 
 START_TEST(denied_ring_falls_back_to_epoll_and_says_so_once)
 {
-    deny(denials[_i].error);
+    deny(__NR_io_uring_setup, denials[_i].error);
     tr_log_set(keep_line, NULL, TR_LOG_DEBUG);
     for (int worker = 0; worker < 3; worker++) {
         enum tr_backend kind = TR_BACKEND_DEFAULT;
@@ -136,7 +136,7 @@ END_TEST
 
 START_TEST(denied_ring_that_was_asked_for_is_an_error)
 {
-    deny(EPERM);
+    deny(__NR_io_uring_setup, EPERM);
     tr_log_set(keep_line, NULL, TR_LOG_DEBUG);
     enum tr_backend kind = TR_BACKEND_URING;
     struct tri_reactor *reactor;
@@ -151,6 +151,16 @@ START_TEST(denied_ring_that_was_asked_for_is_an_error)
     ck_assert_int_eq(tri_reactor_create(&reactor, &kind), 0);
     ck_assert_int_eq(line_count[TR_LOG_WARNING], 0);
     tri_reactor_destroy(reactor);
+}
+END_TEST
+
+/* What denies the ring may deny newer calls than it knows. */
+START_TEST(denied_nanoseconds_fall_back_to_milliseconds)
+{
+    deny(__NR_epoll_pwait2, denials[_i].error);
+    fake_begin(TR_BACKEND_EPOLL);
+    check_that_it_works();
+    fake_end();
 }
 END_TEST
 
@@ -267,6 +277,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, denied_ring_falls_back_to_epoll_and_says_so_once, 0, 4);
     tcase_add_test(tests, denied_ring_that_was_asked_for_is_an_error);
+    tcase_add_loop_test(tests, denied_nanoseconds_fall_back_to_milliseconds, 0, 4);
     if (ring_here("denied")) {
         tcase_add_loop_test(tests, old_kernel_gets_a_ring_without_the_newest_flags, 0, 5);
         tcase_add_test(tests, full_queue_is_worked_off);

@@ -370,6 +370,7 @@ int connection_start(struct mini_redis *server, struct tr_stream *stream)
     connection->server = server;
     connection->stream = connection->client.stream = stream;
     connection->client.since = tr_clock();
+    atomic_store_explicit(&connection->client.active_at, connection->client.since, memory_order_relaxed);
     connection->authenticated = server->options.password == NULL;
     resp_init(&connection->parser, server->options.max_bulk_bytes, connection->authenticated);
     int one = 1;

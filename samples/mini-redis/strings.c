@@ -120,6 +120,7 @@ static void set_with_options(struct context *context, const struct slice *argv, 
     if (options.kind != NO_TIME && !read_expiry(context, &options, &expires_ms))
         return;
     const struct entry *old = keyspace_find(context->keyspace, argv[1]);
+    size_t before = context->out->size;
     if (options.get)
         reply_value(context->out, old);
     if (old != NULL ? options.if_missing : options.if_present) {
@@ -130,10 +131,12 @@ static void set_with_options(struct context *context, const struct slice *argv, 
     if (options.keep_ttl && old != NULL)
         expires_ms = old->expires_ms;
     bool done = keyspace_set(context->keyspace, argv[1], argv[2], expires_ms);
-    if (!options.get && done)
-        REPLY(context->out, "+OK\r\n");
-    else if (!options.get)
+    if (!done) {
+        context->out->size = before; /* the old value is still there: it is no answer */
         reply_no_memory(context->out);
+    } else if (!options.get) {
+        REPLY(context->out, "+OK\r\n");
+    }
 }
 
 void command_set(struct context *context, const struct slice *argv, uint32_t argc)

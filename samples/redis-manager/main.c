@@ -70,8 +70,10 @@ static int run_workload(struct redis *redis, const struct arguments *arguments)
 
 static int run_against(const char *url, const struct arguments *arguments)
 {
-    char error[320];
+    char error[320] = "";
+    size_t usual = (size_t)64 << 20, bytes = arguments->plan.value_bytes;
     struct redis_options options = {
+        .max_reply_bytes = bytes < usual ? usual : bytes,
         .connections = arguments->connections,
         .in_flight = arguments->in_flight,
         .error = error,

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #define MOST_CONNECTIONS 64u
+#define IS_DOWN (1u << 31)                 /* more than any load */
 #define MOST_REQUEST (UINT32_C(512) << 20) /* what Redis takes as one string */
 
 /* ---- loans ------------------------------------------------------------------------------------------------------- */
@@ -81,16 +82,19 @@ void redis_loan_unref(struct loans *loans, struct lent_bytes *lent)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* The connection with the fewest calls under way. */
+/* The connection with the fewest calls under way, of those that are up if any is. */
 static struct connection *choose(struct redis *redis)
 {
     struct connection *best = &redis->connections[0];
     unsigned least = UINT32_MAX;
     for (unsigned i = 0; i < redis->count; i++) {
-        unsigned load = atomic_load_explicit(&redis->connections[i].load, memory_order_relaxed);
+        struct connection *connection = &redis->connections[i];
+        unsigned load = atomic_load_explicit(&connection->load, memory_order_relaxed);
+        if (!atomic_load_explicit(&connection->is_up, memory_order_relaxed))
+            load |= IS_DOWN;
         if (load < least) {
             least = load;
-            best = &redis->connections[i];
+            best = connection;
         }
     }
     return best;

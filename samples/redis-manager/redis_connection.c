@@ -28,6 +28,7 @@
 #define OUT_REQUESTS 1024
 #define IN_BYTES 65536          /* grows for a long reply */
 #define IN_KEEP (16 * IN_BYTES) /* and shrinks again beyond this */
+#define GOOD_PAUSES 10          /* a line that has lived for so many of the first pauses was a good one */
 #define LAST_REPLIES TR_SECOND  /* after a failed write: how long replies may still come */
 
 static inline void add(_Atomic uint64_t *counter, uint64_t more)
@@ -366,6 +367,7 @@ static int reconnect(struct connection *c)
 static int attach(struct connection *c)
 {
     c->lost = 0;
+    c->since = tr_after(0);
     c->draining = false;
     c->forwarded = c->written = c->answered = 0;
     c->in_start = c->in_end = 0;
@@ -429,13 +431,19 @@ static int writer_body(void *argument)
         }
         if (rc < 0)
             break;
+        atomic_store_explicit(&c->is_up, true, memory_order_relaxed);
         rc = serve(c);
+        atomic_store_explicit(&c->is_up, false, memory_order_relaxed);
         c->stopped = rc == -EPIPE;
         if (rc == 0 && c->lost != -ECANCELED)
             tr_log(TR_LOG_WARNING, "redis %s:%u: connection lost (%s)", url->host, url->port, strerror(-c->lost));
         detach(c, rc == -ECANCELED);
-        if (c->answered > 0)
-            c->pause = 0; /* it was a good one: try again at once; else a server that throws us out keeps us away */
+        /*
+         * Was it a good one, try again at once; a server that throws us out keeps us away. It may say why, and that looks like an
+         * answer, so a good line has also lived for a while.
+         */
+        if (c->answered > 0 && tr_after(0) - c->since >= GOOD_PAUSES * c->redis->options.backoff_ns)
+            c->pause = 0;
     }
     if (c->stream)
         tr_stream_close(c->stream);

@@ -91,6 +91,7 @@ struct connection {
     char *out; /* a batch of requests */
     uint32_t out_length, out_count;
     uint32_t *ends; /* where each of them ends */
+    tr_time since;  /* when the line began */
     int64_t pause;  /* before the next attempt to connect */
     uint64_t jitter;
 
@@ -101,6 +102,7 @@ struct connection {
 
     struct counters counters;
     _Alignas(64) atomic_uint load; /* the callers': calls under way */
+    atomic_bool is_up;             /* there is a line, as far as the writer knows */
 };
 
 struct redis {
