@@ -301,6 +301,25 @@ NET_TEST(net_connect_gives_up)
     return 0;
 }
 
+/* A peer that takes nothing for longer than the socket is willing to wait: that is not the caller's deadline. */
+NET_TEST(net_connection_given_up_by_the_kernel_is_reset)
+{
+    struct tr_listener *listener;
+    struct tr_stream *pair[2];
+    unsigned patience = 50; /* ms */
+    size_t bytes = (size_t)64 << 20;
+    char *much = calloc(1, bytes);
+    must_be(tr_tcp_listen(&listener, "127.0.0.1", 0, NULL), 0);
+    must_be(tr_tcp_connect(&pair[0], "127.0.0.1", tr_listener_port(listener), LONG_TIME), 0);
+    must_be(tr_tcp_accept(listener, &pair[1], LONG_TIME), 0);
+    must_be(setsockopt(tr_stream_fd(pair[0]), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience), 0);
+    must_be(tr_write(pair[0], much, bytes, TR_FOREVER), -ECONNRESET);
+    close_pair(pair);
+    tr_listener_close(listener);
+    free(much);
+    return 0;
+}
+
 NET_TEST(net_names)
 {
     struct tr_listener *listener;
@@ -475,6 +494,7 @@ int main(void)
         net_listener_aborted_before_and_under_acceptors,
         net_connect_refused,
         net_connect_gives_up,
+        net_connection_given_up_by_the_kernel_is_reset,
         net_names,
         net_slow_name_is_left_behind,
         net_ten_thousand_connections_come_and_go,

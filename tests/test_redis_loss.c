@@ -242,6 +242,61 @@ TASK_TEST(server_that_closes_at_once_is_not_hammered)
     fake_stop(&fake);
 }
 
+/* Says why it throws out whoever comes: to the manager that is the answer to a request. */
+static void serve_full(struct fake_client *client)
+{
+    fake_write(client, "-ERR max number of clients reached\r\n");
+}
+
+TASK_TEST(server_that_throws_out_with_a_word_is_not_hammered)
+{
+    struct fake fake;
+    fake_start(&fake, serve_full, NULL, 0);
+    struct redis *redis = open_manager(&fake, NULL);
+    tr_time start = tr_clock(), end = start + 300 * TR_MILLISECOND;
+    while (tr_clock() < end) {
+        struct redis_reply reply;
+        int rc = redis_get(redis, REDIS_BYTES("x"), &reply, tr_after(20 * TR_MILLISECOND));
+        expect(rc == REDIS_REFUSED || rc == REDIS_UNKNOWN || rc == REDIS_NOT_SENT || rc == -ETIMEDOUT);
+    }
+    /* Pauses of at least 5, 10, 20 ... 320 ms, then of half a second. */
+    expect(atomic_load(&fake.connections) <= 10 + (tr_clock() - start) / (500 * TR_MILLISECOND));
+    close_manager(redis);
+    fake_stop(&fake);
+}
+
+/* Two connections, of which the second is lost in the end, and no other comes about. */
+static void serve_only_two(struct fake_client *client)
+{
+    if (client->index >= 2 || !fake_read(client) || !fake_write(client, "+OK\r\n")) /* AUTH */
+        return;
+    if (client->index == 0)
+        fake_serve_well(client);
+    else
+        while (!atomic_load((atomic_bool *)client->fake->context))
+            tr_sleep(TR_MILLISECOND);
+}
+
+TASK_TEST(pool_leaves_the_connection_that_is_down_alone)
+{
+    struct fake fake;
+    struct redis *redis;
+    struct caller callers[16];
+    unsigned outcomes[OUTCOMES];
+    atomic_bool cut = false;
+    char url[96];
+    fake_start(&fake, serve_only_two, &cut, 0);
+    snprintf(url, sizeof url, "redis://:secret@127.0.0.1:%u", fake.port);
+    expect_int(redis_open(&redis, url, &(struct redis_options){ .connections = 2 }, tr_after(LONG_TIME)), 0);
+    atomic_store(&cut, true);
+    wait_until(redis_losses(redis) == 1 && atomic_load(&fake.connections) > 2);
+    start_callers(callers, 16, redis, 50, LONG_TIME);
+    join_callers(callers, 16, outcomes);
+    expect_int(outcomes[0], 16 * 50);
+    redis_close(redis, tr_after(LONG_TIME));
+    fake_stop(&fake);
+}
+
 /* ---- waiting for the server ------------------------------------------------------------------------------------ */
 
 TASK_TEST(requests_wait_for_the_server_until_their_deadline)
@@ -447,6 +502,8 @@ int main(void)
                            no_memory_for_a_reader_does_not_keep_from_closing, reply_malformed_loses_the_connection,
                            reply_unasked_loses_the_connection, reply_too_large_is_refused,
                            reply_that_never_comes_loses_the_connection, server_that_closes_at_once_is_not_hammered,
+                           server_that_throws_out_with_a_word_is_not_hammered,
+                           pool_leaves_the_connection_that_is_down_alone,
                            requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end,
                            loss_is_told_past_the_requests_of_callers_who_have_gone));
 }

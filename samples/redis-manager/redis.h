@@ -38,7 +38,7 @@ enum redis_failure {
 };
 
 struct redis_options {
-    unsigned connections;    /* the pool; each request goes to the least loaded. Default 1, at most 64 */
+    unsigned connections;    /* the pool; each request goes to the least loaded that is up. Default 1, at most 64 */
     uint32_t in_flight;      /* most requests sent and not yet answered, for each connection; default 1024 */
     uint32_t queue;          /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
     size_t max_reply_bytes;  /* default 64 MiB */

@@ -108,7 +108,8 @@ bool report_summary(const struct summary *s)
     printf("  %-23s %14" PRIu64 "\n", "retries", tally->retries);
     printf("  %-23s %14" PRIu64 "\n", "connections lost", s->stats.losses);
     bool lost = s->plan->requests > 0 && s->plan->duration_ns == 0 && tally->done < s->plan->requests;
-    bool good = s->plan->tolerate_errors ? tally->troubles[TROUBLE_WRONG] == 0 : errors == 0 && !lost;
+    bool good =
+        s->plan->tolerate_errors ? tally->troubles[TROUBLE_WRONG] == 0 && tally->done > 0 : errors == 0 && !lost;
     printf("%s\n",
            good ? errors ? "ok: no wrong value; the errors were tolerated" : "ok: every value that was read was right"
                 : "FAILED");
