@@ -363,18 +363,39 @@ TASK_TEST(subscriber_too_slow_is_closed_at_the_soft_limit)
 
 /* ---- limits -------------------------------------------------------------------------------------------- */
 
-TASK_TEST(client_that_does_not_read_gets_all_replies_later)
+enum { BYTES = 100000, REQUESTS = 400 }; /* 40 MB of replies, far more than the sockets hold */
+
+/* Makes `a` a long value. */
+static void set_long(struct client client)
 {
-    enum { REQUESTS = 400, BYTES = 100000 };
-    struct mini_redis *server = start(NULL);
-    struct client client = join_server(server);
     char *request = calloc(1, BYTES + 64);
     int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
     memset(request + header, 'v', BYTES);
     strcpy(request + header + BYTES, "\r\n");
     ask(client, request, "+OK\r\n");
     free(request);
-    for (int i = 0; i < REQUESTS; i++) /* 40 MB of replies, far more than the sockets hold */
+}
+
+/* It has said good-bye, and goes without its replies: nobody waits for them. */
+TASK_TEST(client_that_goes_without_its_replies_is_gone)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    set_long(client);
+    for (int i = 0; i < REQUESTS; i++)
+        say(client, "GET a\r\n");
+    say(client, "QUIT\r\n");
+    tr_sleep(300 * TR_MILLISECOND);
+    leave(client);
+    expect_int(mini_redis_stop(server, tr_after(8 * TR_SECOND)), 0); /* others would be waited for ten */
+}
+
+TASK_TEST(client_that_does_not_read_gets_all_replies_later)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    set_long(client);
+    for (int i = 0; i < REQUESTS; i++)
         say(client, "GET a\r\n");
     say(client, "QUIT\r\n");
     tr_sleep(300 * TR_MILLISECOND);
@@ -388,12 +409,7 @@ TASK_TEST(client_that_never_reads_is_closed_at_its_output_limit)
     struct mini_redis_options options = { .normal_limit = { .hard_bytes = 1 << 20 } };
     struct mini_redis *server = start(&options);
     struct client client = join_server(server);
-    char *request = calloc(1, 1 << 17);
-    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n");
-    memset(request + header, 'v', 100000);
-    strcpy(request + header + 100000, "\r\n");
-    ask(client, request, "+OK\r\n");
-    free(request);
+    set_long(client);
     int rc = 0;
     for (int i = 0; i < 10000 && rc == 0; i++) {
         rc = tr_write(client.stream, "GET a\r\n", 7, tr_after(LONG_TIME));
@@ -520,8 +536,9 @@ int main(void)
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
               subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit,
-              client_that_does_not_read_gets_all_replies_later, client_that_never_reads_is_closed_at_its_output_limit,
-              client_beyond_the_maximum_is_told_so, client_must_authenticate,
-              client_idle_is_closed_and_subscriber_is_not, request_larger_than_the_query_buffer_ends_the_connection,
+              client_that_goes_without_its_replies_is_gone, client_that_does_not_read_gets_all_replies_later,
+              client_that_never_reads_is_closed_at_its_output_limit, client_beyond_the_maximum_is_told_so,
+              client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
+              request_larger_than_the_query_buffer_ends_the_connection,
               arguments_many_and_small_count_against_the_query_buffer, argument_larger_than_the_limit_is_an_error));
 }

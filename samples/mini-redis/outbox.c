@@ -178,7 +178,8 @@ static int writer(void *argument)
     int ready;
     while (tr_call(outbox->address, &ready, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_TAKE }) == 0) {
         if (write_slowly(outbox, outbox->writing.data, outbox->writing.size) < 0) {
-            tr_stream_abort(outbox->stream); /* so that the connection, which may be reading, learns of it */
+            tr_stream_abort(outbox->stream); /* so that the connection, which may be reading, learns of it, */
+            tr_actor_stop(outbox->address);  /* or waits until all has been sent */
             break;
         }
     }
