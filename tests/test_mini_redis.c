@@ -458,6 +458,10 @@ TASK_TEST(client_must_authenticate)
     ask(client, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
     hear_the_end(client);
     leave(client);
+    client = join_server(server);
+    say(client, "POST / HTTP/1.1\r\nAUTH secret\r\nPING\r\n"); /* a web page's: nothing behind it is looked at */
+    expect_int((int64_t)hear_the_end(client), 0);
+    leave(client);
     stop(server);
 }
 

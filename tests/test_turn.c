@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static struct tr_runtime *open_runtime(void)
 {
@@ -265,6 +266,47 @@ START_TEST(io_of_tasks_and_of_the_program_in_one_poll)
     }
     close(pair[1]);
     turn_until(runtime, atomic_load(&ends.over));
+    stop_runtime(runtime);
+}
+END_TEST
+
+enum { STALE = 100 };
+
+static atomic_int bytes_read, readers_over;
+
+static int read_one(void *argument)
+{
+    struct tr_stream *stream;
+    char byte;
+    expect_int(tr_stream_open(&stream, (int)(intptr_t)argument), 0);
+    atomic_fetch_add(&bytes_read, (int)tr_read(stream, &byte, 1, TR_FOREVER));
+    tr_stream_close(stream);
+    atomic_fetch_add(&readers_over, 1);
+    return 0;
+}
+
+/* Many are woken for a byte that somebody else has taken, and behind them one whose byte is there: that takes several turns. */
+START_TEST(work_that_a_turn_leaves_makes_it_readable)
+{
+    struct tr_runtime *runtime = open_runtime();
+    int many[2], one[2];
+    char byte;
+    expect_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, many), 0);
+    expect_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, one), 0);
+    for (int i = 0; i < STALE; i++)
+        expect_int(tr_task_detach(spawn_in(runtime, read_one, (void *)(intptr_t)dup(many[0]))), 0);
+    expect_int(tr_task_detach(spawn_in(runtime, read_one, (void *)(intptr_t)one[0])), 0);
+    while (readable(runtime, 50))
+        expect(tr_turn(runtime, TR_NOW) >= 0);
+    expect_int(write(many[1], "x", 1), 1);
+    expect_int(read(many[0], &byte, 1), 1);
+    expect_int(write(one[1], "y", 1), 1);
+    turn_until(runtime, atomic_load(&bytes_read) == 1);
+    close(many[1]);
+    turn_until(runtime, atomic_load(&readers_over) == STALE + 1);
+    expect_int(atomic_load(&bytes_read), 1);
+    close(many[0]);
+    close(one[1]);
     stop_runtime(runtime);
 }
 END_TEST
@@ -548,9 +590,9 @@ int main(void)
                      TESTS(turn_runs_what_is_ready_and_the_descriptor_tells,
                            turn_fires_timers_when_the_descriptor_tells, turn_with_a_deadline_waits, turn_is_bounded,
                            turn_is_bounded_among_calls, foreign_threads_make_it_readable,
-                           io_of_tasks_and_of_the_program_in_one_poll, several_runtimes_on_one_thread_call_each_other,
-                           several_runtimes_share_their_stacks, several_threads_have_their_own,
-                           open_and_stop_many_times_leaves_nothing, stop_runs_it_until_all_have_drained,
-                           stop_that_times_out_can_be_called_again, shutdown_by_a_task_is_told_by_the_turn,
-                           wrong_use_is_refused, paused_clock_moves_in_turns));
+                           io_of_tasks_and_of_the_program_in_one_poll, work_that_a_turn_leaves_makes_it_readable,
+                           several_runtimes_on_one_thread_call_each_other, several_runtimes_share_their_stacks,
+                           several_threads_have_their_own, open_and_stop_many_times_leaves_nothing,
+                           stop_runs_it_until_all_have_drained, stop_that_times_out_can_be_called_again,
+                           shutdown_by_a_task_is_told_by_the_turn, wrong_use_is_refused, paused_clock_moves_in_turns));
 }
