@@ -162,6 +162,12 @@ void tri_wake_all(struct tr_runtime *runtime)
         tri_reactor_wake(runtime->worker[i].reactor);
 }
 
+static void vacate_post(struct tr_runtime *runtime)
+{
+    tri_store(&runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
+    tri_fence(TRI_SEQ_CST);                       /* [S6] */
+}
+
 void tri_call_sentry_slow(struct tri_worker *worker)
 {
     struct tr_runtime *runtime = worker->runtime;
@@ -181,8 +187,7 @@ void tri_call_sentry_slow(struct tri_worker *worker)
         }
         if (tri_exchange(&sleeper->appointed, 0u, TRI_RELAXED) == 0) /* [S7] it has the post */
             return;
-        tri_store(&runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
-        tri_fence(TRI_SEQ_CST);                       /* [S6] */
+        vacate_post(runtime);
     }
 }
 
@@ -190,8 +195,7 @@ void tri_leave_watch(struct tri_worker *worker)
 {
     worker->on_watch = false;
     worker->quiet = 0;
-    tri_store(&worker->runtime->sentry, 0u, TRI_RELAXED); /* [S6] */
-    tri_fence(TRI_SEQ_CST);                               /* [S6] */
+    vacate_post(worker->runtime);
     tri_call_sentry(worker);
 }
 

@@ -122,40 +122,46 @@ static __attribute__((noinline, cold)) struct tri_stack *leave_turn(struct tri_w
     return &worker->os_stack;
 }
 
+static inline uint64_t size_bit(const struct tri_task *task)
+{
+    return UINT64_C(1) << task->stack_class;
+}
+
 /*
- * No memory for a stack of `unstarted`: the next one who can go on, of at most `tries`, or NULL. Then a task that yields goes on itself:
- * it may be the one who brings about that a stack is free. It has had a turn, so that a pass comes all the same.
- * `loop`: the stack of the loop that asks, where a task of that size can begin as well.
+ * No memory for a stack of `unstarted` (NULL: for a loop's): the next one who can go on, of at most `tries`, or NULL. Then a task that
+ * yields goes on itself: it may be the one who brings about that a stack is free. It has had a turn, so that a pass comes all
+ * the same. `loop`: the stack of the loop that asks, where a task of that size can begin as well.
  */
 static __attribute__((noinline, cold)) struct tri_stack *scrape_turn(struct tri_worker *worker, struct tri_stack *loop,
                                                                      struct tri_task *unstarted, uint32_t tries)
 {
     struct tri_stack *stack = NULL;
-    struct tri_task *first = unstarted, *put_off = NULL, **end = &put_off; /* not back before all have been tried */
-    uint64_t none = 0;                                                     /* a bit for each size without memory */
-    while (unstarted && !stack && tries-- > 0) {
-        none |= UINT64_C(1) << unstarted->stack_class;
-        *end = unstarted;
-        end = &unstarted->next;
-        unstarted = next_task(worker);
-        if (!unstarted)
+    struct tri_task *put_off = NULL, **end = &put_off; /* not back before all have been tried: nobody is tried twice */
+    uint64_t none = unstarted ? size_bit(unstarted) : 0; /* sizes without memory */
+    for (; unstarted && !stack && tries > 0; tries--) {
+        struct tri_task *next = next_task(worker);
+        if (!next)
             break;
-        if (loop && !unstarted->stack && unstarted->stack_class == loop->size_class) {
-            worker->hand = unstarted;
+        if (loop && !next->stack && next->stack_class == loop->size_class) {
+            worker->hand = next;
             stack = loop;
-        } else if (unstarted->stack || !(none & UINT64_C(1) << unstarted->stack_class)) {
-            stack = stack_for(worker, unstarted);
+        } else if (next->stack || !(none & size_bit(next))) {
+            stack = stack_for(worker, next);
+        }
+        if (!stack) {
+            none |= size_bit(next);
+            *end = next;
+            end = &next->next;
         }
     }
     *end = NULL;
-    if (unstarted && !stack)
-        tri_ready_last(worker, unstarted);
-    for (struct tri_task *task = first ? first->next : NULL, *next; task; task = next) {
-        next = task->next;
-        tri_ready_last(worker, task);
+    while (put_off) {
+        struct tri_task *next = put_off->next;
+        tri_ready_last(worker, put_off);
+        put_off = next;
     }
-    if (first) /* behind the others: one of them is tried first the next time */
-        tri_ready_last(worker, first);
+    if (unstarted) /* behind the others: one of them is tried first the next time */
+        tri_ready_last(worker, unstarted);
     if (!stack) {
         tri_count(&worker->switches);
         tri_use_quota(worker);
@@ -175,20 +181,20 @@ static void await_stack(struct tri_worker *worker)
 static struct tri_stack *scrape_stack(struct tri_worker *worker, enum tri_hook hook, struct tri_task *unstarted)
 {
     struct tri_task *self = worker->current;
-    struct tri_stack *stack = scrape_turn(worker, NULL, unstarted, TRI_QUEUE_SLOTS);
-    if (stack || hook == TRI_HOOK_REQUEUE)
-        return stack;
-    if (worker->turns) /* it may be for the program to do something about it: see first_stack */
-        return leave_turn(worker, hook);
-    tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one", tri_queue_length(&worker->queue));
-    for (;;) {
+    for (bool told = false;; told = true) {
+        struct tri_stack *stack = scrape_turn(worker, NULL, unstarted, TRI_QUEUE_SLOTS);
+        if (stack || hook == TRI_HOOK_REQUEUE)
+            return stack;
+        if (worker->turns) /* it may be for the program to do something about it: see first_stack */
+            return leave_turn(worker, hook);
+        if (!told)
+            tr_log(TR_LOG_ERROR, "no memory for another stack: %u tasks wait for one",
+                   tri_queue_length(&worker->queue));
         await_stack(worker);
         if (hook == TRI_HOOK_PARK && tri_park_consume(&self->park))
             return NULL;
         unstarted = next_task(worker);
         stack = stack_or_loop(worker, unstarted);
-        if (!stack && unstarted)
-            stack = scrape_turn(worker, NULL, unstarted, TRI_QUEUE_SLOTS);
         if (stack)
             return stack;
     }
@@ -487,9 +493,7 @@ void tri_loop_entry(struct tri_stack *stack)
         if (!task)
             task = after_task(worker);
         if (!task) {
-            bool due = tri_load(&worker->quota, TRI_RELAXED) <= 0;
-            tri_use_quota(worker);
-            if (due && tri_pass(worker)) {
+            if (tri_use_quota(worker) <= 0 && tri_pass(worker)) {
                 task = leave_worker(worker);
                 continue;
             }

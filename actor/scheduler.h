@@ -157,10 +157,12 @@ static inline void tri_start_quota(struct tri_worker *worker, int32_t turns)
     tri_store(&worker->quotas, tri_load(&worker->quotas, TRI_RELAXED) + 1, TRI_RELAXED);
 }
 
-/* A task gets a turn here, or the loop looks for one. */
-static inline void tri_use_quota(struct tri_worker *worker)
+/* A task gets a turn here, or the loop looks for one. Returns how many were left. */
+static inline int32_t tri_use_quota(struct tri_worker *worker)
 {
-    tri_store(&worker->quota, tri_load(&worker->quota, TRI_RELAXED) - 1, TRI_RELAXED);
+    int32_t left = tri_load(&worker->quota, TRI_RELAXED);
+    tri_store(&worker->quota, left - 1, TRI_RELAXED);
+    return left;
 }
 
 /* Another value after each of these, and after each pass and sleep: if it stands, a task keeps the worker to itself. */

@@ -79,7 +79,7 @@ int tri_io_finish(struct tri_io_op *op, tr_time deadline)
         while (!tri_io_ended(op))
             tri_park_tail(TRI_WAIT_IO);
         if (op->result != -ECANCELED)
-            return from_kernel(op, op->result);
+            break;
         /* For one connection the kernel wakes one who waits: if it was us, nobody else would come for it. */
         int late = op->kind == TRI_IO_ACCEPT ? tri_io_attempt(op) : -EAGAIN;
         return late >= 0 ? late : rc;

@@ -194,9 +194,11 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
             break;
         advance(&cursor, (size_t)rc);
         total += (size_t)rc;
-        rc = cursor.piece < cursor.end && deadline > TR_NOW && tri_is_late(deadline) ? -ETIMEDOUT : 0;
-        if (rc < 0)
+        rc = 0;
+        if (cursor.piece < cursor.end && deadline > TR_NOW && tri_is_late(deadline)) { /* however well it goes */
+            rc = -ETIMEDOUT;
             break;
+        }
     }
     if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
         rc = -EPIPE;

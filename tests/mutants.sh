@@ -51,7 +51,7 @@ change() {
         printf '%s\n' '/ void take_post(/,/^}/ s/worker->on_watch = true;/(void)0;/' ;;
     loop_seems_a_hog) # nor does it make a pass
         echo actor/scheduler.c test_fair
-        printf '%s\n' '/^void tri_loop_entry(/,/^}/ s/tri_use_quota(worker);//' ;;
+        printf '%s\n' '/^void tri_loop_entry(/,/^}/ s/tri_use_quota(worker) <= 0/false/' ;;
     no_pass_without_memory) # who goes on for want of a stack for others keeps the pass away
         echo actor/scheduler.c test_memory
         printf '%s\n' '/\*scrape_turn(/,/^}/ s/tri_use_quota(worker);//' ;;

@@ -336,6 +336,15 @@ struct tr_task test_task(int (*body)(void *argument), void *argument)
     return task;
 }
 
+int test_accept_one(void *argument)
+{
+    struct tr_stream *stream;
+    int rc = tr_tcp_accept(argument, &stream, TR_FOREVER);
+    if (rc == 0)
+        tr_stream_close(stream);
+    return rc;
+}
+
 int test_join(struct tr_task task)
 {
     int result = INT32_MIN;

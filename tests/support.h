@@ -191,6 +191,9 @@ struct number_address test_handler(int (*on_message)(void *state, void *message)
                                    struct tr_task *task);
 struct tr_task test_task(int (*body)(void *argument), void *argument);
 
+/* A task's body, of a listener: accepts one connection, closes it, and returns what the accept did. */
+int test_accept_one(void *argument);
+
 /* Joins and returns the result; expects the join to succeed. */
 int test_join(struct tr_task task);
 

@@ -377,15 +377,6 @@ TASK_TEST(cancel_from_a_foreign_thread_wakes)
 
 /* ---- acceptors ------------------------------------------------------------------------------------------------- */
 
-static int accept_one(void *argument)
-{
-    struct tr_stream *stream;
-    int rc = tr_tcp_accept(argument, &stream, TR_FOREVER);
-    if (rc == 0)
-        tr_stream_close(stream);
-    return rc;
-}
-
 /* For one connection the kernel wakes one of those who wait, and may have chosen the one that is being cancelled. */
 TASK_TEST_ON(1, a_cancelled_acceptor_loses_no_connection)
 {
@@ -394,7 +385,7 @@ TASK_TEST_ON(1, a_cancelled_acceptor_loses_no_connection)
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     expect_int(tr_tcp_listen(&listener, "127.0.0.1", 0, NULL), 0);
     for (int i = 0; i < 2; i++) {
-        tasks[i] = test_task(accept_one, listener);
+        tasks[i] = test_task(test_accept_one, listener);
         test_settle();
     }
     address.sin_port = htons(tr_listener_port(listener));

@@ -424,15 +424,6 @@ START_TEST(deadlines_of_waits_that_are_over_move_nothing)
 }
 END_TEST
 
-static int accept_one(void *argument)
-{
-    struct tr_stream *stream;
-    int rc = tr_tcp_accept(argument, &stream, TR_FOREVER);
-    if (rc == 0)
-        tr_stream_close(stream);
-    return rc;
-}
-
 static int listen_somewhere(void *argument)
 {
     return tr_tcp_listen(argument, "127.0.0.1", 0, NULL);
@@ -458,7 +449,7 @@ START_TEST(io_in_flight_keeps_the_clock_but_not_an_advance)
     struct tr_listener *listener;
     tr_time before = tr_clock_of(runtime);
     expect_int(join(spawn_in(runtime, listen_somewhere, &listener)), 0);
-    struct tr_task acceptor = spawn_in(runtime, accept_one, listener);
+    struct tr_task acceptor = spawn_in(runtime, test_accept_one, listener);
     make_idle(runtime, actor);
     struct tr_task task = sleeper_in(runtime, HOUR), later = sleeper_in(runtime, 2 * HOUR);
     make_idle(runtime, actor);

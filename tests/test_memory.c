@@ -103,26 +103,26 @@ static int yield_without_memory(void *argument)
     return 0;
 }
 
-/* Each in a process of its own, where no stack is left from an earlier runtime: one is in a slab, and main has it. */
-static void yield_in_runtime(uint64_t seed)
+/* Each test in a process of its own, where no stack is left from an earlier runtime: one is in a slab, and main has it. */
+static void run_with_large_stacks(uint64_t seed, int (*body)(void *argument))
 {
     struct tr_options options = test_options(1);
     options.stack_bytes = 12 << 20;
     options.seed = seed;
     if (test_can_limit_memory())
-        expect_int(tr_run(&options, yield_without_memory, NULL), 0);
+        expect_int(tr_run(&options, body, NULL), 0);
 }
 
 /* A task that could go on is not kept by others who cannot begin. */
 START_TEST(yield_without_memory_for_a_stack_goes_on)
 {
-    yield_in_runtime(0);
+    run_with_large_stacks(0, yield_without_memory);
 }
 END_TEST
 
 START_TEST(seeded_yield_without_memory_for_a_stack_goes_on)
 {
-    yield_in_runtime(1);
+    run_with_large_stacks(1, yield_without_memory);
 }
 END_TEST
 
@@ -165,10 +165,7 @@ static int yield_until_noted(void *argument)
 
 START_TEST(yields_without_memory_let_a_sleeper_wake)
 {
-    struct tr_options options = test_options(1);
-    options.stack_bytes = 12 << 20;
-    if (test_can_limit_memory())
-        expect_int(tr_run(&options, yield_until_noted, NULL), 0);
+    run_with_large_stacks(0, yield_until_noted);
 }
 END_TEST
 
@@ -330,10 +327,7 @@ static int join_others_without_memory(void *argument)
 
 START_TEST(joins_without_memory_for_stacks_of_other_sizes)
 {
-    struct tr_options options = test_options(1);
-    options.stack_bytes = 12 << 20;
-    if (test_can_limit_memory())
-        expect_int(tr_run(&options, join_others_without_memory, NULL), 0);
+    run_with_large_stacks(0, join_others_without_memory);
 }
 END_TEST
 

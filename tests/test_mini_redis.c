@@ -376,16 +376,21 @@ static void set_long(struct client client)
     free(request);
 }
 
-/* It has said good-bye, and goes without its replies: nobody waits for them. */
-TASK_TEST(client_that_goes_without_its_replies_is_gone)
+static void ask_much_and_quit(struct client client)
 {
-    struct mini_redis *server = start(NULL);
-    struct client client = join_server(server);
     set_long(client);
     for (int i = 0; i < REQUESTS; i++)
         say(client, "GET a\r\n");
     say(client, "QUIT\r\n");
     tr_sleep(300 * TR_MILLISECOND);
+}
+
+/* It has said good-bye, and goes without its replies: nobody waits for them. */
+TASK_TEST(client_that_goes_without_its_replies_is_gone)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask_much_and_quit(client);
     leave(client);
     expect_int(mini_redis_stop(server, tr_after(8 * TR_SECOND)), 0); /* others would be waited for ten */
 }
@@ -394,11 +399,7 @@ TASK_TEST(client_that_does_not_read_gets_all_replies_later)
 {
     struct mini_redis *server = start(NULL);
     struct client client = join_server(server);
-    set_long(client);
-    for (int i = 0; i < REQUESTS; i++)
-        say(client, "GET a\r\n");
-    say(client, "QUIT\r\n");
-    tr_sleep(300 * TR_MILLISECOND);
+    ask_much_and_quit(client);
     expect_int((int64_t)hear_the_end(client), (int64_t)REQUESTS * (BYTES + 11) + 5);
     leave(client);
     stop(server);

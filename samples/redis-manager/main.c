@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#define MOST_VALUE ((size_t)256 << 20)
 #define CONNECT_TIME (10 * TR_SECOND)
 #define CLOSE_TIME (5 * TR_SECOND)
 
@@ -71,9 +72,8 @@ static int run_workload(struct redis *redis, const struct arguments *arguments)
 static int run_against(const char *url, const struct arguments *arguments)
 {
     char error[320] = "";
-    size_t usual = (size_t)64 << 20, bytes = arguments->plan.value_bytes;
     struct redis_options options = {
-        .max_reply_bytes = bytes < usual ? usual : bytes,
+        .max_reply_bytes = MOST_VALUE,
         .connections = arguments->connections,
         .in_flight = arguments->in_flight,
         .error = error,
@@ -210,7 +210,7 @@ static void take_argument(struct arguments *a, int option, const char *name, con
         a->plan.keys = (unsigned)whole_argument(name, text, 1, 100000);
         break;
     case 'b':
-        a->plan.value_bytes = whole_argument(name, text, 8, 256 << 20);
+        a->plan.value_bytes = whole_argument(name, text, 8, MOST_VALUE);
         break;
     case 'r':
         a->plan.read_ratio = real_argument(name, text, 1);

@@ -442,7 +442,7 @@ static int writer_body(void *argument)
          * Was it a good one, try again at once; a server that throws us out keeps us away. It may say why, and that looks like an
          * answer, so a good line has also lived for a while.
          */
-        if (c->answered > 0 && tr_after(0) - c->since >= GOOD_PAUSES * c->redis->options.backoff_ns)
+        if (c->answered > 0 && (tr_after(0) - c->since) / GOOD_PAUSES >= c->redis->options.backoff_ns)
             c->pause = 0;
     }
     if (c->stream)
