@@ -245,7 +245,7 @@ fails() { # fails DIRECTORY KIND SECONDS PROGRAMS
             fi
             if ! (cd "$1" && ulimit -c 0 &&
                   env "$variant" TSAN_OPTIONS=halt_on_error=1 TR_LOG=error TR_TEST_TIMEOUT="$3" \
-                      timeout -s KILL "$3" "./$program") \
+                      timeout -k 5 "$3" "./$program") \
                   >"$1/log" 2>&1; then
                 caught_by="$program ($variant)"
                 return 0
