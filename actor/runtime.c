@@ -142,11 +142,11 @@ uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
 }
 
 /* A fork copies no threads: the child has runtimes that can never run. It is told so when it tries to start another. */
-static bool forked;
+bool tri_forked;
 
 static void note_fork(void)
 {
-    forked = true;
+    tri_forked = true;
 }
 
 static void watch_forks(void)
@@ -323,7 +323,7 @@ int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options)
 {
     static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
     pthread_once(&fork_once, watch_forks);
-    if (forked) {
+    if (tri_forked) {
         tr_log(TR_LOG_ERROR, "a process that was forked after a runtime had been started cannot start one: exec first");
         return -ENOTSUP;
     }
@@ -461,7 +461,7 @@ static bool end_blocking(struct tr_runtime *runtime, tr_time deadline)
 
 int tr_stop(struct tr_runtime *runtime, tr_time deadline)
 {
-    int rc = runtime->turns ? tri_turn_check(runtime) : tri_in_task() ? -EDEADLK : 0;
+    int rc = tri_forked ? -ENOTSUP : runtime->turns ? tri_turn_check(runtime) : tri_in_task() ? -EDEADLK : 0;
     if (rc < 0)
         return rc;
     enter_phase(runtime, TRI_PHASE_STOP);

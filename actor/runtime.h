@@ -5,6 +5,9 @@
 
 #include "actor/scheduler.h"
 
+/* This process was forked from one that had a runtime: what it has of it cannot be used. Written by the fork alone. */
+extern bool tri_forked;
+
 /* A runtime with its workers, none of which runs yet; and its end. Returns as tr_start. */
 int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options);
 void tri_runtime_free(struct tr_runtime *runtime);

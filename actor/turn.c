@@ -137,6 +137,8 @@ int tri_turn_run(struct tr_runtime *runtime, tr_time deadline)
 
 int tri_turn_check(struct tr_runtime *runtime)
 {
+    if (tri_forked)
+        return -ENOTSUP;
     if (tri_worker_here())
         return -EDEADLK;
     return runtime && runtime->turns && pthread_equal(runtime->turns->owner, pthread_self()) ? 0 : -EINVAL;

@@ -80,9 +80,14 @@ static struct uring *uring_of(struct tri_reactor *reactor)
  * completions are lost (-EBADR: the kernel had no memory to keep them) or that we use the ring wrongly: tasks would wait
  * for ever.
  */
+static bool passes(int rc)
+{
+    return rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM;
+}
+
 static void check_enter(int rc)
 {
-    if (rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM)
+    if (passes(rc))
         return;
     tr_log(TR_LOG_ERROR, "io_uring_enter failed: %s; completions are lost, the program cannot go on", strerror(-rc));
     abort();
@@ -496,6 +501,24 @@ static int make_ring(struct io_uring *ring, const char **names)
     return -EOPNOTSUPP;
 }
 
+/* A filter of system calls may let us make a ring and not use it. */
+static int try_enter(const struct uring *uring)
+{
+    int rc = io_uring_enter2((unsigned)uring->ring.enter_ring_fd, 0, 0, IORING_ENTER_GETEVENTS | uring->enter_flags,
+                             NULL, _NSIG / 8);
+    return passes(rc) ? 0 : rc;
+}
+
+static void destroy(struct tri_reactor *reactor)
+{
+    struct uring *uring = uring_of(reactor);
+    end_of_ring();
+    io_uring_queue_exit(&uring->ring);
+    if (uring->event_fd >= 0)
+        close(uring->event_fd);
+    free(uring);
+}
+
 static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note_bytes)
 {
     struct uring *uring = aligned_alloc(alignof(struct uring), sizeof *uring);
@@ -519,19 +542,14 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     uring->reactor.wake_fd = wake_fd;
     uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
     tri_gather_init(&uring->gather, tri_clock_real());
+    rc = try_enter(uring);
+    if (rc < 0) {
+        destroy(&uring->reactor);
+        return rc;
+    }
     snprintf(note, note_bytes, "; %s", names);
     *out = &uring->reactor;
     return 0;
-}
-
-static void destroy(struct tri_reactor *reactor)
-{
-    struct uring *uring = uring_of(reactor);
-    end_of_ring();
-    io_uring_queue_exit(&uring->ring);
-    if (uring->event_fd >= 0)
-        close(uring->event_fd);
-    free(uring);
 }
 
 const struct tri_backend tri_backend_uring = {

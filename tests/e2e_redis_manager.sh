@@ -119,6 +119,11 @@ status=0
 [ "$status" -eq 1 ] || fail "status $status with a wrong password"
 grep -q WRONGPASS "$WORK/error.log" || fail "the server's reason is not told"
 ! grep -q ":wrong@" "$WORK/error.log" || fail "the password is told"
+log_step "a run in which nothing was answered is none, however much is tolerated"
+status=0
+"$program" --server "redis://127.0.0.1:$REDIS_PORT" --duration 0.5 --tolerate-errors >"$WORK/table.log" 2>&1 || status=$?
+[ "$status" -eq 1 ] || fail "status $status when every request was refused"
+[ "$(row "refused by the server")" -gt 0 ] || fail "no request was refused"
 stop_server "$SERVER_PID"
 
 log_step "$kills times killed in mid-flight"

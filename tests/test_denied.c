@@ -111,9 +111,9 @@ static const struct {
     const char *advice;
 } denials[] = { { EPERM, "seccomp" }, { ENOSYS, "seccomp" }, { EINVAL, "6.1" }, { ENOMEM, "memory" } };
 
-START_TEST(denied_ring_falls_back_to_epoll_and_says_so_once)
+static void expect_fallback(unsigned call, int i)
 {
-    deny(__NR_io_uring_setup, denials[_i].error);
+    deny(call, denials[i].error);
     tr_log_set(keep_line, NULL, TR_LOG_DEBUG);
     for (int worker = 0; worker < 3; worker++) {
         enum tr_backend kind = TR_BACKEND_DEFAULT;
@@ -126,11 +126,23 @@ START_TEST(denied_ring_falls_back_to_epoll_and_says_so_once)
     ck_assert_int_eq(line_count[TR_LOG_DEBUG], 2);
     ck_assert_int_eq(line_count[TR_LOG_ERROR] + line_count[TR_LOG_INFO], 0);
     ck_assert_ptr_nonnull(strstr(lines[TR_LOG_WARNING], "epoll"));
-    ck_assert_ptr_nonnull(strstr(lines[TR_LOG_WARNING], strerror(denials[_i].error)));
-    ck_assert_ptr_nonnull(strstr(lines[TR_LOG_WARNING], denials[_i].advice));
+    ck_assert_ptr_nonnull(strstr(lines[TR_LOG_WARNING], strerror(denials[i].error)));
+    ck_assert_ptr_nonnull(strstr(lines[TR_LOG_WARNING], denials[i].advice));
     fake_begin(TR_BACKEND_DEFAULT);
     check_that_it_works();
     fake_end();
+}
+
+START_TEST(denied_ring_falls_back_to_epoll_and_says_so_once)
+{
+    expect_fallback(__NR_io_uring_setup, _i);
+}
+END_TEST
+
+/* It can be made, and not be entered. Want of memory is none of these: it passes. */
+START_TEST(denied_use_of_the_ring_falls_back_to_epoll)
+{
+    expect_fallback(__NR_io_uring_enter, _i);
 }
 END_TEST
 
@@ -279,6 +291,7 @@ int main(void)
     tcase_add_test(tests, denied_ring_that_was_asked_for_is_an_error);
     tcase_add_loop_test(tests, denied_nanoseconds_fall_back_to_milliseconds, 0, 4);
     if (ring_here("denied")) {
+        tcase_add_loop_test(tests, denied_use_of_the_ring_falls_back_to_epoll, 0, 3);
         tcase_add_loop_test(tests, old_kernel_gets_a_ring_without_the_newest_flags, 0, 5);
         tcase_add_test(tests, full_queue_is_worked_off);
         tcase_add_test(tests, full_queue_leaves_the_watched_descriptor_alone);

@@ -57,6 +57,10 @@ static void serve_greeting(struct fake_client *client)
         fake_write(client, "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n");
         return;
     }
+    if (client->index == 1) {
+        fake_write(client, "-ERR max number of clients reached\r\n");
+        return;
+    }
     fake_write(client, "+O");
     tr_sleep(TR_MILLISECOND);
     fake_write(client, "K\r\n+OK\r\n");
@@ -72,7 +76,7 @@ TASK_TEST(open_sends_password_and_database)
     snprintf(url, sizeof url, "redis://ann:p%%40ss@localhost:%u/12", fake.port);
     expect_int(redis_open(&redis, url, NULL, tr_after(LONG_TIME)), 0);
     expect_echo(redis, "hello");
-    expect_int(atomic_load(&fake.connections), 2);
+    expect_int(atomic_load(&fake.connections), 3);
     close_manager(redis);
     snprintf(url, sizeof url, "redis://ann:wrong@localhost:%u/12", fake.port);
     struct redis_options options = { .error = error, .error_bytes = sizeof error };
@@ -115,19 +119,22 @@ TASK_TEST(requests_of_every_kind_are_answered)
     fake_stop(&fake);
 }
 
-TASK_TEST(requests_that_change_the_connection_are_not_supported)
+TASK_TEST(requests_that_concern_others_are_not_supported)
 {
     struct fake fake;
     struct redis_reply reply;
     fake_start(&fake, fake_serve_well, NULL, 0);
     struct redis *redis = open_manager(&fake, NULL);
-    static const char *const names[] = { "SUBSCRIBE", "multi", "Select", "MONITOR", "quit" };
+    static const char *const names[] = { "SUBSCRIBE", "multi", "Select", "MONITOR", "quit", "BLPOP", "wait" };
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         struct redis_bytes command[] = { redis_text(names[i]), REDIS_BYTES("x") };
         expect_int(redis_command(redis, 2, command, &reply, TR_FOREVER), -ENOTSUP);
     }
     struct redis_bytes client[] = { REDIS_BYTES("client"), REDIS_BYTES("reply"), REDIS_BYTES("off") };
     expect_int(redis_command(redis, 3, client, &reply, TR_FOREVER), -ENOTSUP);
+    struct redis_bytes read[] = { REDIS_BYTES("xread"),   REDIS_BYTES("block"), REDIS_BYTES("0"),
+                                  REDIS_BYTES("STREAMS"), REDIS_BYTES("s"),     REDIS_BYTES("$") };
+    expect_int(redis_command(redis, 6, read, &reply, TR_FOREVER), -ENOTSUP);
     expect_int(redis_command(redis, 0, client, &reply, TR_FOREVER), -EINVAL);
     expect_int(atomic_load(&fake.requests), 0);
     expect(strcmp(redis_failure_text(REDIS_NOT_SENT), "not sent") == 0);
@@ -538,7 +545,7 @@ int main(void)
     return test_main("redis_manager",
                      TESTS(open_bad_url_is_refused_with_a_reason, open_without_server_tries_until_the_deadline,
                            open_sends_password_and_database, requests_of_every_kind_are_answered,
-                           requests_that_change_the_connection_are_not_supported,
+                           requests_that_concern_others_are_not_supported,
                            requests_and_replies_of_every_length_are_whole, requests_of_a_foreign_thread_are_answered,
                            pipeline_replies_find_their_callers, pipeline_batch_that_is_full_goes_out_whole,
                            pipeline_holds_no_more_in_flight_than_allowed,

@@ -9,6 +9,8 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static atomic_int threads_to_be_had = INT_MAX;
 
@@ -375,6 +377,31 @@ START_TEST(start_and_stop_many_times_leave_nothing)
 }
 END_TEST
 
+/* The child has the runtimes' memory, and none of their threads or rings. */
+START_TEST(fork_leaves_the_child_runtimes_it_cannot_use)
+{
+    struct tr_runtime *started, *opened, *another;
+    struct tr_options options = test_options(0);
+    expect_int(tr_start(&started, &options), 0);
+    expect_int(tr_open(&opened, NULL), 0);
+    expect(tr_turn(opened, TR_NOW) >= 0);
+    pid_t child = fork();
+    expect(child >= 0);
+    if (child == 0) {
+        bool refused = tr_turn(opened, TR_NOW) == -ENOTSUP && tr_stop(opened, TR_NOW) == -ENOTSUP &&
+                       tr_stop(started, TR_NOW) == -ENOTSUP && tr_start(&another, &options) == -ENOTSUP &&
+                       tr_open(&another, NULL) == -ENOTSUP;
+        _exit(refused ? 0 : 1);
+    }
+    int status;
+    expect_int(waitpid(child, &status, 0), child);
+    expect_int(status, 0);
+    expect(tr_turn(opened, TR_NOW) >= 0);
+    expect_int(tr_stop(opened, TR_FOREVER), 0);
+    expect_int(tr_stop(started, TR_FOREVER), 0);
+}
+END_TEST
+
 START_TEST(address_after_runtime_gone_esrch)
 {
     struct tr_options options = test_options(0);
@@ -541,8 +568,8 @@ int main(void)
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
                            signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,
                            shutdown_with_stuck_tasks_names_them_and_etimedout, start_without_a_thread_to_be_had_says_so,
-                           start_and_stop_many_times_leave_nothing, address_after_runtime_gone_esrch,
-                           runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
-                           census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
-                           log_names_the_backend_at_start));
+                           start_and_stop_many_times_leave_nothing, fork_leaves_the_child_runtimes_it_cannot_use,
+                           address_after_runtime_gone_esrch, runtimes_several_at_once_call_each_other,
+                           runtime_that_ends_resolves_calls_from_outside, census_counts_tasks_and_their_stacks,
+                           counters_grow, log_goes_to_the_sink_down_to_its_level, log_names_the_backend_at_start));
 }

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
@@ -108,6 +110,42 @@ NET_TEST(stream_write_out_of_time_tells_how_much)
     }
     free(block);
     free(pieces);
+    return 0;
+}
+
+static void *drain(void *argument)
+{
+    struct pollfd event = { .fd = *(int *)argument, .events = POLLIN };
+    char *block = malloc(1 << 20);
+    ssize_t got;
+    do {
+        poll(&event, 1, -1);
+        got = recv(event.fd, block, 1 << 20, MSG_DONTWAIT);
+    } while (got > 0 || (got < 0 && errno == EAGAIN));
+    free(block);
+    return NULL;
+}
+
+/* More than can be written in its time, to a peer so quick that no part of it waits. */
+NET_TEST(stream_write_out_of_time_however_well_it_goes)
+{
+    struct tr_stream *pair[2];
+    make_pair(pair);
+    int fd = tr_stream_fd(pair[1]);
+    pthread_t drainer;
+    must_be(pthread_create(&drainer, NULL, drain, &fd), 0);
+    size_t count = 8192, bytes = 1 << 20, written;
+    char *block = calloc(1, bytes);
+    struct iovec *pieces = malloc(count * sizeof *pieces);
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct iovec){ block, bytes };
+    must_be(tr_write_v(pair[0], pieces, (int)count, &written, tr_after(20 * TR_MILLISECOND)), -ETIMEDOUT);
+    must(written < count * bytes);
+    tr_stream_shutdown(pair[0]);
+    pthread_join(drainer, NULL);
+    free(block);
+    free(pieces);
+    close_pair(pair);
     return 0;
 }
 
@@ -477,6 +515,7 @@ int main(void)
     const TTest *const tests[] = {
         stream_pieces_arrive_whole_through_small_buffers,
         stream_write_out_of_time_tells_how_much,
+        stream_write_out_of_time_however_well_it_goes,
         stream_read_out_of_time,
         stream_second_reader_or_writer_is_refused,
         stream_both_directions_at_once,

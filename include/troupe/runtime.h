@@ -58,7 +58,7 @@ TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options
  * At the deadline the log names every task that still runs, what it waits on and since when, and the call returns
  * -ETIMEDOUT with the runtime still there: call again to wait on.
  * Thread: foreign; for a runtime of tr_open its own, which runs it meanwhile. Suspends: blocks the thread.
- * Returns 0, -ETIMEDOUT, -EDEADLK (in a task; inside a turn), -EINVAL (not the thread that opened it).
+ * Returns 0, -ETIMEDOUT, -EDEADLK (in a task; inside a turn), -EINVAL (not the thread that opened it), -ENOTSUP (forked).
  */
 TR_PUBLIC int tr_stop(struct tr_runtime *runtime, tr_time deadline);
 
@@ -89,7 +89,7 @@ TR_PUBLIC int tr_open(struct tr_runtime **out, const struct tr_options *options)
  * fire; a clock that stands moves, if there is nothing else to do.
  * Thread: the one that opened the runtime. Suspends: blocks the thread until `deadline` (on the real clock) at most.
  * Returns 1 (there is more to do at once), 0, -EINVAL (not open, or another thread's), -EDEADLK (in a task; inside a turn, of
- * any runtime), -ENOMEM (no stack), -EPIPE (it has run, and a task has called tr_shutdown: it is time for tr_stop).
+ * any runtime), -ENOMEM (no stack), -ENOTSUP (forked), -EPIPE (it has run, and a task has called tr_shutdown: it is time for tr_stop).
  */
 TR_PUBLIC int tr_turn(struct tr_runtime *runtime, tr_time deadline);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 enum {
@@ -67,12 +68,14 @@ static int copy_options(struct mini_redis_options *to, const struct mini_redis_o
 
 /* ---- accepting ----------------------------------------------------------------------------------------- */
 
-/* Without a free descriptor the connection stays in the kernel's queue: wait for one, and say so now and
- * then. */
-static int wait_for_files(tr_time *said_at)
+/*
+ * Without a free descriptor, say, the connection stays in the kernel's queue: wait for one, and tell of it now and then.
+ * Whatever else it is, the network's errors among it (see accept(2)), a server that goes on is better than one that is deaf.
+ */
+static int wait_to_accept(int why, tr_time *said_at)
 {
     if (*said_at == 0 || tr_clock() - *said_at > 10 * TR_SECOND) {
-        tr_log(TR_LOG_WARNING, "cannot accept: no file descriptor or memory left; trying again");
+        tr_log(TR_LOG_WARNING, "cannot accept: %s; trying again", strerror(-why));
         *said_at = tr_clock();
     }
     return tr_sleep(ACCEPT_PAUSE);
@@ -83,17 +86,15 @@ static int accept_task(void *argument)
     struct mini_redis *server = argument;
     tr_time said_at = 0;
     int rc = 0;
-    while (rc == 0) {
+    while (rc != -ECANCELED) {
         struct tr_stream *stream;
         rc = tr_tcp_accept(server->listener, &stream, TR_FOREVER);
         if (rc == 0 && connection_start(server, stream) < 0)
             tr_stream_close(stream);
-        else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS)
-            rc = wait_for_files(&said_at);
-        else if (rc == -ECONNABORTED)
-            rc = 0;
+        else if (rc < 0 && rc != -ECONNABORTED && rc != -ECANCELED)
+            rc = wait_to_accept(rc, &said_at);
     }
-    return 0; /* -ECANCELED: the server stops */
+    return 0; /* the server stops */
 }
 
 /* ---- starting and stopping ----------------------------------------------------------------------------- */

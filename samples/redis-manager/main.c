@@ -139,7 +139,7 @@ static void print_help(void)
          "  --value-bytes N     at least 8 (64)\n"
          "  --read-ratio X      the part of GETs, 0 to 1 (0.5)\n"
          "  --deadline MS       of each request (5000)\n"
-         "  --tolerate-errors   count connection errors and go on; wrong values fail the run in any case\n"
+         "  --tolerate-errors   count failed and refused requests and go on; a wrong value fails the run\n"
          "  --workers N         threads of the runtime (one for each CPU)\n"
          "  --help\n"
          "\n"

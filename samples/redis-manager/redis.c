@@ -169,20 +169,33 @@ static int request_reply(struct redis *redis, size_t count, const struct redis_b
     return rc;
 }
 
-/* A command after which the connection would not answer each request with one reply, or would answer others differently. */
-static bool changes_connection(size_t count, const struct redis_bytes *arguments)
+static bool is_word(const struct redis_bytes *argument, const char *word)
+{
+    return strlen(word) == argument->length && strncasecmp(word, argument->data, argument->length) == 0;
+}
+
+/*
+ * A command after which the connection would not answer each request with one reply, or would answer others differently;
+ * or which may keep everybody else waiting for theirs.
+ */
+static bool concerns_others(size_t count, const struct redis_bytes *arguments)
 {
     static const char *const names[] = {
         "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC",
         "PSYNC",     "MULTI",      "EXEC",       "DISCARD",     "WATCH",        "UNWATCH",      "SELECT",  "AUTH",
-        "HELLO",     "RESET",      "QUIT",       "READONLY",    "READWRITE",    "ASKING",
+        "HELLO",     "RESET",      "QUIT",       "READONLY",    "READWRITE",    "ASKING",       "BLPOP",   "BRPOP",
+        "BLMOVE",    "BLMPOP",     "BRPOPLPUSH", "BZPOPMIN",    "BZPOPMAX",     "BZMPOP",       "WAIT",    "WAITAOF",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == arguments->length && strncasecmp(names[i], arguments->data, arguments->length) == 0)
+        if (is_word(arguments, names[i]))
             return true;
-    return count > 1 && arguments[0].length == 6 && strncasecmp("CLIENT", arguments[0].data, 6) == 0 &&
-           ((arguments[1].length == 5 && strncasecmp("REPLY", arguments[1].data, 5) == 0) ||
-            (arguments[1].length == 8 && strncasecmp("TRACKING", arguments[1].data, 8) == 0));
+    if (is_word(arguments, "CLIENT"))
+        return count > 1 && (is_word(arguments + 1, "REPLY") || is_word(arguments + 1, "TRACKING"));
+    bool blocks = false;
+    if (is_word(arguments, "XREAD") || is_word(arguments, "XREADGROUP"))
+        for (size_t i = 1; i < count && !is_word(arguments + i, "STREAMS"); i++)
+            blocks |= is_word(arguments + i, "BLOCK");
+    return blocks;
 }
 
 int redis_command(struct redis *redis, size_t count, const struct redis_bytes *arguments, struct redis_reply *reply,
@@ -191,7 +204,7 @@ int redis_command(struct redis *redis, size_t count, const struct redis_bytes *a
     clear_fresh(reply);
     if (count == 0 || count > INT32_MAX)
         return -EINVAL;
-    if (changes_connection(count, arguments))
+    if (concerns_others(count, arguments))
         return -ENOTSUP;
     return request_reply(redis, count, arguments, reply, deadline);
 }
@@ -273,6 +286,15 @@ const char *redis_failure_text(int result)
 
 /* ---- dialing ----------------------------------------------------------------------------------------------------- */
 
+static bool will_pass(const char *error)
+{
+    static const char *const starts[] = { "LOADING ", "BUSY ", "ERR max number of clients" };
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(error, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
 /* Reads the replies to AUTH and SELECT. */
 static int read_greeting(struct connection *c, unsigned replies, tr_time deadline, char why[static 256])
 {
@@ -296,7 +318,7 @@ static int read_greeting(struct connection *c, unsigned replies, tr_time deadlin
             snprintf(why, 256, "%.*s", (int)reply.value.length, reply.value.text);
         redis_reply_clear(&reply);
         if (refused)
-            return strncmp(why, "LOADING", 7) == 0 ? -EAGAIN : -EACCES;
+            return will_pass(why) ? -EAGAIN : -EACCES;
         have -= used;
         memmove(in, in + used, have);
         replies--;
@@ -378,6 +400,8 @@ static int take_options(struct redis_options *options, const struct redis_option
     bool good = options->connections <= MOST_CONNECTIONS && options->in_flight <= 65536 && options->queue <= 65536 &&
                 options->max_reply_bytes <= UINT32_MAX && options->connect_ns > 0 && options->stall_ns > 0 &&
                 options->backoff_ns > 0 && options->most_backoff_ns > 0;
+    if (options->backoff_ns > options->most_backoff_ns)
+        options->backoff_ns = options->most_backoff_ns;
     return good ? 0 : -EINVAL;
 }
 
@@ -388,12 +412,12 @@ static int dial_patiently(struct connection *connection, tr_time deadline, char 
         int rc = redis_connection_dial(connection, deadline, why);
         if (rc != -EAGAIN)
             return rc;
-        tr_time pause = tr_after(connection->redis->options.backoff_ns);
-        if (pause >= deadline)
-            return -ETIMEDOUT;
-        rc = tr_sleep_until(pause);
+        tr_time until = redis_connection_pause(connection);
+        rc = tr_sleep_until(until < deadline ? until : deadline);
         if (rc < 0)
             return rc;
+        if (until >= deadline)
+            return -ETIMEDOUT;
     }
 }
 
@@ -403,7 +427,7 @@ static int open_pool(struct redis *redis, tr_time deadline, char why[static 256]
     unsigned workers = tr_worker_count();
     while (redis->count < redis->options.connections) {
         struct connection *connection = &redis->connections[redis->count];
-        connection->redis = redis;
+        redis_connection_init(connection, redis);
         int rc = dial_patiently(connection, deadline, why);
         if (rc == 0)
             rc = redis_connection_start(connection, TR_PIN((int)(redis->count % workers)));

@@ -43,7 +43,7 @@ struct redis_options {
     uint32_t queue;          /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
     size_t max_reply_bytes;  /* default 64 MiB */
     int64_t connect_ns;      /* one attempt to connect, with AUTH and SELECT; default 2 s */
-    int64_t stall_ns;        /* requests in flight and not a byte from the server for so long: lost; default 30 s */
+    int64_t stall_ns;        /* requests in flight, not a byte for this to twice this time: lost; default 30 s */
     int64_t backoff_ns;      /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
     int64_t most_backoff_ns; /* default 1 s */
     char *error;             /* redis_open writes a sentence here when it fails; may be NULL */
@@ -69,7 +69,8 @@ void redis_close(struct redis *redis, tr_time deadline);
  * Sends a command and waits for its reply, which can also be an error reply (0 is returned, its type is REDIS_ERROR).
  * The old content of *reply is forgotten; on 0 it is the caller's to clear, on any other result it is nil.
  * The arguments are copied before anything else happens and may lie on the caller's stack.
- * Commands that would change the shared connection for everyone (SUBSCRIBE, MULTI, SELECT, ...) are not supported.
+ * Commands that would change the shared connection for everyone (SUBSCRIBE, MULTI, SELECT, ...) or hold it up (BLPOP, WAIT,
+ * XREAD with BLOCK, ...) are not supported.
  * Thread: any (a foreign thread blocks). Suspends: yes. Returns 0 or an error from the table above.
  */
 int redis_command(struct redis *redis, size_t count, const struct redis_bytes *arguments, struct redis_reply *reply,

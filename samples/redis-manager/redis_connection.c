@@ -315,14 +315,21 @@ static int serve(struct connection *c)
 
 /* ---- writer: connecting ------------------------------------------------------------------------------------------- */
 
-/* Waits before the next attempt; takes one request meanwhile, if there is none in hand, so that a stop is noticed. */
-static int pause_dialing(struct connection *c)
+tr_time redis_connection_pause(struct connection *c)
 {
+    int64_t pause = c->pause, most = c->redis->options.most_backoff_ns;
+    c->pause = pause < most / 2 ? pause * 2 : most;
     /* From half to one and a half of the pause (xorshift), so that a crowd of clients does not come back at once. */
     c->jitter ^= c->jitter << 13;
     c->jitter ^= c->jitter >> 7;
     c->jitter ^= c->jitter << 17;
-    tr_time until = tr_after(c->pause / 2 + (int64_t)(c->jitter % (uint64_t)c->pause));
+    return tr_after(pause / 2 + (int64_t)(c->jitter % (uint64_t)pause));
+}
+
+/* Waits before the next attempt; takes one request meanwhile, if there is none in hand, so that a stop is noticed. */
+static int pause_dialing(struct connection *c)
+{
+    tr_time until = redis_connection_pause(c);
     if (c->holding && !tr_reply_wanted(c->held.reply))
         c->holding = false; /* its caller has gone, and must not keep us from noticing a stop */
     while (!c->holding) {
@@ -337,16 +344,16 @@ static int pause_dialing(struct connection *c)
 /* Connects, however long it takes. Returns 0, -EPIPE (no request will come any more), -ECANCELED. */
 static int reconnect(struct connection *c)
 {
-    const struct redis_options *options = &c->redis->options;
     const struct redis_url *url = &c->redis->url;
     char why[256], said[256] = "";
     for (;;) {
-        int rc = c->pause > 0 ? pause_dialing(c) : 0;
+        int rc = 0;
+        if (c->pause > 0)
+            rc = pause_dialing(c);
+        else
+            c->pause = c->redis->options.backoff_ns;
         if (rc < 0)
             return rc;
-        c->pause = c->pause > 0 ? c->pause * 2 : options->backoff_ns;
-        if (c->pause > options->most_backoff_ns)
-            c->pause = options->most_backoff_ns;
         rc = redis_connection_dial(c, TR_FOREVER, why);
         if (rc == 0)
             break;
@@ -411,6 +418,7 @@ static void give_up_line(struct connection *c)
     tr_log(TR_LOG_WARNING, "redis %s:%u: no memory for a reader; trying again", url->host, url->port);
     tr_stream_close(c->stream);
     c->stream = NULL;
+    atomic_store_explicit(&c->is_up, false, memory_order_relaxed);
     if (c->pause == 0)
         c->pause = c->redis->options.backoff_ns;
 }
@@ -453,15 +461,23 @@ static int writer_body(void *argument)
     return rc == -EPIPE ? 0 : rc;
 }
 
+void redis_connection_init(struct connection *c, struct redis *redis)
+{
+    c->redis = redis;
+    c->jitter = ((uint64_t)tr_clock() ^ (uintptr_t)c) | 1;
+    c->pause = redis->options.backoff_ns;
+}
+
 int redis_connection_start(struct connection *c, int pin)
 {
-    c->jitter = ((uint64_t)tr_clock() ^ (uintptr_t)c) | 1;
+    c->pause = 0;
     c->in_capacity = IN_BYTES;
     c->in = malloc(IN_BYTES);
     c->out = malloc(OUT_BYTES + REQUEST_INLINE); /* see put */
     c->ends = malloc(OUT_REQUESTS * sizeof *c->ends);
     if (!c->in || !c->out || !c->ends)
         return -ENOMEM;
+    atomic_init(&c->is_up, true); /* before the writer runs: whoever comes first finds the whole pool */
     struct tr_actor_options options = {
         .name = "redis writer",
         .capacity = c->redis->options.queue,

@@ -92,7 +92,7 @@ struct connection {
     uint32_t out_length, out_count;
     uint32_t *ends; /* where each of them ends */
     tr_time since;  /* when the line began */
-    int64_t pause;  /* before the next attempt to connect */
+    int64_t pause;  /* before the next attempt to connect; 0: none */
     uint64_t jitter;
 
     /* The reader's. */
@@ -113,11 +113,17 @@ struct redis {
     struct connection connections[];
 };
 
+/* All else in it is zero. */
+void redis_connection_init(struct connection *connection, struct redis *redis);
+
 /*
  * One attempt to connect, with AUTH and SELECT. On failure `why` (of at least 256 bytes) says what went wrong. Returns 0,
  * -EAGAIN (worth another attempt), or an error that will not go away: -EACCES, -EHOSTUNREACH, -EINVAL, -ECANCELED, -ENOMEM.
  */
 int redis_connection_dial(struct connection *connection, tr_time deadline, char why[static 256]);
+
+/* When the pause before the next attempt is over, should it begin now; the one after it will be longer. */
+tr_time redis_connection_pause(struct connection *connection);
 
 /* Allocates the buffers, then starts the writer, pinned to a worker; the stream is connected or NULL. */
 int redis_connection_start(struct connection *connection, int pin);
