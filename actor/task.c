@@ -378,8 +378,7 @@ static void end_actor(struct tri_task *task, int result)
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (cold && cold->stopped)
         cold->stopped(task->argument, result);
-    resolve_debts(task); /* of requests that the last callback took on */
-    drain(task);
+    resolve_debts(task); /* of requests that a callback took on since */
 }
 
 static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
@@ -388,8 +387,10 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (actor || cold)
         tri_worker_here()->stack->scope = NULL; /* what the body left open lay in its frame */
-    if (actor)
+    if (actor) { /* before what may take its time: nobody need wait for that */
         resolve_debts(task);
+        drain(task);
+    }
     if (cold)
         tri_cold_end_owned(cold);
     if (actor)

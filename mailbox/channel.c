@@ -31,7 +31,7 @@ uint64_t tri_channel_weigh(const struct tr_channel *channel, const void *message
 static inline bool has_room(struct tr_channel *channel, uint32_t count, uint64_t weight)
 {
     return (channel->unbounded || tri_channel_room(channel) >= count) &&
-           (weight == 0 || channel->weight + weight <= channel->options.byte_limit);
+           (weight == 0 || weight <= channel->options.byte_limit - channel->weight);
 }
 
 /* ---- messages in the ring, or in blocks ----------------------------------------------------------------------- */

@@ -106,8 +106,8 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
     bool linked;
     if (!debt.slot)
         return -ESRCH;
-    if (result == 0 && tri_load(&debt.slot->answer_bytes, TRI_ACQUIRE) != bytes) /* [R8] */
-        return tri_reply_wanted(debt) ? -EINVAL : -ESRCH;
+    if (result == 0 && tri_load(&debt.slot->answer_bytes, TRI_ACQUIRE) != bytes && tri_reply_wanted(debt)) /* [R8] */
+        return -EINVAL;
     enum tri_slot_state found = claim(debt, &linked);
     if (found == TRI_SLOT_FREE)
         return -ESRCH;

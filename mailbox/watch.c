@@ -117,9 +117,9 @@ int tr_watch_closed_raw(struct tr_watch face, tr_time deadline)
 static void put(struct tri_watch *watch, const void *value, void *old)
 {
     uint64_t version = tri_load(&watch->version, TRI_RELAXED);
-    if (old)
-        tri_slate_copy(tri_watch_slate(watch, version), old, watch->bytes);
     tri_slate_write(tri_watch_slate(watch, version + 1), version + 1, value, watch->bytes);
+    if (old) /* after the write: it may lie where the value did */
+        tri_slate_copy(tri_watch_slate(watch, version), old, watch->bytes);
     tri_store(&watch->version, version + 1, TRI_RELEASE); /* [V1] */
 }
 

@@ -463,6 +463,27 @@ TASK_TEST(expired_request_is_skipped_by_a_handler_too)
     expect_int(atomic_load(&expiry.received), 5);
 }
 
+static int answer_late_in_another_size(void *argument)
+{
+    struct number message;
+    (void)argument;
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    wait_until(!tr_reply_wanted(message.reply));
+    return tr_reply_raw(message.reply.tri_raw, 3, "abc");
+}
+
+/* Nobody is there to be told of the size; the slot goes back all the same, which the end of the test sees. */
+TASK_TEST(reply_late_and_of_the_wrong_size_esrch)
+{
+    struct tr_task task;
+    int64_t answer;
+    struct number_address actor;
+    struct tr_actor_options options = { .keep_expired = true, .task = &task };
+    expect_int(tr_spawn(&actor, answer_late_in_another_size, NULL, &options), 0);
+    expect_int(tr_call(actor, &answer, tr_after(TR_MILLISECOND), &(struct number){ .kind = ECHO }), -ETIMEDOUT);
+    expect_int(test_join(task), -ESRCH);
+}
+
 static struct number_address to_cancel; /* drop functions have no context */
 
 static void cancel_in_drop(void *message)
@@ -519,14 +540,15 @@ TASK_TEST(expired_request_alone_is_as_an_empty_mailbox)
 
 int main(void)
 {
-    return test_main("call", TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer,
-                                   call_leaves_the_callers_message_alone, call_through_a_chain_of_handlers_comes_back,
-                                   call_at_any_field_gets_that_fields_type, reply_to_a_message_that_nobody_asks_esrch,
-                                   defer_then_reply_from_other_task,
-                                   call_many_at_once_answered_in_reverse_each_gets_its_own, call_self_edeadlk,
-                                   call_timeout_then_late_reply_discarded, call_cancelled_while_it_waits_ecanceled,
-                                   call_now_never_waits, expired_request_is_skipped_counted_and_dropped,
-                                   expired_request_is_kept_where_asked, expired_request_is_skipped_by_a_handler_too,
-                                   handler_cancelled_as_it_skips_an_expired_request_ecanceled,
-                                   expired_request_alone_is_as_an_empty_mailbox));
+    return test_main("call",
+                     TESTS(call_handler_returns_the_answer, call_loop_returns_the_answer,
+                           call_leaves_the_callers_message_alone, call_through_a_chain_of_handlers_comes_back,
+                           call_at_any_field_gets_that_fields_type, reply_to_a_message_that_nobody_asks_esrch,
+                           defer_then_reply_from_other_task, call_many_at_once_answered_in_reverse_each_gets_its_own,
+                           call_self_edeadlk, call_timeout_then_late_reply_discarded,
+                           call_cancelled_while_it_waits_ecanceled, call_now_never_waits,
+                           expired_request_is_skipped_counted_and_dropped, expired_request_is_kept_where_asked,
+                           expired_request_is_skipped_by_a_handler_too, reply_late_and_of_the_wrong_size_esrch,
+                           handler_cancelled_as_it_skips_an_expired_request_ecanceled,
+                           expired_request_alone_is_as_an_empty_mailbox));
 }

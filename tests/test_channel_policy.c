@@ -230,6 +230,26 @@ TASK_TEST_ON(1, who_waits_for_many_bytes_is_not_overtaken_by_few)
     tr_channel_receiver_destroy(receiver);
 }
 
+static uint64_t weigh_too_much(const void *message)
+{
+    (void)message;
+    return UINT64_C(1) << 63;
+}
+
+START_TEST(weights_do_not_overflow)
+{
+    struct number_sender sender;
+    struct number_receiver receiver;
+    expect_int(tr_channel_create(&sender, &receiver, 8,
+                                 &(struct tr_channel_options){ .byte_limit = UINT64_MAX, .weigh = weigh_too_much }),
+               0);
+    expect_int(tr_channel_try_send(sender, &(int64_t){ 1 }), 0);
+    expect_int(tr_channel_try_send(sender, &(int64_t){ 2 }), -EAGAIN);
+    tr_channel_sender_close(sender);
+    tr_channel_receiver_destroy(receiver);
+}
+END_TEST
+
 static unsigned weighings;
 
 static uint64_t count_weighing(const void *message)
@@ -329,5 +349,6 @@ int main(void)
     return test_main("channel_policy",
                      TESTS(edges, channels_without_a_hook_use_the_process_one,
                            who_waits_for_many_bytes_is_not_overtaken_by_few, a_message_of_another_type_is_not_weighed,
-                           select_used_again_weighs_the_message_that_is_there, dropping_the_oldest_keeps_the_order));
+                           select_used_again_weighs_the_message_that_is_there, weights_do_not_overflow,
+                           dropping_the_oldest_keeps_the_order));
 }

@@ -180,11 +180,11 @@ static bool spoil(void *value, void *argument)
 TASK_TEST(watch_without_receivers_send_fails_and_the_others_store)
 {
     struct setting setting = create(1);
-    int64_t old;
+    int64_t swapped = 3;
     expect_int(send_number(setting, 2), -ESRCH);
-    expect_int(current(setting), 1);
-    expect_int(tr_watch_replace(setting, &old, &(int64_t){ 3 }), 0);
-    expect_int(old, 1);
+    expect_int(tr_watch_replace(setting, &swapped, &swapped), 0);
+    expect_int(swapped, 1);
+    expect_int(current(setting), 3);
     expect_int(tr_watch_replace(setting, NULL, &(int64_t){ 4 }), 0);
     expect(tr_watch_modify(setting, add, &(int64_t){ 10 }));
     expect_int(current(setting), 14);

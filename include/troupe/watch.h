@@ -81,7 +81,7 @@ TR_PUBLIC void tr_watch_close_raw(struct tr_watch watch);
 TR_PUBLIC int tr_watch_send_raw(struct tr_watch watch, uint32_t bytes, const void *value);
 
 /*
- * As send, but also without receivers. *old is the value before; or NULL: it is dropped.
+ * As send, but also without receivers. *old is the value before, and may lie where *value does; or NULL: it is dropped.
  * Thread: any. Suspends: no. Owns: as send; *old, with its reference, is the caller's.
  * Returns 0 or -EINVAL (not the watch's size).
  */
