@@ -12,6 +12,12 @@
 
 #define ALTERNATE_BYTES (64u * 1024)
 
+/* A thread that runs a runtime in turns is the program's, and may have a stack of its own for signals: it gets it back. */
+struct alternate {
+    char stack[ALTERNATE_BYTES - sizeof(stack_t)];
+    stack_t before;
+};
+
 static struct sigaction before_segv, before_bus;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -51,16 +57,19 @@ static void say_overflow(struct tri_worker *worker)
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     struct sigaction *before = signal == SIGBUS ? &before_bus : &before_segv;
-    if (tri_stack_is_guard(info->si_addr))
+    bool sent = info->si_code <= 0; /* by kill or raise, say: there is no address, and nothing faults again */
+    if (!sent && tri_stack_is_guard(info->si_addr))
         say_overflow(tri_worker_here());
     if (before->sa_flags & SA_SIGINFO) {
         before->sa_sigaction(signal, info, context);
     } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
         before->sa_handler(signal);
-    } else {
+    } else if (!sent || before->sa_handler == SIG_DFL) {
         /* Back to the default: the instruction faults again, and the process dies with its core at the right place. */
         struct sigaction fallback = { .sa_handler = SIG_DFL };
         sigaction(signal, &fallback, NULL);
+        if (sent)
+            raise(signal);
     }
 }
 
@@ -80,19 +89,22 @@ void tri_fault_install(void)
 
 void *tri_fault_enter(void)
 {
-    void *memory = mmap(NULL, ALTERNATE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    struct alternate *alternate =
+        mmap(NULL, sizeof *alternate, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (alternate == MAP_FAILED)
         return NULL;
-    stack_t alternate = { .ss_sp = memory, .ss_size = ALTERNATE_BYTES };
-    sigaltstack(&alternate, NULL);
-    return memory;
+    stack_t own = { .ss_sp = alternate->stack, .ss_size = sizeof alternate->stack };
+    sigaltstack(&own, &alternate->before);
+    return alternate;
 }
 
-void tri_fault_leave(void *alternate)
+void tri_fault_leave(void *memory)
 {
-    stack_t none = { .ss_flags = SS_DISABLE };
+    struct alternate *alternate = memory;
+    stack_t now;
     if (!alternate)
         return;
-    sigaltstack(&none, NULL);
-    munmap(alternate, ALTERNATE_BYTES);
+    if (sigaltstack(NULL, &now) == 0 && now.ss_sp == alternate->stack)
+        sigaltstack(&alternate->before, NULL);
+    munmap(alternate, sizeof *alternate);
 }

@@ -6,7 +6,7 @@
  *   STOP    no new task; mailboxes are closed, so actors drain and end, with the tasks that help them still there
  *   CANCEL  no actor is left, or their time is over: whatever still lives is cancelled
  *   EXIT    nothing lives: workers leave their loops and take down their reactors
- * The thread in tr_run or tr_stop moves them on. Runtimes live in a table by index, since a record names its runtime by
+ * The thread in tr_stop (or in tr_run, see run.c) moves them on. Runtimes live in a table by index, since a record names its runtime by
  * 16 bits; their memory is used again, never freed, for the sake of those who come late.
  */
 #include "actor/runtime.h"
@@ -19,16 +19,15 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define DEFAULT_STACK_BYTES (64u * 1024)
 #define DEFAULT_STOP_NS (100 * TR_MILLISECOND)
 #define DEFAULT_SHUTDOWN_NS (5 * TR_SECOND)
+#define TURN_NS (5 * TR_MILLISECOND) /* between looks at the blocking jobs of a runtime that runs in turns */
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tr_runtime *table[TRI_RUNTIME_LIMIT];
@@ -211,12 +210,16 @@ static unsigned wanted_workers(const struct tr_options *options)
     return count ? (unsigned)count : tri_cpu_count(TRI_QUOTA_PATH);
 }
 
-static void signal_event(void *context)
+void tri_runtime_signal(struct tr_runtime *runtime)
 {
-    struct tr_runtime *runtime = context;
     uint64_t one = 1;
     if (write(runtime->wake_fd, &one, sizeof one) < 0)
         return; /* full: it is readable anyway */
+}
+
+static void signal_event(void *context)
+{
+    tri_runtime_signal(context);
 }
 
 /* A clock that stands does not move by itself while jobs are under way. */
@@ -277,8 +280,7 @@ static int make_workers(struct tr_runtime *runtime)
     return 0;
 }
 
-/* Waits on wake_fd, until `deadline`. */
-static void await_event(struct tr_runtime *runtime, int other_fd, tr_time deadline)
+void tri_runtime_await(struct tr_runtime *runtime, int other_fd, tr_time deadline)
 {
     struct pollfd fds[2] = { { .fd = runtime->wake_fd, .events = POLLIN }, { .fd = other_fd, .events = POLLIN } };
     tr_time now = tr_clock();
@@ -312,7 +314,7 @@ static int start_threads(struct tr_runtime *runtime)
         tri_fetch_add(&runtime->started, wanted - made, TRI_RELEASE); /* passes `failed`: they do not run */
     }
     while (tri_load(&runtime->started, TRI_ACQUIRE) < wanted)
-        await_event(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
+        tri_runtime_await(runtime, -1, tr_clock() + 100 * TR_MILLISECOND);
     int failed = -(int)tri_load(&runtime->failed, TRI_RELAXED);
     if (failed < 0)
         join_workers(runtime, made);
@@ -380,7 +382,7 @@ static uint64_t count_live(struct tr_runtime *runtime)
 void tri_runtime_task_ended(struct tr_runtime *runtime)
 {
     if (count_live(runtime) == 0)
-        signal_event(runtime);
+        tri_runtime_signal(runtime);
 }
 
 /* Counts those that the phase waits for. */
@@ -429,7 +431,7 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         if (runtime->turns)
             tri_turn_run(runtime, until);
         else
-            await_event(runtime, -1, until);
+            tri_runtime_await(runtime, -1, until);
         if (pause < 100 * TR_MILLISECOND)
             pause *= 2;
     }
@@ -452,9 +454,13 @@ static bool end_blocking(struct tr_runtime *runtime, tr_time deadline)
 {
     tri_blocking_close(runtime->blocking);
     while (!tri_blocking_is_over(runtime->blocking)) {
-        if (tr_clock() >= deadline)
+        tr_time now = tr_clock();
+        if (now >= deadline)
             return false;
-        await_event(runtime, -1, deadline);
+        if (runtime->turns) /* a job may move the clock, which is done in turns */
+            tri_turn_run(runtime, deadline - now < TURN_NS ? deadline : now + TURN_NS);
+        else
+            tri_runtime_await(runtime, -1, deadline);
     }
     return true;
 }
@@ -490,111 +496,21 @@ int tr_stop(struct tr_runtime *runtime, tr_time deadline)
     return 0;
 }
 
+void tri_runtime_shut_down_at(struct tr_runtime *runtime, tr_time at)
+{
+    tri_store(&runtime->shutdown_at, at < TR_FOREVER ? at : TR_FOREVER - 1, TRI_RELAXED); /* TR_FOREVER: nobody asked */
+}
+
 int tr_shutdown(tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
     if (!worker || !worker->current)
         return -EINVAL;
     struct tr_runtime *runtime = worker->runtime;
-    tr_time at = tri_clock_to_real(runtime, deadline);
-    tri_store(&runtime->shutdown_at, at < TR_FOREVER ? at : TR_FOREVER - 1, TRI_RELAXED); /* TR_FOREVER: nobody asked */
+    tri_runtime_shut_down_at(runtime, tri_clock_to_real(runtime, deadline));
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);
-    signal_event(runtime);
+    tri_runtime_signal(runtime);
     return 0;
-}
-
-/* ---- tr_run --------------------------------------------------------------------------------------------------- */
-
-struct program {
-    int (*main)(void *argument);
-    void *argument;
-    struct tr_runtime *runtime;
-    int result;                /* main's, published by `over`: whoever joins its task, or nobody for want of memory */
-    TRI_ATOMIC(uint32_t) over; /* main has returned; its task touches the program no more */
-};
-
-static int run_main(void *argument)
-{
-    struct program *program = argument;
-    struct tr_runtime *runtime = program->runtime;
-    int result = program->main(program->argument);
-    program->result = result;
-    tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
-    signal_event(runtime);
-    return result;
-}
-
-/* Waits for the end of main, a signal, or a shutdown asked for by a task; in the latter two main has a bounded time left. */
-static void await_main(struct program *program, struct tr_task task, int signal_fd)
-{
-    struct tr_runtime *runtime = program->runtime;
-    while (!tri_load(&program->over, TRI_RELAXED)) { /* run_program acquires it */
-        tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
-        if (deadline <= tr_clock())
-            return;
-        await_event(runtime, signal_fd, deadline);
-        struct signalfd_siginfo info;
-        if (signal_fd >= 0 && read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-            tr_log(TR_LOG_INFO, "%s: shutting down", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-            if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
-                tri_store(&runtime->shutdown_at, tr_after(runtime->shutdown_ns), TRI_RELAXED);
-        }
-        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
-            tr_task_cancel(task);
-    }
-}
-
-static int run_program(struct program *program, int signal_fd)
-{
-    struct tr_runtime *runtime = program->runtime;
-    struct tr_task task;
-    int result = 0;
-    struct tr_task_options options = { .name = "main", .runtime = runtime };
-    int rc = tr_task_spawn(&task, run_main, program, &options);
-    if (rc == 0)
-        await_main(program, task, signal_fd);
-    else
-        tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
-    tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
-    if (deadline == TR_FOREVER)
-        deadline = tr_after(runtime->shutdown_ns);
-    if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
-        result = program->result;
-        tr_task_join(task, NULL, TR_FOREVER); /* unless somebody has joined or detached it */
-    } else if (rc == 0) {
-        result = -ETIMEDOUT;
-    }
-    tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
-    return rc < 0 ? rc : result;
-}
-
-int tr_run(const struct tr_options *options, int (*main)(void *argument), void *argument)
-{
-    if (options && options->seed)
-        return tri_sim_run(options, main, argument, NULL);
-    struct program *program = malloc(sizeof *program);
-    sigset_t signals, before;
-    int signal_fd = -1;
-    if (!program)
-        return -ENOMEM;
-    *program = (struct program){ .main = main, .argument = argument };
-    bool take_signals = !options || !options->keep_signals;
-    sigemptyset(&signals);
-    if (take_signals) {
-        sigaddset(&signals, SIGINT);
-        sigaddset(&signals, SIGTERM);
-        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    }
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
-    int result = tr_start(&program->runtime, options);
-    if (result == 0)
-        result = run_program(program, signal_fd);
-    if (!program->runtime || tri_load(&program->over, TRI_ACQUIRE)) /* after run_main's last look at it */
-        free(program);                                              /* else a main that would not end still uses it */
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (signal_fd >= 0)
-        close(signal_fd);
-    return result;
 }

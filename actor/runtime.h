@@ -12,6 +12,16 @@ extern bool tri_forked;
 int tri_runtime_make(struct tr_runtime **out, const struct tr_options *options);
 void tri_runtime_free(struct tr_runtime *runtime);
 
+/*
+ * The thread that starts or ends a runtime waits: until tri_runtime_signal, other_fd (-1: none) is readable, or `deadline`.
+ * It may come back early.
+ */
+void tri_runtime_await(struct tr_runtime *runtime, int other_fd, tr_time deadline);
+void tri_runtime_signal(struct tr_runtime *runtime);
+
+/* Asks for a shutdown that is to be over by `at`. */
+void tri_runtime_shut_down_at(struct tr_runtime *runtime, tr_time at);
+
 /* Calls visit for every worker of every runtime, with the table locked. */
 void tri_runtime_each_worker(void (*visit)(struct tri_worker *worker, void *context), void *context);
 

@@ -135,7 +135,7 @@ void tri_sim_gather(struct tri_worker *worker)
     worker->quota_start = sim->hold;
     while (task || (task = tri_queue_pop_alone(&worker->queue))) {
         if (!add(sim, task)) {
-            tri_queue_push(&worker->queue, task);
+            tri_ready_ring(worker, task);
             return;
         }
         task = NULL;
@@ -231,7 +231,16 @@ static int run_program(void *argument)
 static int run_main(struct tr_runtime *runtime, struct program *program, struct tr_task task)
 {
     int rc, more = 1;
+    tr_time limit = TR_FOREVER, deadline = TR_FOREVER;
     while ((rc = tr_task_join(task, NULL, TR_NOW)) != 0 && !(rc == -ESRCH && program->over)) {
+        if (program->over && limit == TR_FOREVER) { /* what main owns has a bounded time to end */
+            limit = tri_sim_after(runtime, runtime->shutdown_ns);
+            deadline = tr_after(runtime->shutdown_ns);
+        }
+        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= deadline) {
+            tr_task_detach(task);
+            break;
+        }
         if (more == 0 && !waits_for_outside(runtime)) {
             tr_log(TR_LOG_ERROR, "simulation, seed %llu: every task waits for another, for ever",
                    (unsigned long long)runtime->seed);
@@ -239,7 +248,7 @@ static int run_main(struct tr_runtime *runtime, struct program *program, struct 
             tr_task_detach(task);
             return -EDEADLK;
         }
-        more = tri_turn_run(runtime, more ? TR_NOW : TR_FOREVER);
+        more = tri_turn_run(runtime, more ? TR_NOW : deadline);
         if (more < 0) { /* no memory: to wait for it would not replay */
             tr_task_detach(task);
             return more;
@@ -264,8 +273,10 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
         rc = run_main(runtime, &program, task);
     tr_time deadline = tr_after(runtime->shutdown_ns);
     runtime->digest = digest;
-    tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
-    return rc;
+    if (digest)
+        *digest = runtime->sim->digest;       /* should it not come to an end */
+    int stopped = tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
+    return rc == 0 ? stopped : rc;
 }
 
 /* 0: not asked for. */

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 /* ---- seeds ---------------------------------------------------------------------------------------------------- */
 
@@ -180,6 +182,20 @@ void test_run(unsigned workers, void (*body)(void))
 {
     struct tr_options options = test_options(workers);
     test_run_with(&options, body);
+}
+
+int test_in_child(int (*body)(void))
+{
+    int status;
+    pid_t child = fork();
+    expect(child >= 0);
+    if (child == 0) {
+        alarm(60);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+        _exit(body());
+    }
+    expect_int(waitpid(child, &status, 0), child);
+    return status;
 }
 
 void test_settle(void)

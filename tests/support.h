@@ -117,6 +117,9 @@ void test_run_with(const struct tr_options *options, void (*body)(void));
     static void name##_body(void)
 void test_seeds(void (*body)(void));
 
+/* What leaves something behind: runs in a process of its own, which ends with its result. Returns that process's status. */
+int test_in_child(int (*body)(void));
+
 /*
  * On one worker: lets every task that is ready, and those that they make ready, run until they end or wait. A task that
  * was about to wait waits when this returns.

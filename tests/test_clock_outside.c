@@ -163,10 +163,35 @@ START_TEST(stale_addresses_leave_the_clocks_of_others_alone)
 }
 END_TEST
 
+static int advance_later(void *argument, void *result)
+{
+    (void)result;
+    usleep(50000);
+    expect_int(tr_clock_advance(*(struct tr_runtime **)argument, HOUR), 0);
+    return 0;
+}
+
+/* Of a runtime in turns, it moves in turns: the stop that waits for the job must take them. */
+START_TEST(advance_by_a_job_while_its_runtime_stops)
+{
+    struct tr_options options = paused(1);
+    for (int i = 0; i < 2; i++) {
+        struct tr_runtime *runtime;
+        expect_int(i ? tr_start(&runtime, &options) : tr_open(&runtime, &options), 0);
+        struct tr_work work = { .run = advance_later, .argument = &runtime, .argument_bytes = sizeof runtime };
+        work.runtime = runtime;
+        expect_int(tr_job_start(NULL, &work, TR_FOREVER), 0);
+        usleep(20000); /* that it has begun */
+        expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
-    return test_main("clock_outside", TESTS(foreign_call_is_bounded_by_real_time, translate_keeps_the_distance,
-                                            clocks_of_two_runtimes_are_their_own, shutdown_drains_on_the_paused_clock,
-                                            stale_addresses_leave_the_clocks_of_others_alone,
-                                            sent_later_from_outside_while_the_workers_go_to_sleep));
+    return test_main("clock_outside",
+                     TESTS(foreign_call_is_bounded_by_real_time, translate_keeps_the_distance,
+                           clocks_of_two_runtimes_are_their_own, shutdown_drains_on_the_paused_clock,
+                           stale_addresses_leave_the_clocks_of_others_alone, advance_by_a_job_while_its_runtime_stops,
+                           sent_later_from_outside_while_the_workers_go_to_sleep));
 }

@@ -9,6 +9,7 @@
 #include "tests/support.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -172,10 +173,58 @@ START_TEST(bad_access_without_a_handler_ends_the_process_by_sigsegv)
 }
 END_TEST
 
+static void nothing(void)
+{
+}
+
+static int raise_after_a_run(void)
+{
+    test_run(1, nothing);
+    raise(SIGSEGV);
+    return 0;
+}
+
+static int raise_by_default(void)
+{
+    signal(SIGSEGV, SIG_DFL);
+    return raise_after_a_run();
+}
+
+static int raise_ignored(void)
+{
+    signal(SIGSEGV, SIG_IGN);
+    return raise_after_a_run();
+}
+
+START_TEST(signal_that_is_sent_does_what_it_did_before)
+{
+    int status = test_in_child(raise_by_default);
+    expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    expect_int(test_in_child(raise_ignored), 0);
+}
+END_TEST
+
+/* In any order: the first to be opened is closed first. */
+START_TEST(turns_leave_the_thread_its_stack_for_signals)
+{
+    struct tr_runtime *runtimes[2];
+    stack_t mine = { .ss_sp = malloc(64 << 10), .ss_size = 64 << 10 }, before, now;
+    expect_int(sigaltstack(&mine, &before), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_open(&runtimes[i], NULL), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_stop(runtimes[i], TR_FOREVER), 0);
+    expect_int(sigaltstack(&before, &now), 0);
+    expect(now.ss_sp == mine.ss_sp && now.ss_size == mine.ss_size);
+    free(mine.ss_sp);
+}
+END_TEST
+
 int main(void)
 {
     return test_main("overflow",
                      TESTS(overflow_names_the_task_and_its_stack_size, overflow_names_the_actor_and_its_stack_size,
                            bad_access_reaches_the_programs_own_handler,
-                           bad_access_without_a_handler_ends_the_process_by_sigsegv));
+                           bad_access_without_a_handler_ends_the_process_by_sigsegv,
+                           signal_that_is_sent_does_what_it_did_before, turns_leave_the_thread_its_stack_for_signals));
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_runtime.c: starting and ending by the promises of troupe/runtime.h: tr_run, tr_start beside foreign code, several
- * runtimes at once, the phases of a shutdown, signals, logs and counters.
+ * runtimes at once, logs and counters. Shutdowns are in test_shutdown.c.
  */
 #include "tests/support.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,9 +42,8 @@ static int echo_loop(void *argument)
 
 static int sleep_for_ever(void *argument)
 {
+    (void)argument;
     int rc = tr_sleep(TR_FOREVER);
-    if (argument)
-        atomic_store((atomic_int *)argument, rc);
     return rc == -ECANCELED ? 0 : rc;
 }
 
@@ -145,203 +143,6 @@ START_TEST(options_from_the_environment)
     options.backend = TR_BACKEND_EPOLL;
     unsetenv("TR_BACKEND");
     test_run_with(&options, check_backend);
-}
-END_TEST
-
-/* ---- shutdown ------------------------------------------------------------------------------------------------- */
-
-static atomic_int handled, cancelled_rc;
-
-static int count_message(void *state, void *message)
-{
-    (void)state;
-    (void)message;
-    expect_int(tr_yield(), 0);
-    atomic_fetch_add(&handled, 1);
-    return 0;
-}
-
-static void leave_work(void)
-{
-    struct number_address actor = test_handler(count_message, NULL, 32, NULL);
-    for (int i = 0; i < 20; i++)
-        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
-    expect_int(tr_task_spawn(NULL, sleep_for_ever, &cancelled_rc, NULL), 0);
-    test_loop(echo_loop, NULL, 4, NULL);
-}
-
-START_TEST(shutdown_actors_drain_and_tasks_are_cancelled)
-{
-    struct tr_options options = test_options(0);
-    options.stop_ns = 200 * TR_MILLISECOND;
-    test_run_with(&options, leave_work);
-    expect_int(atomic_load(&handled), 20);
-    expect_int(atomic_load(&cancelled_rc), -ECANCELED);
-}
-END_TEST
-
-static atomic_int slept_rc, drained;
-
-static int sleep_a_little(void *argument)
-{
-    (void)argument;
-    atomic_store(&slept_rc, 1 + tr_sleep(30 * TR_MILLISECOND));
-    return 0;
-}
-
-static int drain_slowly(void *state, void *message)
-{
-    (void)state;
-    (void)message;
-    expect_int(tr_sleep(10 * TR_MILLISECOND), 0);
-    atomic_fetch_add(&drained, 1);
-    return 0;
-}
-
-static void leave_slow_work(void)
-{
-    struct number_address actor = test_handler(drain_slowly, NULL, 32, NULL);
-    for (int i = 0; i < 12; i++)
-        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
-    expect_int(tr_task_spawn(NULL, sleep_a_little, NULL, NULL), 0);
-}
-
-START_TEST(shutdown_cancels_tasks_only_when_the_actors_have_drained)
-{
-    struct tr_options options = test_options(0);
-    options.stop_ns = LONG_TIME;
-    test_run_with(&options, leave_slow_work);
-    expect_int(atomic_load(&drained), 12);
-    expect_int(atomic_load(&slept_rc), 1);
-}
-END_TEST
-
-static int spawn_while_shutting_down(void *argument)
-{
-    struct number_address actor;
-    expect_int(tr_sleep(TR_FOREVER), -ECANCELED);
-    atomic_store((atomic_int *)argument, tr_task_spawn(NULL, return_argument, NULL, NULL));
-    expect_int(tr_spawn(&actor, echo_loop, NULL, NULL), -ECANCELED);
-    return 0;
-}
-
-static void leave_spawner(void)
-{
-    expect_int(tr_task_spawn(NULL, spawn_while_shutting_down, &cancelled_rc, NULL), 0);
-}
-
-START_TEST(shutdown_refuses_new_tasks_ecanceled)
-{
-    test_run(0, leave_spawner);
-    expect_int(atomic_load(&cancelled_rc), -ECANCELED);
-}
-END_TEST
-
-static int shut_down_from_inside(void *argument)
-{
-    test_loop(echo_loop, NULL, 4, NULL);
-    expect_int(tr_shutdown(argument ? TR_FOREVER : tr_after(LONG_TIME)), 0);
-    return tr_sleep(argument ? LONG_TIME : TR_FOREVER);
-}
-
-START_TEST(shutdown_from_inside_cancels_main)
-{
-    struct tr_options options = test_options(0);
-    expect_int(tr_run(&options, shut_down_from_inside, NULL), -ECANCELED);
-    expect_int(tr_run(&options, shut_down_from_inside, &options), -ECANCELED); /* with all the time in the world */
-}
-END_TEST
-
-static int raise_signal(void *argument)
-{
-    expect_int(kill(getpid(), (int)(intptr_t)argument), 0);
-    return tr_sleep(LONG_TIME);
-}
-
-static void note_signal(int number)
-{
-    (void)number;
-    atomic_fetch_add(&handled, 1);
-}
-
-START_TEST(signal_begins_the_shutdown_with_main_cancelled)
-{
-    struct tr_options options = test_options(0);
-    struct sigaction before = { .sa_handler = note_signal }, after;
-    sigaction(SIGTERM, &before, NULL);
-    sigaction(SIGINT, &before, NULL);
-    expect_int(tr_run(&options, raise_signal, (void *)SIGTERM), -ECANCELED);
-    expect_int(tr_run(&options, raise_signal, (void *)SIGINT), -ECANCELED);
-    expect_int(atomic_load(&handled), 0);
-    sigaction(SIGTERM, NULL, &after);
-    expect(after.sa_handler == note_signal); /* given back */
-    sigaction(SIGINT, NULL, &after);
-    expect(after.sa_handler == note_signal);
-}
-END_TEST
-
-static void raise_and_go_on(void)
-{
-    expect_int(kill(getpid(), SIGTERM), 0);
-    wait_until(atomic_load(&handled) == 1);
-    expect_int(tr_sleep(5 * TR_MILLISECOND), 0);
-}
-
-START_TEST(signal_left_alone_with_keep_signals)
-{
-    struct tr_options options = test_options(0);
-    struct sigaction mine = { .sa_handler = note_signal };
-    sigaction(SIGTERM, &mine, NULL);
-    options.keep_signals = true;
-    test_run_with(&options, raise_and_go_on);
-    expect_int(atomic_load(&handled), 1);
-}
-END_TEST
-
-static atomic_int release_stuck;
-
-/* Deaf to cancellation until it is released. */
-static int stay_stuck(void *argument)
-{
-    (void)argument;
-    while (!atomic_load(&release_stuck)) {
-        tr_cancel_taken();
-        tr_sleep(TR_MILLISECOND);
-    }
-    return 0;
-}
-
-static int stay_stuck_in_a_receive(void *argument)
-{
-    struct tr_shield shield;
-    struct number message;
-    (void)argument;
-    tr_shield_open(&shield, TR_FOREVER);
-    while (!atomic_load(&release_stuck))
-        if (tr_receive(&message, tr_after(10 * TR_MILLISECOND)) == -EPIPE)
-            tr_sleep(TR_MILLISECOND);
-    tr_shield_close(&shield);
-    return 0;
-}
-
-START_TEST(shutdown_with_stuck_tasks_names_them_and_etimedout)
-{
-    struct tr_runtime *runtime;
-    struct tr_options options = test_options(0);
-    expect_int(tr_start(&runtime, &options), 0);
-    struct tr_task_options task = { .name = "stuck-in-the-mud", .runtime = runtime };
-    expect_int(tr_task_spawn(NULL, stay_stuck, NULL, &task), 0);
-    struct number_address actor;
-    struct tr_actor_options stuck = { .name = "deaf-actor", .runtime = runtime };
-    expect_int(tr_spawn(&actor, stay_stuck_in_a_receive, NULL, &stuck), 0);
-    test_log_capture(TR_LOG_INFO);
-    expect_int(tr_stop(runtime, tr_after(300 * TR_MILLISECOND)), -ETIMEDOUT);
-    expect(test_log_has("stuck-in-the-mud"));
-    expect(test_log_has("deaf-actor"));
-    expect_int(tr_stop(runtime, tr_after(20 * TR_MILLISECOND)), -ETIMEDOUT);
-    atomic_store(&release_stuck, 1);
-    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
-    test_log_release();
 }
 END_TEST
 
@@ -563,11 +364,7 @@ int main(void)
     return test_main("runtime",
                      TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
                            options_impossible_einval, options_workers_1_to_4_all_run_tasks,
-                           options_from_the_environment, shutdown_actors_drain_and_tasks_are_cancelled,
-                           shutdown_cancels_tasks_only_when_the_actors_have_drained,
-                           shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
-                           signal_begins_the_shutdown_with_main_cancelled, signal_left_alone_with_keep_signals,
-                           shutdown_with_stuck_tasks_names_them_and_etimedout, start_without_a_thread_to_be_had_says_so,
+                           options_from_the_environment, start_without_a_thread_to_be_had_says_so,
                            start_and_stop_many_times_leave_nothing, fork_leaves_the_child_runtimes_it_cannot_use,
                            address_after_runtime_gone_esrch, runtimes_several_at_once_call_each_other,
                            runtime_that_ends_resolves_calls_from_outside, census_counts_tasks_and_their_stacks,

@@ -469,6 +469,36 @@ START_TEST(shutdown_is_bounded_on_the_seeds_clock)
 }
 END_TEST
 
+/* Deaf to cancellation. */
+static int stay_stuck(void *argument)
+{
+    while (tr_sleep(TR_MILLISECOND) != 1)
+        tr_cancel_taken();
+    return argument != NULL;
+}
+
+static int leave_a_stuck_one(void *argument)
+{
+    struct tr_task_options options = { .owned = argument != NULL };
+    expect_int(tr_task_spawn(NULL, stay_stuck, NULL, &options), 0);
+    return argument ? 7 : 0;
+}
+
+/* In a process that ends with the tasks that are left behind. */
+static int run_with_stuck_ones(void)
+{
+    struct tr_options options = { .shutdown_ns = 30 * TR_MILLISECOND };
+    struct tr_sim sim = { .options = &options, .runs = 3, .seed = 5, .digest = 1 };
+    bool told = tr_sim_run(&sim, leave_a_stuck_one, NULL) == -ETIMEDOUT && sim.last_seed == 5 && sim.digest > 1;
+    return told && tr_sim_run(&sim, leave_a_stuck_one, &sim) == 7 ? 0 : 1;
+}
+
+START_TEST(shutdown_that_does_not_end_fails_the_seed)
+{
+    expect_int(test_in_child(run_with_stuck_ones), 0);
+}
+END_TEST
+
 static void *work_outside(void *argument)
 {
     struct number_address *actor = argument;
@@ -515,11 +545,11 @@ int main(void)
         printf("digest %llx %p\n", (unsigned long long)run_everything(strtoull(child, NULL, 10)), (void *)events);
         return 0;
     }
-    return test_main("seed",
-                     TESTS(same_seed_is_the_same_run_whatever_was_before, same_seed_is_the_same_run_in_every_process,
-                           other_seeds_are_other_runs, ready_tasks_run_in_every_order,
-                           timers_of_one_time_fire_in_every_order, a_race_is_found_and_replayed,
-                           tasks_that_wait_for_ever_are_named, result_of_main_is_returned_whoever_joins_it,
-                           run_with_a_seed_option, shutdown_is_bounded_on_the_seeds_clock,
-                           hold_waits_for_a_thread_outside, seed_test_runs_its_body));
+    return test_main("seed", TESTS(same_seed_is_the_same_run_whatever_was_before,
+                                   same_seed_is_the_same_run_in_every_process, other_seeds_are_other_runs,
+                                   ready_tasks_run_in_every_order, timers_of_one_time_fire_in_every_order,
+                                   a_race_is_found_and_replayed, tasks_that_wait_for_ever_are_named,
+                                   result_of_main_is_returned_whoever_joins_it, run_with_a_seed_option,
+                                   shutdown_is_bounded_on_the_seeds_clock, shutdown_that_does_not_end_fails_the_seed,
+                                   hold_waits_for_a_thread_outside, seed_test_runs_its_body));
 }

@@ -75,6 +75,8 @@ TASK_TEST(spawn_impossible_option_refused)
     expect_int(tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .pin = -2 }), -EINVAL);
     int rc = tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .stack_bytes = SIZE_MAX / 2 });
     expect(rc == -EINVAL || rc == -ENOMEM);
+    rc = tr_task_spawn(&task, return_argument, NULL, &(struct tr_task_options){ .stack_bytes = SIZE_MAX - 4096 });
+    expect_int(rc, -EINVAL);
 }
 
 static int set_flag(void *argument)
@@ -335,6 +337,23 @@ TASK_TEST(stack_bytes_deep_recursion_fits)
     }
 }
 
+/* So many that their tops have every colour. */
+TASK_TEST(stack_bytes_are_there_on_every_stack)
+{
+    enum { TASKS = 40 };
+    static const size_t sizes[] = { 12000, 28500, 60000, 61440, 65535 };
+    size_t other_frames = TEST_SANITIZED ? 8000 : 2000;
+    struct tr_task tasks[TASKS];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int j = 0; j < TASKS; j++)
+            expect_int(tr_task_spawn(&tasks[j], use_much_stack, (void *)(sizes[i] - other_frames),
+                                     &(struct tr_task_options){ .stack_bytes = sizes[i] }),
+                       0);
+        for (int j = 0; j < TASKS; j++)
+            expect_int(test_join(tasks[j]), 0);
+    }
+}
+
 TASK_TEST(stack_default_holds_48_kib)
 {
     expect_int(test_join(test_task(use_much_stack, (void *)(48 << 10))), 0);
@@ -396,7 +415,8 @@ int main(void)
                            spawn_from_spawned_tasks_tree_is_summed, name_is_copied, name_too_long_is_a_prefix,
                            self_outside_a_task_is_none, self_is_the_handle_that_spawn_gave,
                            spawn_handle_and_address_are_there_when_the_body_begins, pin_stays_on_its_worker,
-                           pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits, stack_default_holds_48_kib,
+                           pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits,
+                           stack_bytes_are_there_on_every_stack, stack_default_holds_48_kib,
                            stack_bytes_of_the_runtime_is_the_default, yield_lets_ready_tasks_run_first,
                            errno_survives_a_suspension));
 }

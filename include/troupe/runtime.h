@@ -21,9 +21,9 @@ enum tr_backend {
 struct tr_options {
     unsigned workers; /* default: TR_WORKERS, else CPUs allowed by affinity and cgroup quota */
     enum tr_backend backend;
-    size_t stack_bytes;        /* default stack of a task: 64 KiB */
-    int64_t stop_ns;           /* shutdown, first phase: how long actors may drain; default 100 ms */
-    int64_t shutdown_ns;       /* shutdown, whole: after this the report names who still runs; default 5 s */
+    size_t stack_bytes;  /* default stack of a task; default 64 KiB: a slot of that size, 56 KiB of it the task's */
+    int64_t stop_ns;     /* shutdown, first phase: how long actors may drain; default 100 ms */
+    int64_t shutdown_ns; /* shutdown, whole: after this the report names who still runs; default 5 s */
     unsigned blocking_threads; /* the pool of blocking.h: at most so many threads; default 64 */
     unsigned blocking_queue;   /* and so many jobs that have not started; default 1024 */
     int64_t blocking_idle_ns;  /* a thread without a job ends after this; default 10 s */
@@ -37,8 +37,8 @@ struct tr_options {
 /*
  * Runs main(argument) as the first task of a new runtime and returns its result once the runtime has shut down. When
  * main returns, the other actors are stopped and drain, then the tasks that are left are cancelled (see tr_shutdown).
- * SIGINT and SIGTERM begin the same shutdown, with main cancelled. They are blocked in the calling thread and in those it
- * makes from then on: threads made earlier must block them themselves, or they kill the process as ever.
+ * SIGINT and SIGTERM begin the same shutdown, with main cancelled; one that comes during it means it as well. They are
+ * blocked in the calling thread and in those it makes from then on: threads made earlier must block them themselves, or they kill the process as ever.
  * Thread: foreign (not a task). Suspends: blocks the thread.
  * Returns main's result; -ETIMEDOUT if main was still running when the shutdown's time was over; or before main ran: -ENOMEM,
  * -EINVAL (an impossible option, or an unknown TR_BACKEND), -EAGAIN (no threads), -EDEADLK (called in a task), -EMFILE, -ENFILE,
@@ -89,7 +89,8 @@ TR_PUBLIC int tr_open(struct tr_runtime **out, const struct tr_options *options)
  * fire; a clock that stands moves, if there is nothing else to do.
  * Thread: the one that opened the runtime. Suspends: blocks the thread until `deadline` (on the real clock) at most.
  * Returns 1 (there is more to do at once), 0, -EINVAL (not open, or another thread's), -EDEADLK (in a task; inside a turn, of
- * any runtime), -ENOMEM (no stack), -ENOTSUP (forked), -EPIPE (it has run, and a task has called tr_shutdown: it is time for tr_stop).
+ * any runtime), -ENOMEM (no stack), -ENOTSUP (forked), -EPIPE (it has run, and a task has called tr_shutdown: it is time
+ * for tr_stop).
  */
 TR_PUBLIC int tr_turn(struct tr_runtime *runtime, tr_time deadline);
 

@@ -37,8 +37,8 @@ struct tr_sim {
  * log names them all, and the run ends with -EDEADLK. Signals are left alone. At the end actors drain for stop_ns of the
  * runtime's clock, and what cancelled tasks still do is bounded by shutdown_ns on both clocks.
  * Thread: foreign. Suspends: blocks the thread: it runs on it.
- * Returns 0, or what main returned; errors as tr_run, -ENOMEM also when there is none for another stack; -EINVAL (sim NULL;
- * TR_SEED is no number above 0).
+ * Returns 0, or what main returned; errors as tr_run; -ETIMEDOUT also when main returned 0 and not all would end; -ENOMEM also
+ * when there is none for another stack; -EINVAL (sim NULL; TR_SEED is no number above 0).
  */
 TR_PUBLIC int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument);
 

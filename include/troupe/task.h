@@ -29,7 +29,7 @@ struct tr_cancel_token;
 
 struct tr_task_options {
     const char *name;           /* copied, up to 47 bytes of it; shown in logs and reports. Default: "task" */
-    size_t stack_bytes;         /* at least this much stack; default: the runtime's (64 KiB) */
+    size_t stack_bytes;         /* at least this much stack; default: the runtime's */
     int pin;                    /* TR_PIN_NONE, TR_PIN_HERE or TR_PIN(n) */
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */

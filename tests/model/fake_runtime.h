@@ -43,6 +43,7 @@ static ssize_t read_fd(void *to, size_t bytes);
 
 #include "actor/idle.c"
 #include "actor/runtime.c"
+#include "actor/run.c"
 #include "actor/join.c"
 #include "actor/policy.c"
 #include "actor/task.c"
@@ -74,7 +75,8 @@ static unsigned ran, thread_count, thread_limit; /* of the kernel's; 0: none */
 static struct tri_task foreign;                  /* stands for the thread that is no worker */
 static struct tri_stack stack;                   /* of every worker */
 static bool no_reactor;                          /* for the second worker */
-static bool no_time;                             /* a deadline is over when it is set, and a signal is there */
+static bool no_time;                             /* a deadline is over when it is set */
+static unsigned signals;                         /* that are there */
 
 struct tri_pool tri_alarm_pool = { .object_bytes = 64 };
 
@@ -94,7 +96,8 @@ struct tri_task *tri_self(void)
 int tri_park(tr_time deadline, enum tri_wait on)
 {
     (void)on;
-    model_assert(deadline == TR_FOREVER);
+    if (deadline != TR_FOREVER) /* it is over */
+        return -ETIMEDOUT;
     if (tri_park_commit(&foreign.park))
         while (tri_load(&foreign.park.state, TRI_ACQUIRE) == TRI_PARKED)
             tri_spin();
@@ -264,6 +267,12 @@ static int await_fds(unsigned count)
 static ssize_t read_fd(void *to, size_t bytes)
 {
     memset(to, 0, bytes);
+    if (bytes == sizeof(struct signalfd_siginfo)) {
+        if (signals == 0)
+            return -1;
+        signals--;
+        ((struct signalfd_siginfo *)to)->ssi_signo = SIGTERM;
+    }
     return (ssize_t)bytes;
 }
 

@@ -271,6 +271,7 @@ static void late_setup(void)
 {
     run_setup();
     no_time = true;
+    signals = 1;
 }
 
 static void runner(void)
