@@ -82,11 +82,13 @@ static unsigned thread_count;
 
 static int error_of(int code)
 {
+    if (errno == ENOMEM || errno == EMFILE || errno == ENFILE) /* glibc then says of the name that there is none */
+        return -errno;
     switch (code) {
     case EAI_MEMORY:
         return -ENOMEM;
-    case EAI_SYSTEM:
-        return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? -errno : -EHOSTUNREACH;
+    case EAI_AGAIN:
+        return -ENETUNREACH;
     default:
         return -EHOSTUNREACH;
     }
@@ -98,6 +100,7 @@ static int ask(struct request *request)
     struct addrinfo *list;
     char service[8];
     snprintf(service, sizeof service, "%u", request->port);
+    errno = 0;
     int code = getaddrinfo(request->host, service, &hints, &list);
     if (code != 0)
         return error_of(code);

@@ -136,8 +136,9 @@ static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
     while (*link != op)
         link = &(*link)->next;
     *link = op->next;
+    int rc = op->wait_first ? tri_io_attempt(op) : -EAGAIN; /* whatever its deadline, it has looked once */
     /* The descriptor stays armed: an event for nobody is dropped. */
-    tri_io_complete(reactor, op, -ECANCELED);
+    tri_io_complete(reactor, op, rc == -EAGAIN ? -ECANCELED : rc);
 }
 
 /* Tries what hangs on the descriptor and matches the events. */

@@ -157,6 +157,8 @@ static int connect_one(struct tr_stream **out, const struct tri_address *address
         rc = tri_io_run(&op, deadline);
     if (rc == -EPIPE) /* accepted, and reset after its end of stream: one word for both ways of it */
         rc = -ECONNRESET;
+    if (rc == -EHOSTUNREACH) /* that is for a name that there is not */
+        rc = -ENETUNREACH;
     if (rc == 0 && is_own_echo(fd))
         rc = -ECONNREFUSED;
     if (rc == 0)

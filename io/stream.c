@@ -183,6 +183,8 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
         *written = 0;
     if (count < 0)
         return -EINVAL;
+    if (count == 0)
+        pieces = &(struct iovec){ 0 }; /* NULL has no place behind it */
     int rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
     if (rc < 0)
         return rc;

@@ -200,6 +200,10 @@ static int accept_loop(void *argument)
     struct connection connection;
     struct tr_actor_options options = { .name = "store", .stopped = on_stopped };
     int rc = tr_spawn_handler(&connection.store, on_request, &store, &options);
+    if (rc < 0) {
+        tr_listener_close(listener);
+        return rc;
+    }
     while (rc != -ECANCELED) {
         rc = tr_tcp_accept(listener, &connection.stream, TR_FOREVER);
         if (rc < 0) {

@@ -12,7 +12,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- the machine -------------------------------------------------------------------------------------------------- */
 
@@ -493,6 +496,72 @@ TASK_TEST_ON(1, loss_is_told_past_the_requests_of_callers_who_have_gone)
     fake_stop(&fake);
 }
 
+/* ---- the end of the runtime ------------------------------------------------------------------------------------- */
+
+enum { OUTSIDERS = 4 };
+
+/* A server outside, which reads and never answers; and who asks from outside. */
+static struct {
+    int listener;
+    char url[64];
+    atomic_size_t seen;
+    struct redis *redis; /* never closed */
+    pthread_t server, outsiders[OUTSIDERS];
+    int results[OUTSIDERS];
+} outside;
+
+static void *read_only(void *argument)
+{
+    char bytes[1024];
+    ssize_t got;
+    int fd = accept(outside.listener, NULL, NULL);
+    expect(fd >= 0);
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        atomic_fetch_add(&outside.seen, (size_t)got);
+    close(fd);
+    return argument;
+}
+
+static void *ask_for_ever(void *argument)
+{
+    int *result = argument;
+    struct redis_reply reply;
+    struct redis_bytes incr[] = { REDIS_BYTES("INCR"), REDIS_BYTES("k") };
+    *result = redis_command(outside.redis, 2, incr, &reply, TR_FOREVER);
+    return NULL;
+}
+
+static int end_with_requests_in_flight(void *argument)
+{
+    size_t request = strlen("*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n");
+    (void)argument;
+    expect_int(redis_open(&outside.redis, outside.url, NULL, tr_after(LONG_TIME)), 0);
+    for (int i = 0; i < OUTSIDERS; i++)
+        expect_int(pthread_create(&outside.outsiders[i], NULL, ask_for_ever, &outside.results[i]), 0);
+    wait_until(atomic_load(&outside.seen) == OUTSIDERS * request);
+    return 0;
+}
+
+START_TEST(requests_in_flight_when_the_runtime_ends_are_unknown)
+{
+    struct tr_options options = test_options(0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t bytes = sizeof address;
+    outside.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(outside.listener >= 0 && bind(outside.listener, (struct sockaddr *)&address, bytes) == 0);
+    expect(listen(outside.listener, 1) == 0 && getsockname(outside.listener, (struct sockaddr *)&address, &bytes) == 0);
+    snprintf(outside.url, sizeof outside.url, "redis://127.0.0.1:%u", ntohs(address.sin_port));
+    expect_int(pthread_create(&outside.server, NULL, read_only, NULL), 0);
+    expect_int(tr_run(&options, end_with_requests_in_flight, NULL), 0);
+    for (int i = 0; i < OUTSIDERS; i++) {
+        pthread_join(outside.outsiders[i], NULL);
+        expect_int(outside.results[i], REDIS_UNKNOWN);
+    }
+    pthread_join(outside.server, NULL);
+    close(outside.listener);
+}
+END_TEST
+
 int main(void)
 {
     return test_main("redis_loss",
@@ -505,5 +574,6 @@ int main(void)
                            server_that_throws_out_with_a_word_is_not_hammered,
                            pool_leaves_the_connection_that_is_down_alone,
                            requests_wait_for_the_server_until_their_deadline, replies_of_nonsense_all_end,
-                           loss_is_told_past_the_requests_of_callers_who_have_gone));
+                           loss_is_told_past_the_requests_of_callers_who_have_gone,
+                           requests_in_flight_when_the_runtime_ends_are_unknown));
 }

@@ -135,8 +135,17 @@ TASK_TEST(requests_that_concern_others_are_not_supported)
     struct redis_bytes read[] = { REDIS_BYTES("xread"),   REDIS_BYTES("block"), REDIS_BYTES("0"),
                                   REDIS_BYTES("STREAMS"), REDIS_BYTES("s"),     REDIS_BYTES("$") };
     expect_int(redis_command(redis, 6, read, &reply, TR_FOREVER), -ENOTSUP);
+    struct redis_bytes group[] = { REDIS_BYTES("XREADGROUP"), REDIS_BYTES("GROUP"), REDIS_BYTES("streams"),
+                                   REDIS_BYTES("me"),         REDIS_BYTES("BLOCK"), REDIS_BYTES("0"),
+                                   REDIS_BYTES("STREAMS"),    REDIS_BYTES("s"),     REDIS_BYTES(">") };
+    expect_int(redis_command(redis, 9, group, &reply, TR_FOREVER), -ENOTSUP);
     expect_int(redis_command(redis, 0, client, &reply, TR_FOREVER), -EINVAL);
     expect_int(atomic_load(&fake.requests), 0);
+    group[2] = REDIS_BYTES("block");
+    group[4] = group[6]; /* no BLOCK in it but the group's name */
+    expect_int(redis_command(redis, 5, group, &reply, tr_after(LONG_TIME)), 0);
+    expect_int(reply.value.type, REDIS_ERROR);
+    redis_reply_clear(&reply);
     expect(strcmp(redis_failure_text(REDIS_NOT_SENT), "not sent") == 0);
     close_manager(redis);
     fake_stop(&fake);

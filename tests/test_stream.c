@@ -70,6 +70,7 @@ NET_TEST(stream_pieces_arrive_whole_through_small_buffers)
     must(!memcmp(copy, pieces, PIECES * sizeof *pieces)); /* left unchanged */
     must_be(job_join(&job), 0);
     must_be(tr_write_v(pair[0], pieces, 0, &written, LONG_TIME), 0);
+    must_be(tr_write_v(pair[0], NULL, 0, NULL, LONG_TIME), 0);
     must_be(tr_write_v(pair[0], pieces, -1, &written, LONG_TIME), -EINVAL);
     free(block);
     free(pieces);
@@ -158,6 +159,12 @@ NET_TEST(stream_read_out_of_time)
     must_be(tr_read(pair[0], &byte, 1, deadline), -ETIMEDOUT);
     must(tr_clock() >= deadline);
     must_be(tr_read(pair[0], &byte, 1, TR_NOW), -ETIMEDOUT);
+    char more[16];
+    must_be(tr_write(pair[1], "ab", 2, TR_NOW), 0);
+    must_be(tr_read(pair[0], more, sizeof more, LONG_TIME), 2); /* all there is: the next one has to wait, it seems */
+    must_be(tr_write(pair[1], "abc", 3, TR_NOW), 0);
+    must_be(tr_sleep(10 * TR_MILLISECOND), 0);
+    must_be(tr_read(pair[0], more, sizeof more, 1), 3); /* long past, and there all the same */
     must_be(tr_write(pair[1], "ab", 2, TR_NOW), 0);
     must_be(tr_read(pair[0], &byte, 1, LONG_TIME), 1);
     must_be(tr_read(pair[0], &byte, 1, TR_NOW), 1);

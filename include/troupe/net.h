@@ -59,7 +59,8 @@ TR_PUBLIC int tr_listener_close(struct tr_listener *listener);
 /*
  * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread of its own; every
  * address is tried in turn until the deadline. TCP_NODELAY is set. Thread: task. Suspends: yes. Owns: *out, to be closed.
- * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name), -EHOSTUNREACH (unknown name), -EMFILE, -ENOMEM.
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name), -EHOSTUNREACH (unknown name),
+ * -ENETUNREACH (no way there now, or none to a name server), -EMFILE, -ENFILE, -ENOMEM.
  */
 TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t port, tr_time deadline);
 

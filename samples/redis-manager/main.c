@@ -73,7 +73,7 @@ static int run_against(const char *url, const struct arguments *arguments)
 {
     char error[320] = "";
     struct redis_options options = {
-        .max_reply_bytes = MOST_VALUE,
+        .max_reply_bytes = MOST_VALUE + 64, /* and what is around it */
         .connections = arguments->connections,
         .in_flight = arguments->in_flight,
         .error = error,

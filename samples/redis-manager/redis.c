@@ -174,6 +174,20 @@ static bool is_word(const struct redis_bytes *argument, const char *word)
     return strlen(word) == argument->length && strncasecmp(word, argument->data, argument->length) == 0;
 }
 
+/* XREAD and XREADGROUP with BLOCK. */
+static bool waits_for_news(size_t count, const struct redis_bytes *arguments)
+{
+    if (!is_word(arguments, "XREAD") && !is_word(arguments, "XREADGROUP"))
+        return false;
+    for (size_t i = 1; i < count && !is_word(arguments + i, "STREAMS"); i++) {
+        if (is_word(arguments + i, "BLOCK"))
+            return true;
+        if (is_word(arguments + i, "GROUP"))
+            i += 2; /* names, whatever they are */
+    }
+    return false;
+}
+
 /*
  * A command after which the connection would not answer each request with one reply, or would answer others differently;
  * or which may keep everybody else waiting for theirs.
@@ -181,21 +195,18 @@ static bool is_word(const struct redis_bytes *argument, const char *word)
 static bool concerns_others(size_t count, const struct redis_bytes *arguments)
 {
     static const char *const names[] = {
-        "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC",
-        "PSYNC",     "MULTI",      "EXEC",       "DISCARD",     "WATCH",        "UNWATCH",      "SELECT",  "AUTH",
-        "HELLO",     "RESET",      "QUIT",       "READONLY",    "READWRITE",    "ASKING",       "BLPOP",   "BRPOP",
-        "BLMOVE",    "BLMPOP",     "BRPOPLPUSH", "BZPOPMIN",    "BZPOPMAX",     "BZMPOP",       "WAIT",    "WAITAOF",
+        "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR",
+        "SYNC",      "PSYNC",      "MULTI",      "EXEC",        "DISCARD",      "WATCH",        "UNWATCH",
+        "SELECT",    "AUTH",       "HELLO",      "RESET",       "QUIT",         "READONLY",     "READWRITE",
+        "ASKING",    "BLPOP",      "BRPOP",      "BLMOVE",      "BLMPOP",       "BRPOPLPUSH",   "BZPOPMIN",
+        "BZPOPMAX",  "BZMPOP",     "WAIT",       "WAITAOF",     "REPLCONF",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_word(arguments, names[i]))
             return true;
     if (is_word(arguments, "CLIENT"))
         return count > 1 && (is_word(arguments + 1, "REPLY") || is_word(arguments + 1, "TRACKING"));
-    bool blocks = false;
-    if (is_word(arguments, "XREAD") || is_word(arguments, "XREADGROUP"))
-        for (size_t i = 1; i < count && !is_word(arguments + i, "STREAMS"); i++)
-            blocks |= is_word(arguments + i, "BLOCK");
-    return blocks;
+    return waits_for_news(count, arguments);
 }
 
 int redis_command(struct redis *redis, size_t count, const struct redis_bytes *arguments, struct redis_reply *reply,

@@ -166,6 +166,9 @@ static void abandon(struct connection *c)
         int rc = tr_receive(&caller, told ? TR_FOREVER : tr_after(TR_MILLISECOND));
         if (rc == -ETIMEDOUT)
             told = tell_writer(c);
+        else if (rc == -EPIPE && !c->draining)
+            tr_sleep(
+                TR_MILLISECOND); /* stopped by the runtime's end, and not yet by the writer, who may be in a write */
         else if (rc < 0)
             break;
         else if (callers && left < most)
@@ -186,7 +189,10 @@ static int reader_body(void *argument)
         rc = read_replies(c);
     if (rc < 0)
         lose(c, rc);
+    struct tr_shield shield;
+    tr_shield_open(&shield, TR_FOREVER); /* nor does a cancellation tell how much was written */
     abandon(c);
+    tr_shield_close(&shield);
     return 0;
 }
 

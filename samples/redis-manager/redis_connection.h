@@ -79,7 +79,7 @@ struct connection {
     struct reader_address reader;
     struct tr_task reader_task;
     int lost;           /* why the line is over; 0: it is not */
-    bool draining;      /* the reader is to end once nothing is in flight */
+    bool draining;      /* the writer has let go: the reader is to end once nothing is in flight */
     uint64_t forwarded; /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
     uint64_t written;   /* so many of them went out completely */
     uint64_t answered;
