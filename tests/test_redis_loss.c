@@ -415,7 +415,8 @@ TASK_TEST(replies_of_nonsense_all_end)
     for (unsigned i = 0; i < 16; i++)
         expect_int(test_join(callers[i].task), 0);
     unsigned requests = atomic_load(&fake.requests);
-    expect(requests > NONSENSE / 2 || tr_clock() >= nonsense_end);
+    /* A line that is lost takes with it what is in flight: the requests of all 16, when the other lines were down. */
+    expect(requests > NONSENSE / 32 || tr_clock() >= nonsense_end);
     expect(redis_losses(redis) > requests / 5);
     close_manager(redis);
     fake_stop(&fake);
