@@ -56,6 +56,8 @@ SESSIONS = [
     b"subscribe a\r\nset x 1\r\nhello 2\r\nconfig get port\r\nselect 0\r\nquit\r\nping\r\n",
     b"psubscribe a*\r\nreset\r\nping\r\n",
     b"set k 1\r\nget k\r\nmultiple words here\r\nget k\r\nquit\r\nget k\r\n",
+    b"command info nosuch\r\n", b"config get APPENDONLY\r\n", b"config get appendonl*\r\n",
+    b"ping a\x0bb\r\nping a\x0cb\r\n\x0bping\r\n", b'expire k 1 "a\r\nb\r\n"\r\n',
     b"foo " + b"x" * 300 + b" y\r\n", b"f" * 200 + b" x\r\n", b'foo "a\\x00b" c\r\n', b'foo "a\\r\\nb" c\r\n',
     b"client " + b"z" * 200 + b"\r\n", b"foo" + b" a" * 100 + b"\r\n",
 ]

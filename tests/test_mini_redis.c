@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): started and stopped in a
- * task, with clients that are tasks of the same runtime.
- *
- * The one idea: a client sends bytes and expects bytes. What a server should do at a limit is seen from the
- * client's side alone.
- */
-#include "server.h"
-#include "support.h"
+/* test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): serving and subscriptions. */
+#include "mini_redis_client.h"
 
-#include <errno.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
-
-struct client {
-    struct tr_stream *stream;
-};
 
 /* The kernel's random numbers, until so many calls have been made; 0: for ever. */
 static unsigned random_calls;
@@ -27,70 +15,6 @@ ssize_t getrandom(void *buffer, size_t bytes, unsigned flags)
         return -1;
     }
     return syscall(SYS_getrandom, buffer, bytes, flags);
-}
-
-static struct mini_redis *start(const struct mini_redis_options *options)
-{
-    struct mini_redis *server;
-    expect_int(mini_redis_start(&server, options), 0);
-    return server;
-}
-
-static void stop(struct mini_redis *server)
-{
-    expect_int(mini_redis_stop(server, tr_after(LONG_TIME)), 0);
-}
-
-static struct client join_server(const struct mini_redis *server)
-{
-    struct client client;
-    expect_int(tr_tcp_connect(&client.stream, "127.0.0.1", mini_redis_port(server), tr_after(LONG_TIME)), 0);
-    return client;
-}
-
-static void leave(struct client client)
-{
-    tr_stream_close(client.stream);
-}
-
-static void say(struct client client, const char *text)
-{
-    expect_int(tr_write(client.stream, text, strlen(text), tr_after(LONG_TIME)), 0);
-}
-
-/* The next bytes are these. */
-static void hear(struct client client, const char *expected)
-{
-    char text[4096];
-    size_t size = strlen(expected), have = 0;
-    expect(size < sizeof text);
-    while (have < size) {
-        ssize_t got = tr_read(client.stream, text + have, size - have, tr_after(LONG_TIME));
-        if (got <= 0)
-            test_fail(__FILE__, __LINE__, "the connection ended (%zd) in front of: %s", got, expected + have);
-        have += (size_t)got;
-    }
-    text[have] = '\0';
-    if (strcmp(text, expected) != 0)
-        test_fail(__FILE__, __LINE__, "heard: %s expected: %s", text, expected);
-}
-
-static void ask(struct client client, const char *request, const char *reply)
-{
-    say(client, request);
-    hear(client, reply);
-}
-
-/* Whatever still comes, then the end. Returns how many bytes came. */
-static size_t hear_the_end(struct client client)
-{
-    static char text[65536];
-    size_t bytes = 0;
-    ssize_t got;
-    while ((got = tr_read(client.stream, text, sizeof text, tr_after(LONG_TIME))) > 0)
-        bytes += (size_t)got;
-    expect(got == 0 || got == -ECONNRESET);
-    return bytes;
 }
 
 /* ---- serving ------------------------------------------------------------------------------------------- */
@@ -361,155 +285,6 @@ TASK_TEST(subscriber_too_slow_is_closed_at_the_soft_limit)
     stop(server);
 }
 
-/* ---- limits -------------------------------------------------------------------------------------------- */
-
-enum { BYTES = 100000, REQUESTS = 400 }; /* 40 MB of replies, far more than the sockets hold */
-
-/* Makes `a` a long value. */
-static void set_long(struct client client)
-{
-    char *request = calloc(1, BYTES + 64);
-    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
-    memset(request + header, 'v', BYTES);
-    strcpy(request + header + BYTES, "\r\n");
-    ask(client, request, "+OK\r\n");
-    free(request);
-}
-
-static void ask_much_and_quit(struct client client)
-{
-    set_long(client);
-    for (int i = 0; i < REQUESTS; i++)
-        say(client, "GET a\r\n");
-    say(client, "QUIT\r\n");
-    tr_sleep(300 * TR_MILLISECOND);
-}
-
-/* It has said good-bye, and goes without its replies: nobody waits for them. */
-TASK_TEST(client_that_goes_without_its_replies_is_gone)
-{
-    struct mini_redis *server = start(NULL);
-    struct client client = join_server(server);
-    ask_much_and_quit(client);
-    leave(client);
-    expect_int(mini_redis_stop(server, tr_after(8 * TR_SECOND)), 0); /* others would be waited for ten */
-}
-
-TASK_TEST(client_that_does_not_read_gets_all_replies_later)
-{
-    struct mini_redis *server = start(NULL);
-    struct client client = join_server(server);
-    ask_much_and_quit(client);
-    expect_int((int64_t)hear_the_end(client), (int64_t)REQUESTS * (BYTES + 11) + 5);
-    leave(client);
-    stop(server);
-}
-
-TASK_TEST(client_that_never_reads_is_closed_at_its_output_limit)
-{
-    struct mini_redis_options options = { .normal_limit = { .hard_bytes = 1 << 20 } };
-    struct mini_redis *server = start(&options);
-    struct client client = join_server(server);
-    set_long(client);
-    int rc = 0;
-    for (int i = 0; i < 10000 && rc == 0; i++) {
-        rc = tr_write(client.stream, "GET a\r\n", 7, tr_after(LONG_TIME));
-        tr_sleep(TR_MILLISECOND);
-    }
-    expect(rc == -EPIPE || rc == -ECONNRESET);
-    leave(client);
-    stop(server);
-}
-
-TASK_TEST(client_beyond_the_maximum_is_told_so)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .max_clients = 2 });
-    struct client first = join_server(server), second = join_server(server);
-    ask(first, "PING\r\n", "+PONG\r\n");
-    ask(second, "PING\r\n", "+PONG\r\n");
-    struct client third = join_server(server);
-    hear(third, "-ERR max number of clients reached\r\n");
-    hear_the_end(third);
-    leave(third);
-    leave(first);
-    for (bool served = false; !served;) { /* its place is free again, soon */
-        struct client next = join_server(server);
-        char byte = '-';
-        say(next, "PING\r\n");
-        served = tr_read(next.stream, &byte, 1, tr_after(LONG_TIME)) == 1 && byte == '+';
-        leave(next);
-    }
-    leave(second);
-    stop(server);
-}
-
-TASK_TEST(client_must_authenticate)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .password = "secret" });
-    struct client client = join_server(server);
-    ask(client, "PING\r\nGET a\r\nAUTH wrong\r\nAUTH secre\r\nAUTH \"\"\r\n",
-        "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n"
-        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-        "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-    ask(client, "AUTH secret\r\nPING\r\nRESET\r\nPING\r\nAUTH default secret\r\nPING\r\n",
-        "+OK\r\n+PONG\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n+PONG\r\n");
-    leave(client);
-    client = join_server(server);
-    ask(client, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
-    hear_the_end(client);
-    leave(client);
-    client = join_server(server);
-    say(client, "POST / HTTP/1.1\r\nAUTH secret\r\nPING\r\n"); /* a web page's: nothing behind it is looked at */
-    expect_int((int64_t)hear_the_end(client), 0);
-    leave(client);
-    stop(server);
-}
-
-TASK_TEST(client_idle_is_closed_and_subscriber_is_not)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .timeout_seconds = 1 });
-    struct client idle = join_server(server), subscribed = join_server(server), writer;
-    ask(subscribed, "SUBSCRIBE a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
-    ask(idle, "PING\r\n", "+PONG\r\n");
-    hear_the_end(idle);
-    tr_sleep(500 * TR_MILLISECOND);
-    writer = join_server(server);
-    ask(writer, "PUBLISH a x\r\n", ":1\r\n");
-    hear(subscribed, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
-    leave(idle);
-    leave(writer);
-    leave(subscribed);
-    stop(server);
-}
-
-TASK_TEST(request_larger_than_the_query_buffer_ends_the_connection)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
-    struct client client = join_server(server);
-    static char part[100000];
-    memset(part, 'x', sizeof part);
-    say(client, "*2\r\n$4\r\nECHO\r\n$100000000\r\n");
-    int rc = 0;
-    for (int i = 0; i < 1000 && rc == 0; i++)
-        rc = tr_write(client.stream, part, sizeof part, tr_after(LONG_TIME));
-    expect(rc == -EPIPE || rc == -ECONNRESET);
-    leave(client);
-    stop(server);
-}
-
-TASK_TEST(arguments_many_and_small_count_against_the_query_buffer)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
-    struct client client = join_server(server);
-    int rc = tr_write(client.stream, "*2147483647\r\n", 13, tr_after(LONG_TIME));
-    for (int i = 0; i < 1000000 && rc == 0; i++)
-        rc = tr_write(client.stream, "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n", 30, tr_after(LONG_TIME));
-    expect(rc == -EPIPE || rc == -ECONNRESET);
-    leave(client);
-    stop(server);
-}
-
 /* The first three numbers are for the choice of a shard and for two shards. */
 TASK_TEST(server_whose_third_shard_cannot_start_does_not_start)
 {
@@ -517,16 +292,6 @@ TASK_TEST(server_whose_third_shard_cannot_start_does_not_start)
     random_calls = 4;
     expect_int(mini_redis_start(&server, &(struct mini_redis_options){ .shards = 4 }), -EIO);
     expect_int(random_calls, 0);
-}
-
-TASK_TEST(argument_larger_than_the_limit_is_an_error)
-{
-    struct mini_redis *server = start(&(struct mini_redis_options){ .max_bulk_bytes = 1 << 20 });
-    struct client client = join_server(server);
-    ask(client, "*2\r\n$4\r\nECHO\r\n$1048577\r\n", "-ERR Protocol error: invalid bulk length\r\n");
-    hear_the_end(client);
-    leave(client);
-    stop(server);
 }
 
 int main(void)
@@ -540,10 +305,5 @@ int main(void)
               stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
-              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit,
-              client_that_goes_without_its_replies_is_gone, client_that_does_not_read_gets_all_replies_later,
-              client_that_never_reads_is_closed_at_its_output_limit, client_beyond_the_maximum_is_told_so,
-              client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
-              request_larger_than_the_query_buffer_ends_the_connection,
-              arguments_many_and_small_count_against_the_query_buffer, argument_larger_than_the_limit_is_an_error));
+              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit));
 }

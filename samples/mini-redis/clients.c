@@ -28,7 +28,7 @@ TR_ADDRESS_TYPE(clients_address, struct clients_message);
 struct clients {
     struct clients_address address;
     struct tr_task actor;
-    struct client *first;
+    struct client *first, *last; /* as they came */
     unsigned count, max;
     uint64_t last_id, rejected;
     uint64_t commands; /* of clients that have left */
@@ -45,11 +45,13 @@ static int enter(struct clients *clients, struct client *client)
         return ENOBUFS;
     }
     clients->count++;
-    client->previous = NULL;
-    client->next = clients->first;
-    if (clients->first != NULL)
-        clients->first->previous = client;
-    clients->first = client;
+    client->next = NULL;
+    client->previous = clients->last;
+    if (clients->last != NULL)
+        clients->last->next = client;
+    else
+        clients->first = client;
+    clients->last = client;
     return 0;
 }
 
@@ -59,6 +61,8 @@ static void leave(struct clients *clients, struct client *client)
     clients->commands += atomic_load_explicit(&client->commands, memory_order_relaxed);
     if (client->next != NULL)
         client->next->previous = client->previous;
+    else
+        clients->last = client->previous;
     if (client->previous != NULL)
         client->previous->next = client->next;
     else
@@ -110,13 +114,8 @@ static bool is_shown(const struct clients_filter *filter, const struct client *c
     case CLIENTS_PUBSUB:
         return subscriptions(client) > 0;
     case CLIENTS_NONE:
-        return false;
-    case CLIENTS_IDS:
+    case CLIENTS_IDS: /* in the order of the ids */
         break;
-    }
-    for (size_t i = 0; i < filter->id_count; i++) {
-        if ((uint64_t)filter->ids[i] == client->id)
-            return true;
     }
     return false;
 }
@@ -157,6 +156,21 @@ static void list_client(const struct client *client, struct buffer *out)
                   atomic_load_explicit(&client->patterns, memory_order_relaxed), last ? last->name : "NULL");
 }
 
+static void list(const struct clients *clients, const struct clients_filter *filter, struct buffer *out)
+{
+    for (const struct client *client = clients->first; client != NULL; client = client->next) {
+        if (is_shown(filter, client))
+            list_client(client, out);
+    }
+    for (size_t i = 0; i < filter->id_count; i++) {
+        const struct client *client = clients->first;
+        while (client != NULL && client->id != (uint64_t)filter->ids[i])
+            client = client->next;
+        if (client != NULL)
+            list_client(client, out);
+    }
+}
+
 static int on_message(void *state, void *message)
 {
     struct clients *clients = state;
@@ -173,10 +187,7 @@ static int on_message(void *state, void *message)
         answer = rename_client(m->client, *m->name);
         break;
     case LIST:
-        for (struct client *client = clients->first; client != NULL; client = client->next) {
-            if (is_shown(m->filter, client))
-                list_client(client, m->out);
-        }
+        list(clients, m->filter, m->out);
         break;
     case STATISTICS:
         read_statistics(clients, m->statistics);

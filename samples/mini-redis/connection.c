@@ -24,7 +24,7 @@ enum {
 };
 
 static const int64_t STALL = 100 * TR_MILLISECOND; /* a write that takes longer is the outbox's */
-static const int64_t GOODBYE = 10 * TR_SECOND;     /* to write the last replies to a slow client */
+static const int64_t GOODBYE = 10 * TR_SECOND; /* a slow client that takes nothing of the last replies for so long */
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
@@ -197,6 +197,9 @@ static int execute_run(struct connection *connection, struct run *run, enum rout
     case ROUTE_CONNECTION:
         break;
     }
+    /* Alone in its run, and perhaps one that looks. */
+    if (owner == ROUTE_CONNECTION)
+        atomic_store_explicit(&connection->client.last_command, run->requests[run->next].command, memory_order_relaxed);
     run_execute(run, &(struct context){ .connection = connection });
     return connection->abandoned ? -ECONNABORTED : 0;
 }
@@ -259,10 +262,20 @@ static bool make_room(struct connection *connection)
     return in->capacity - in->size >= LEAST_READ_BYTES || buffer_reserve(in, left > 0 ? left : FIRST_READ_BYTES);
 }
 
-static tr_time read_deadline(const struct connection *connection)
+/* Reads as long as the client is not idle for too long: one that takes its replies is not, however slowly it does. */
+static ssize_t read_some(struct connection *connection)
 {
-    unsigned seconds = connection->server->options.timeout_seconds;
-    return seconds == 0 || connection->subscriptions > 0 ? TR_FOREVER : tr_after(seconds * TR_SECOND);
+    struct buffer *in = &connection->in;
+    int64_t patience = connection->server->options.timeout_seconds * TR_SECOND;
+    tr_time end = patience == 0 || connection->subscriptions > 0 ? TR_FOREVER : tr_after(patience);
+    for (;;) {
+        ssize_t got = tr_read(connection->stream, in->data + in->size, in->capacity - in->size, end);
+        if (got != -ETIMEDOUT || connection->outbox == NULL)
+            return got;
+        end = outbox_progress(connection->outbox) + patience + TR_SECOND; /* it is noted once a second */
+        if (end <= tr_after(0))
+            return got;
+    }
 }
 
 /* Reads what there is. Returns a positive number, 0 when the client has sent all, or the reason to end. */
@@ -271,16 +284,9 @@ static ssize_t read_more(struct connection *connection)
     struct buffer *in = &connection->in;
     if (!make_room(connection))
         return -ENOMEM;
-    ssize_t got = tr_read(connection->stream, in->data + in->size, in->capacity - in->size, read_deadline(connection));
-    if (got <= 0)
-        return got;
-    in->size += (size_t)got;
-    size_t held = in->size + connection->parser.argument_capacity * sizeof(struct slice);
-    if (held > connection->server->options.query_buffer_bytes) {
-        tr_log(TR_LOG_WARNING, "client %llu is closed: it reached the query buffer limit",
-               (unsigned long long)connection->client.id);
-        return -EMSGSIZE;
-    }
+    ssize_t got = read_some(connection);
+    if (got > 0)
+        in->size += (size_t)got;
     return got;
 }
 
@@ -304,7 +310,14 @@ static int serve_input(struct connection *connection)
         reply_error(&connection->out, "ERR Protocol error: %s", parser->error);
         connection->closing = true;
     }
-    return status == RESP_NO_MEMORY ? -ENOMEM : flush(connection);
+    if (status == RESP_NO_MEMORY)
+        return -ENOMEM;
+    if (connection->in.size - connection->in_begin > connection->server->options.query_buffer_bytes) {
+        tr_log(TR_LOG_WARNING, "client %llu is closed: it reached the query buffer limit",
+               (unsigned long long)connection->client.id);
+        return -EMSGSIZE;
+    }
+    return flush(connection);
 }
 
 /* ---- from beginning to end ----------------------------------------------------------------------------- */
@@ -322,7 +335,7 @@ static int serve(struct connection *connection)
             return rc;
     }
     if (connection->outbox != NULL)
-        outbox_drain(outbox_address(connection->outbox), tr_after(GOODBYE));
+        outbox_drain(connection->outbox, GOODBYE);
     return 0;
 }
 

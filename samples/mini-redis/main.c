@@ -94,7 +94,7 @@ static bool parse_limits(struct mini_redis_options *options, const char *text)
         if (strcasecmp(class, "normal") == 0)
             options->normal_limit = limit;
         else if (strcasecmp(class, "pubsub") == 0)
-            options->pubsub_limit = limit;
+            options->pubsub_limit = limit, options->pubsub_unlimited = true; /* if it is all zero */
         else
             return false;
         text += length;

@@ -31,7 +31,8 @@ struct outbox {
     struct outbox_reply taker;   /* the writer waits for something to write */
     struct outbox_reply drainer; /* the connection waits for everything to be written */
     bool taker_waits, drainer_waits;
-    bool overrun; /* the client is being closed: nothing more for it */
+    _Atomic(tr_time) progress_at; /* the writer's: when it last sent something, to the second */
+    bool overrun;                 /* the client is being closed: nothing more for it */
 };
 
 /* ---- payloads ------------------------------------------------------------------------------------------ */
@@ -135,6 +136,8 @@ static int on_message(void *state, void *message)
             check_limit(outbox);
         break;
     case OUTBOX_DRAIN:
+        if (outbox->drainer_waits)
+            tr_reply_error(outbox->drainer, 1); /* has given up, or it would not ask again */
         outbox->drainer = m->reply;
         outbox->drainer_waits = true;
         tr_defer(m->reply);
@@ -164,6 +167,8 @@ static int write_slowly(struct outbox *outbox, const char *data, size_t bytes)
         struct iovec piece = { .iov_base = (char *)data, .iov_len = bytes };
         size_t written = 0;
         int rc = tr_write_v(outbox->stream, &piece, 1, &written, tr_after(TR_SECOND));
+        if (written > 0)
+            atomic_store_explicit(&outbox->progress_at, tr_after(0), memory_order_relaxed);
         data += written;
         bytes -= written;
         if (rc != -ETIMEDOUT || bytes == 0)
@@ -245,8 +250,18 @@ void outbox_set_limit(struct outbox_address address, struct mini_redis_output_li
     tr_send(address, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_LIMIT, .limit = limit });
 }
 
-int outbox_drain(struct outbox_address address, tr_time deadline)
+tr_time outbox_progress(const struct outbox *outbox)
 {
-    int empty;
-    return tr_call(address, &empty, deadline, &(struct outbox_message){ .kind = OUTBOX_DRAIN });
+    return atomic_load_explicit(&outbox->progress_at, memory_order_relaxed);
+}
+
+int outbox_drain(struct outbox *outbox, int64_t patience_ns)
+{
+    int rc, empty;
+    tr_time before;
+    do {
+        before = outbox_progress(outbox);
+        rc = tr_call(outbox->address, &empty, tr_after(patience_ns), &(struct outbox_message){ .kind = OUTBOX_DRAIN });
+    } while (rc == -ETIMEDOUT && outbox_progress(outbox) != before);
+    return rc;
 }

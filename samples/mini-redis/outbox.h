@@ -51,7 +51,11 @@ int outbox_push(struct outbox_address address, struct payload *payload);
 
 void outbox_set_limit(struct outbox_address address, struct mini_redis_output_limit limit);
 
-/* Waits until everything has been sent. Returns 0 or an error of tr_call. */
-int outbox_drain(struct outbox_address address, tr_time deadline);
+/* When the client last took something, on the caller's clock and to the second; 0: never yet. Thread: task. Suspends: no. */
+tr_time outbox_progress(const struct outbox *outbox);
+
+/* Waits until everything has been sent, as long as the client takes something in each `patience_ns`. Returns 0 or an error of
+ * tr_call. */
+int outbox_drain(struct outbox *outbox, int64_t patience_ns);
 
 #endif

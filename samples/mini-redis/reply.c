@@ -156,6 +156,8 @@ void reply_error(struct buffer *out, const char *format, ...)
     va_start(arguments, format);
     append_formatted(out, format, arguments);
     va_end(arguments);
+    while (out->size > begin && (out->data[out->size - 1] == '\r' || out->data[out->size - 1] == '\n'))
+        out->size--;
     for (size_t i = begin; i < out->size; i++) {
         if (out->data[i] == '\r' || out->data[i] == '\n')
             out->data[i] = ' ';

@@ -249,6 +249,12 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* Vertical tabs and form feeds are skipped before a word, as in Redis, but end none. */
+static bool ends_word(char c)
+{
+    return is_space(c) && c != '\v' && c != '\f';
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -311,7 +317,7 @@ static enum step split_words(struct resp_parser *parser, char *data, char *end)
         if (from == end)
             return TAKEN;
         char *word = from, *to = from;
-        while (from < end && !is_space(*from)) {
+        while (from < end && !ends_word(*from)) {
             if (*from != '"' && *from != '\'') {
                 *to++ = *from++;
             } else if (!take_quoted(&from, &to, end)) {

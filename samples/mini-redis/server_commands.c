@@ -72,7 +72,7 @@ static void command_info_of(struct buffer *out, const struct slice *names, uint3
         if (command != NULL)
             reply_command(out, command);
         else
-            REPLY(out, "*-1\r\n");
+            REPLY(out, "$-1\r\n");
     }
 }
 
@@ -150,13 +150,20 @@ static size_t list_settings(const struct mini_redis *server, struct setting sett
     return count;
 }
 
-static bool matches_any(const char *name, const struct slice *patterns, uint32_t count)
+/* The first that matches; NULL: none does. */
+static const struct slice *find_match(const char *name, const struct slice *patterns, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (glob_match(patterns[i], text(name), true))
-            return true;
+            return &patterns[i];
     }
-    return false;
+    return NULL;
+}
+
+/* As it was asked for, if by its name: a client may look it up in the reply as it has written it. */
+static struct slice shown_name(const char *name, const struct slice *match)
+{
+    return slice_is(*match, name) ? *match : text(name);
 }
 
 void command_config(struct context *context, const struct slice *argv, uint32_t argc)
@@ -173,11 +180,12 @@ void command_config(struct context *context, const struct slice *argv, uint32_t 
     struct setting settings[SETTINGS];
     size_t count = list_settings(context->connection->server, settings), matching = 0;
     for (size_t i = 0; i < count; i++)
-        matching += matches_any(settings[i].name, argv + 2, argc - 2);
+        matching += find_match(settings[i].name, argv + 2, argc - 2) != NULL;
     reply_array(out, matching * 2);
     for (size_t i = 0; i < count; i++) {
-        if (matches_any(settings[i].name, argv + 2, argc - 2)) {
-            reply_bulk(out, text(settings[i].name));
+        const struct slice *match = find_match(settings[i].name, argv + 2, argc - 2);
+        if (match != NULL) {
+            reply_bulk(out, shown_name(settings[i].name, match));
             reply_bulk(out, text(settings[i].value));
         }
     }

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* test_mini_redis_limits.c: the server inside a program: what it does at each of its limits, to clients that deserve it or not. */
+#include "mini_redis_client.h"
+
+#include <stdlib.h>
+
+enum { BYTES = 100000, REQUESTS = 400 }; /* 40 MB of replies, far more than the sockets hold */
+
+/* Makes `a` a long value. */
+static void set_long(struct client client)
+{
+    char *request = calloc(1, BYTES + 64);
+    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
+    memset(request + header, 'v', BYTES);
+    strcpy(request + header + BYTES, "\r\n");
+    ask(client, request, "+OK\r\n");
+    free(request);
+}
+
+static void ask_much_and_quit(struct client client)
+{
+    set_long(client);
+    for (int i = 0; i < REQUESTS; i++)
+        say(client, "GET a\r\n");
+    say(client, "QUIT\r\n");
+    tr_sleep(300 * TR_MILLISECOND);
+}
+
+/* It has said good-bye, and goes without its replies: nobody waits for them. */
+TASK_TEST(client_that_goes_without_its_replies_is_gone)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask_much_and_quit(client);
+    leave(client);
+    expect_int(mini_redis_stop(server, tr_after(8 * TR_SECOND)), 0); /* others would be waited for ten */
+}
+
+TASK_TEST(client_that_does_not_read_gets_all_replies_later)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask_much_and_quit(client);
+    expect_int((int64_t)hear_the_end(client), (int64_t)REQUESTS * (BYTES + 11) + 5);
+    leave(client);
+    stop(server);
+}
+
+/* To the time-out it is not idle while it takes something. */
+TASK_TEST(client_that_takes_its_replies_slowly_is_not_idle)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .timeout_seconds = 2 });
+    struct client client = join_server(server);
+    set_long(client);
+    for (int i = 0; i < REQUESTS; i++)
+        say(client, "GET a\r\n");
+    char *part = malloc(BYTES);
+    size_t left = (size_t)REQUESTS * (BYTES + 11);
+    while (left > 0) {
+        ssize_t got = tr_read(client.stream, part, left < BYTES ? left : BYTES, tr_after(LONG_TIME));
+        expect(got > 0);
+        left -= (size_t)got;
+        tr_sleep(10 * TR_MILLISECOND);
+    }
+    ask(client, "PING\r\n", "+PONG\r\n");
+    free(part);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_list_is_in_the_order_of_coming_or_of_asking)
+{
+    struct mini_redis *server = start(NULL);
+    struct client clients[3];
+    char text[2048], *lines[4];
+    for (int i = 0; i < 3; i++) {
+        clients[i] = join_server(server);
+        ask(clients[i], "PING\r\n", "+PONG\r\n");
+    }
+    static const char *const asked[] = { "CLIENT LIST\r\n", "CLIENT LIST ID 3 99 1 3\r\n" };
+    static const int order[][3] = { { 1, 2, 3 }, { 3, 1, 3 } };
+    for (int i = 0; i < 2; i++) {
+        say(clients[1], asked[i]);
+        size_t have = 0;
+        for (text[0] = '\0'; !strstr(text, "\n\r\n"); text[have] = '\0')
+            have += (size_t)tr_read(clients[1].stream, text + have, sizeof text - 1 - have, tr_after(LONG_TIME));
+        lines[0] = strstr(text, "id=");
+        for (int j = 0; j < 3; j++) {
+            expect(lines[j] && atoi(lines[j] + 3) == order[i][j]);
+            lines[j + 1] = strstr(lines[j] + 1, "\nid=") ? strstr(lines[j] + 1, "\nid=") + 1 : NULL;
+        }
+        expect(!lines[3] && (strstr(text, "cmd=client") != NULL) == (i == 0));
+    }
+    for (int i = 0; i < 3; i++)
+        leave(clients[i]);
+    stop(server);
+}
+
+TASK_TEST(client_that_never_reads_is_closed_at_its_output_limit)
+{
+    struct mini_redis_options options = { .normal_limit = { .hard_bytes = 1 << 20 } };
+    struct mini_redis *server = start(&options);
+    struct client client = join_server(server);
+    set_long(client);
+    int rc = 0;
+    for (int i = 0; i < 10000 && rc == 0; i++) {
+        rc = tr_write(client.stream, "GET a\r\n", 7, tr_after(LONG_TIME));
+        tr_sleep(TR_MILLISECOND);
+    }
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_beyond_the_maximum_is_told_so)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .max_clients = 2 });
+    struct client first = join_server(server), second = join_server(server);
+    ask(first, "PING\r\n", "+PONG\r\n");
+    ask(second, "PING\r\n", "+PONG\r\n");
+    struct client third = join_server(server);
+    hear(third, "-ERR max number of clients reached\r\n");
+    hear_the_end(third);
+    leave(third);
+    leave(first);
+    for (bool served = false; !served;) { /* its place is free again, soon */
+        struct client next = join_server(server);
+        char byte = '-';
+        say(next, "PING\r\n");
+        served = tr_read(next.stream, &byte, 1, tr_after(LONG_TIME)) == 1 && byte == '+';
+        leave(next);
+    }
+    leave(second);
+    stop(server);
+}
+
+TASK_TEST(client_must_authenticate)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .password = "secret" });
+    struct client client = join_server(server);
+    ask(client, "PING\r\nGET a\r\nAUTH wrong\r\nAUTH secre\r\nAUTH \"\"\r\n",
+        "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    ask(client, "AUTH secret\r\nPING\r\nRESET\r\nPING\r\nAUTH default secret\r\nPING\r\n",
+        "+OK\r\n+PONG\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n+PONG\r\n");
+    leave(client);
+    client = join_server(server);
+    ask(client, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    hear_the_end(client);
+    leave(client);
+    client = join_server(server);
+    say(client, "POST / HTTP/1.1\r\nAUTH secret\r\nPING\r\n"); /* a web page's: nothing behind it is looked at */
+    expect_int((int64_t)hear_the_end(client), 0);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(client_idle_is_closed_and_subscriber_is_not)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .timeout_seconds = 1 });
+    struct client idle = join_server(server), subscribed = join_server(server), writer;
+    ask(subscribed, "SUBSCRIBE a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    ask(idle, "PING\r\n", "+PONG\r\n");
+    hear_the_end(idle);
+    tr_sleep(500 * TR_MILLISECOND);
+    writer = join_server(server);
+    ask(writer, "PUBLISH a x\r\n", ":1\r\n");
+    hear(subscribed, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+    leave(idle);
+    leave(writer);
+    leave(subscribed);
+    stop(server);
+}
+
+TASK_TEST(request_larger_than_the_query_buffer_ends_the_connection)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    static char part[100000];
+    memset(part, 'x', sizeof part);
+    say(client, "*2\r\n$4\r\nECHO\r\n$100000000\r\n");
+    int rc = 0;
+    for (int i = 0; i < 1000 && rc == 0; i++)
+        rc = tr_write(client.stream, part, sizeof part, tr_after(LONG_TIME));
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+/* Whole requests do not count, however many there are in the buffer. */
+TASK_TEST(requests_that_are_complete_do_not_fill_the_query_buffer)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 128 << 10 });
+    struct client client = join_server(server);
+    char *request = calloc(1, BYTES + 64);
+    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
+    memset(request + header, 'v', BYTES);
+    strcpy(request + header + BYTES, "\r\n");
+    for (int i = 0; i < 20; i++)
+        say(client, request);
+    for (int i = 0; i < 20; i++)
+        hear(client, "+OK\r\n");
+    free(request);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(arguments_many_and_small_count_against_the_query_buffer)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    int rc = tr_write(client.stream, "*2147483647\r\n", 13, tr_after(LONG_TIME));
+    for (int i = 0; i < 1000000 && rc == 0; i++)
+        rc = tr_write(client.stream, "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n", 30, tr_after(LONG_TIME));
+    expect(rc == -EPIPE || rc == -ECONNRESET);
+    leave(client);
+    stop(server);
+}
+
+TASK_TEST(argument_larger_than_the_limit_is_an_error)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .max_bulk_bytes = 1 << 20 });
+    struct client client = join_server(server);
+    ask(client, "*2\r\n$4\r\nECHO\r\n$1048577\r\n", "-ERR Protocol error: invalid bulk length\r\n");
+    hear_the_end(client);
+    leave(client);
+    stop(server);
+}
+
+int main(void)
+{
+    return test_main(
+        "mini_redis_limits",
+        TESTS(client_that_goes_without_its_replies_is_gone, client_that_does_not_read_gets_all_replies_later,
+              client_that_takes_its_replies_slowly_is_not_idle, client_list_is_in_the_order_of_coming_or_of_asking,
+              client_that_never_reads_is_closed_at_its_output_limit, client_beyond_the_maximum_is_told_so,
+              client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
+              request_larger_than_the_query_buffer_ends_the_connection,
+              requests_that_are_complete_do_not_fill_the_query_buffer,
+              arguments_many_and_small_count_against_the_query_buffer, argument_larger_than_the_limit_is_an_error));
+}
