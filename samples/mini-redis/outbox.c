@@ -258,10 +258,10 @@ tr_time outbox_progress(const struct outbox *outbox)
 int outbox_drain(struct outbox *outbox, int64_t patience_ns)
 {
     int rc, empty;
-    tr_time before;
+    tr_time end = tr_after(patience_ns);
     do {
-        before = outbox_progress(outbox);
-        rc = tr_call(outbox->address, &empty, tr_after(patience_ns), &(struct outbox_message){ .kind = OUTBOX_DRAIN });
-    } while (rc == -ETIMEDOUT && outbox_progress(outbox) != before);
+        rc = tr_call(outbox->address, &empty, end, &(struct outbox_message){ .kind = OUTBOX_DRAIN });
+        end = outbox_progress(outbox) + patience_ns;
+    } while (rc == -ETIMEDOUT && end > tr_after(0));
     return rc;
 }
