@@ -12,8 +12,8 @@
 /* Installs the handler, once in a process. */
 void tri_fault_install(void);
 /*
- * Gives the calling worker's thread an alternate stack, and returns its memory; NULL when there is no memory for one (faults then go unnamed). Leaving,
- * in the same thread, gives back the one that it had before.
+ * Gives the calling worker's thread an alternate stack, and returns its memory; NULL when there is none for it (faults then go
+ * unnamed). Leaving, in the same thread, gives back the one that it had before.
  */
 void *tri_fault_enter(void);
 void tri_fault_leave(void *memory);
