@@ -65,7 +65,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
         before->sa_handler(signal);
     } else if (!sent || before->sa_handler == SIG_DFL) {
-        /* Back to the default: the instruction faults again, and the process dies with its core at the right place. */
+        /* Back to the default: the instruction faults again, or we send it again, and the core shows the right place. */
         struct sigaction fallback = { .sa_handler = SIG_DFL };
         sigaction(signal, &fallback, NULL);
         if (sent)

@@ -2,8 +2,8 @@
 /*
  * run.c: tr_run, a whole program's runtime: its main, the signals that end it, and the shutdown.
  *
- * The program's thread waits here for the end of main, for a signal, or for a task that asks for the shutdown; from the first of
- * them on its time is bounded. A main that will not end is left behind, with what it uses.
+ * The program's thread waits here for the end of main, for a signal, or for a task that asks for the shutdown; from the first
+ * of them on its time is bounded. A main that will not end is left behind, with what it uses.
  */
 #include "actor/runtime.h"
 #include "actor/sim.h"
@@ -61,6 +61,17 @@ static void await_main(struct program *program, struct tr_task task, int signal_
     }
 }
 
+/*
+ * What main owns has been cancelled and ends with actors still there to turn to, if it is quick about it. Somebody else may have
+ * joined or detached the task.
+ */
+static void join_main(struct tr_runtime *runtime, struct tr_task task)
+{
+    tr_time soon = tr_after(runtime->stop_ns), deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
+    if (tr_task_join(task, NULL, soon < deadline ? soon : deadline) == -ETIMEDOUT)
+        tr_task_detach(task);
+}
+
 static int run_program(struct program *program, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
@@ -72,18 +83,17 @@ static int run_program(struct program *program, int signal_fd)
         await_main(program, task, signal_fd);
     else
         tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
-    tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
-    if (deadline == TR_FOREVER)
-        deadline = tr_after(runtime->shutdown_ns);
+    if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
+        tri_runtime_shut_down_at(runtime, tr_after(runtime->shutdown_ns));
     if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
         result = program->result;
-        /* What main owns still has to end; and somebody else may have joined or detached it. */
-        if (tr_task_join(task, NULL, deadline) == -ETIMEDOUT)
-            tr_task_detach(task);
+        join_main(runtime, task);
     } else if (rc == 0) {
         result = -ETIMEDOUT;
     }
-    tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
+    /* A task may have asked for a nearer end meanwhile. */
+    tr_stop(runtime, tri_load(&runtime->shutdown_at,
+                              TRI_RELAXED)); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
     while (take_signal(signal_fd))
         continue; /* it meant this shutdown */
     return rc < 0 ? rc : result;
@@ -105,8 +115,9 @@ int tr_run(const struct tr_options *options, int (*main)(void *argument), void *
         sigaddset(&signals, SIGTERM);
         signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
         if (signal_fd < 0) {
+            int error = errno;
             free(program);
-            return -errno;
+            return -error;
         }
     }
     pthread_sigmask(SIG_BLOCK, &signals, &before);

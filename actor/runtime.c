@@ -6,8 +6,8 @@
  *   STOP    no new task; mailboxes are closed, so actors drain and end, with the tasks that help them still there
  *   CANCEL  no actor is left, or their time is over: whatever still lives is cancelled
  *   EXIT    nothing lives: workers leave their loops and take down their reactors
- * The thread in tr_stop (or in tr_run, see run.c) moves them on. Runtimes live in a table by index, since a record names its runtime by
- * 16 bits; their memory is used again, never freed, for the sake of those who come late.
+ * The thread in tr_stop (or in tr_run, see run.c) moves them on. Runtimes live in a table by index, since a record names its
+ * runtime by 16 bits; their memory is used again, never freed, for the sake of those who come late.
  */
 #include "actor/runtime.h"
 #include "actor/blocking.h"
@@ -24,7 +24,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define DEFAULT_STACK_BYTES (64u * 1024)
 #define DEFAULT_STOP_NS (100 * TR_MILLISECOND)
 #define DEFAULT_SHUTDOWN_NS (5 * TR_SECOND)
 #define TURN_NS (5 * TR_MILLISECOND) /* between looks at the blocking jobs of a runtime that runs in turns */
@@ -234,8 +233,7 @@ static void hold_clock(void *context, bool busy)
 static int configure(struct tr_runtime *runtime, const struct tr_options *options)
 {
     runtime->workers = wanted_workers(options);
-    runtime->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
-    int size_class = tri_stack_class(runtime->stack_bytes);
+    int size_class = options->stack_bytes ? tri_stack_class(options->stack_bytes) : TRI_STACK_DEFAULT_CLASS;
     if (runtime->workers > TRI_WORKER_LIMIT || size_class < 0 || options->backend > TR_BACKEND_EPOLL ||
         options->stop_ns < 0 || options->shutdown_ns < 0 || !tri_blocking_check(options))
         return -EINVAL;

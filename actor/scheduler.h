@@ -106,7 +106,6 @@ enum tri_phase { TRI_PHASE_RUN, TRI_PHASE_STOP, TRI_PHASE_CANCEL, TRI_PHASE_EXIT
 
 struct tr_runtime {
     uint32_t index, workers;
-    size_t stack_bytes;
     uint32_t stack_class;
     enum tr_backend backend, backend_used;
     int64_t stop_ns, shutdown_ns;

@@ -217,6 +217,7 @@ struct program {
     void *argument;
     int result; /* of main, whoever joins its task */
     bool over;
+    tr_time deadline; /* of all that comes after main, on the real clock */
 };
 
 static int run_program(void *argument)
@@ -231,13 +232,13 @@ static int run_program(void *argument)
 static int run_main(struct tr_runtime *runtime, struct program *program, struct tr_task task)
 {
     int rc, more = 1;
-    tr_time limit = TR_FOREVER, deadline = TR_FOREVER;
+    tr_time limit = TR_FOREVER;
     while ((rc = tr_task_join(task, NULL, TR_NOW)) != 0 && !(rc == -ESRCH && program->over)) {
-        if (program->over && limit == TR_FOREVER) { /* what main owns has a bounded time to end */
-            limit = tri_sim_after(runtime, runtime->shutdown_ns);
-            deadline = tr_after(runtime->shutdown_ns);
+        if (program->over && limit == TR_FOREVER) { /* what main owns has a bounded time to end by itself */
+            limit = tri_sim_after(runtime, runtime->stop_ns);
+            program->deadline = tr_after(runtime->shutdown_ns);
         }
-        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= deadline) {
+        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= program->deadline) {
             tr_task_detach(task);
             break;
         }
@@ -248,7 +249,7 @@ static int run_main(struct tr_runtime *runtime, struct program *program, struct 
             tr_task_detach(task);
             return -EDEADLK;
         }
-        more = tri_turn_run(runtime, more ? TR_NOW : deadline);
+        more = tri_turn_run(runtime, more ? TR_NOW : program->deadline);
         if (more < 0) { /* no memory: to wait for it would not replay */
             tr_task_detach(task);
             return more;
@@ -263,7 +264,7 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
 {
     struct tr_runtime *runtime;
     struct tr_task task;
-    struct program program = { .main = main, .argument = argument };
+    struct program program = { .main = main, .argument = argument, .deadline = TR_FOREVER };
     int rc = tr_open(&runtime, options);
     if (rc < 0)
         return rc;
@@ -271,11 +272,13 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
     rc = tr_task_spawn(&task, run_program, &program, &own);
     if (rc == 0)
         rc = run_main(runtime, &program, task);
-    tr_time deadline = tr_after(runtime->shutdown_ns);
+    if (program.deadline == TR_FOREVER)
+        program.deadline = tr_after(runtime->shutdown_ns);
     runtime->digest = digest;
     if (digest)
-        *digest = runtime->sim->digest;       /* should it not come to an end */
-    int stopped = tr_stop(runtime, deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
+        *digest = runtime->sim->digest; /* should it not come to an end */
+    int stopped =
+        tr_stop(runtime, program.deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
     return rc == 0 ? stopped : rc;
 }
 

@@ -13,7 +13,6 @@
 #endif
 
 #define PAGE 4096u
-#define WHOLE_SLOT (64u * 1024)         /* the default means the slot of that size, with less than that for its task */
 #define LOOP_BYTES 512u                 /* the scheduler's frames, below which a task begins */
 #define COLOURS 32u                     /* the header moves down by less than 2 KiB, in the top page */
 #define SLAB_BYTES (UINT64_C(16) << 20) /* per batch of small stacks */
@@ -48,8 +47,6 @@ int tri_stack_class(size_t bytes)
 {
     if (bytes > slot_bytes_of(TRI_STACK_CLASSES - 1))
         return -1;
-    if (bytes == WHOLE_SLOT)
-        return 2;
     bytes += PAGE + COLOURS * 64 + sizeof(struct tri_stack) + LOOP_BYTES; /* all this comes out of the slot */
     for (uint32_t i = 0; i < TRI_STACK_CLASSES; i++)
         if (bytes <= slot_bytes_of(i))

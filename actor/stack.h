@@ -20,6 +20,7 @@
 
 #define TRI_STACK_CLASSES 12 /* 16 KiB << class: 16 KiB to 32 MiB */
 #define TRI_STACK_CLASS_MINIMUM (UINT64_C(16) << 10)
+#define TRI_STACK_DEFAULT_CLASS 2 /* of those who ask for nothing: the slot of 64 KiB */
 #define TRI_STACK_CACHE_CAP 128u
 
 struct tr_scope;
@@ -45,7 +46,7 @@ struct tri_stack_cache {
     TRI_ATOMIC(uint32_t) count;
 };
 
-/* The class that holds `bytes` of stack, or -1 when there is none so large. */
+/* The class that holds `bytes` of a task's stack, whatever the colour; or -1 when there is none so large. */
 int tri_stack_class(size_t bytes);
 
 struct tri_stack *tri_stack_take_slow(uint32_t size_class);

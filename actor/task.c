@@ -390,6 +390,7 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     if (actor) {                                /* before what may take its time: nobody need wait for that */
         resolve_debts(task);
         drain(task);
+        cold = tri_load(&task->cold, TRI_RELAXED); /* what is dropped may have come to own something */
     }
     if (cold)
         tri_cold_end_owned(cold);

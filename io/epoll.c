@@ -136,7 +136,11 @@ static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
     while (*link != op)
         link = &(*link)->next;
     *link = op->next;
-    int rc = op->wait_first ? tri_io_attempt(op) : -EAGAIN; /* whatever its deadline, it has looked once */
+    int rc = -EAGAIN;
+    if (op->wait_first) { /* whatever its deadline, it has looked once */
+        tri_reactor_count_enter(reactor);
+        rc = tri_io_attempt(op);
+    }
     /* The descriptor stays armed: an event for nobody is dropped. */
     tri_io_complete(reactor, op, rc == -EAGAIN ? -ECANCELED : rc);
 }

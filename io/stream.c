@@ -178,13 +178,14 @@ static int send_some(int fd, const struct cursor *cursor, tr_time deadline)
 
 int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, size_t *written, tr_time deadline)
 {
+    static const struct iovec none;
     size_t total = 0;
     if (written)
         *written = 0;
     if (count < 0)
         return -EINVAL;
     if (count == 0)
-        pieces = &(struct iovec){ 0 }; /* NULL has no place behind it */
+        pieces = &none; /* NULL has no place behind it */
     int rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
     if (rc < 0)
         return rc;

@@ -75,16 +75,16 @@ static struct uring *uring_of(struct tri_reactor *reactor)
 
 /* ---- Entering the kernel ---- */
 
-/*
- * What an enter may fail with passes by itself, by the next poll or once completions are reaped. Anything else means that
- * completions are lost (-EBADR: the kernel had no memory to keep them) or that we use the ring wrongly: tasks would wait
- * for ever.
- */
+/* By itself, by the next poll or once completions are reaped. */
 static bool passes(int rc)
 {
     return rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM;
 }
 
+/*
+ * What an enter may fail with passes. Anything else means that completions are lost (-EBADR: the kernel had no memory to keep
+ * them) or that we use the ring wrongly: tasks would wait for ever.
+ */
 static void check_enter(int rc)
 {
     if (passes(rc))

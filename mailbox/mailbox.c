@@ -409,8 +409,11 @@ void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED); /* as the consumer found it drained: it moves no more */
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
     assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));
-    if (tri_tail_storage(tail) != 0)
+    if (tri_tail_storage(tail) != 0) {
+        /* Nor is it found again: the actor may still try to receive, in the callbacks of its end. */
+        tri_fetch_and(&mailbox->tail, ~TRI_TAIL_STORAGE_MASK, TRI_RELAXED);
         tri_storage_give(cache, tri_storage_at(tri_tail_storage(tail)));
+    }
     consumer->storage = NULL;
 }
 

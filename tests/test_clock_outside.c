@@ -163,9 +163,12 @@ START_TEST(stale_addresses_leave_the_clocks_of_others_alone)
 }
 END_TEST
 
+static atomic_bool advancing;
+
 static int advance_later(void *argument, void *result)
 {
     (void)result;
+    atomic_store(&advancing, true);
     usleep(50000);
     expect_int(tr_clock_advance(*(struct tr_runtime **)argument, HOUR), 0);
     return 0;
@@ -181,7 +184,8 @@ START_TEST(advance_by_a_job_while_its_runtime_stops)
         struct tr_work work = { .run = advance_later, .argument = &runtime, .argument_bytes = sizeof runtime };
         work.runtime = runtime;
         expect_int(tr_job_start(NULL, &work, TR_FOREVER), 0);
-        usleep(20000); /* that it has begun */
+        while (!atomic_exchange(&advancing, false))
+            usleep(1000);
         expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
     }
 }

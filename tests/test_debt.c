@@ -113,72 +113,6 @@ TASK_TEST(call_queued_and_owed_when_a_stopped_actor_returns)
     expect_int(test_join(actor_task), 0);
 }
 
-struct owner {
-    struct caller child;
-    atomic_int go;
-};
-
-/* Calls to the last, however much it is cancelled. */
-static int call_in_a_shield(void *argument)
-{
-    struct tr_shield shield;
-    tr_sleep(TR_FOREVER);
-    tr_shield_open(&shield, TR_FOREVER);
-    int rc = call_and_note(argument);
-    tr_shield_close(&shield);
-    return rc;
-}
-
-static int own_and_end(void *argument)
-{
-    struct owner *owner = argument;
-    wait_until(atomic_load(&owner->go));
-    expect_int(tr_task_spawn(NULL, call_in_a_shield, &owner->child, &(struct tr_task_options){ .owned = true }), 0);
-    return 0;
-}
-
-/* The debts are paid before what the actor owns is waited for: here that calls its owner. */
-TASK_TEST(call_of_an_owned_task_when_its_actor_ends_esrch)
-{
-    struct owner owner = { .go = 0 };
-    struct caller queued;
-    struct tr_task actor_task;
-    struct number_address actor = test_loop(own_and_end, &owner, 4, &actor_task);
-    owner.child = (struct caller){ .to = actor };
-    struct tr_task task = start_caller(&queued, actor, 0, 1);
-    wait_until(test_queued(actor) == 1);
-    atomic_store(&owner.go, 1);
-    expect_int(test_join(task), -ESRCH);
-    expect_int(test_join(actor_task), 0);
-    expect_int(owner.child.rc, -ESRCH);
-}
-
-/* What a drop function takes from the mailbox that is being drained is owed as any other. */
-static void drop_two(void *message)
-{
-    struct number another;
-    (void)message;
-    tr_try_receive(&another);
-}
-
-TASK_TEST(call_taken_by_a_drop_function_epipe)
-{
-    struct end end = { .take = 0 };
-    struct caller callers[2];
-    struct tr_task actor_task, tasks[2];
-    struct number_address actor;
-    expect_int(tr_spawn(&actor, take_and_end, &end,
-                        &(struct tr_actor_options){ .capacity = 4, .drop = drop_two, .task = &actor_task }),
-               0);
-    for (int i = 0; i < 2; i++)
-        tasks[i] = start_caller(&callers[i], actor, 0, i);
-    wait_until(test_queued(actor) == 2);
-    atomic_store(&end.go, 1);
-    int first = test_join(tasks[0]), second = test_join(tasks[1]);
-    expect_int(first + second, -ESRCH - EPIPE);
-    expect_int(test_join(actor_task), 0);
-}
-
 /* ---- the end of a handler, and its silence -------------------------------------------------------------------- */
 
 enum { REPLY, FORGET, DEFER, END_SILENT, FAIL_SILENT, DEFER_AND_END, SLEEP_AND_FORGET, ANSWER_KEPT };
@@ -536,7 +470,6 @@ int main(void)
     return test_main("debt", TESTS(call_debtor_returns_epipe, call_queued_when_actor_ends_esrch,
                                    call_in_hand_queued_and_waiting_for_room_when_actor_ends,
                                    call_queued_and_owed_when_a_stopped_actor_returns,
-                                   call_of_an_owned_task_when_its_actor_ends_esrch, call_taken_by_a_drop_function_epipe,
                                    handler_that_lets_a_request_fall_epipe, handler_that_ends_in_mid_request_epipe,
                                    defer_keeps_the_debt_until_a_later_message, defer_then_the_actor_ends_epipe,
                                    defer_of_a_request_given_up_esrch, forward_moves_the_debt_and_the_new_debtor_answers,

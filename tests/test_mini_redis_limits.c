@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test_mini_redis_limits.c: the server inside a program: what it does at each of its limits, to clients that deserve it or not. */
+/*
+ * test_mini_redis_limits.c: the server inside a program: what it does at each of its limits, to clients that deserve it or
+ * not.
+ */
 #include "mini_redis_client.h"
 
 #include <stdlib.h>
@@ -192,7 +195,7 @@ TASK_TEST(request_larger_than_the_query_buffer_ends_the_connection)
 /* Whole requests do not count, however many there are in the buffer. */
 TASK_TEST(requests_that_are_complete_do_not_fill_the_query_buffer)
 {
-    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 128 << 10 });
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 100 << 10 });
     struct client client = join_server(server);
     char *request = calloc(1, BYTES + 64);
     int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);

@@ -265,6 +265,33 @@ static int own_a_stuck_one(void *argument)
     return (int)(intptr_t)argument;
 }
 
+static int drain_for_a_while(void *argument)
+{
+    struct number message;
+    while (tr_receive(&message, TR_FOREVER) == 0)
+        continue;
+    tr_sleep(20 * TR_MILLISECOND);
+    atomic_store((atomic_int *)argument, 1);
+    return 0;
+}
+
+static atomic_int drained;
+
+static int own_a_stuck_one_beside_an_actor(void *argument)
+{
+    test_loop(drain_for_a_while, &drained, 4, NULL);
+    return own_a_stuck_one(argument);
+}
+
+/* The stuck one has not used up the time of the others. */
+static int run_with_an_actor_beside(void)
+{
+    struct tr_options options = test_options(0);
+    options.stop_ns = 300 * TR_MILLISECOND;
+    options.shutdown_ns = TR_SECOND;
+    return tr_run(&options, own_a_stuck_one_beside_an_actor, (void *)7) == 7 && atomic_load(&drained) ? 0 : 1;
+}
+
 /* In a process that ends with the tasks that are left behind. */
 static int run_with_a_stuck_one(void)
 {
@@ -278,6 +305,7 @@ static int run_with_a_stuck_one(void)
 START_TEST(shutdown_with_main_waiting_for_a_stuck_task_that_it_owns_is_bounded)
 {
     expect_int(test_in_child(run_with_a_stuck_one), 0);
+    expect_int(test_in_child(run_with_an_actor_beside), 0);
 }
 END_TEST
 

@@ -79,10 +79,11 @@ struct tr_actor_options {
     size_t argument_bytes;     /* non-zero: *argument or *state is copied, as in tr_task_options */
     /* Called once for each message taken and never received; under a policy on any thread, and must not suspend there. */
     void (*drop)(void *message);
-    void (*stopped)(void *state, int reason); /* handler actors: the last call, in the actor, when it ends */
-    bool keep_expired;                        /* deliver requests whose caller has given up; default: skip them */
-    struct tr_task *task;                     /* non-NULL: receives a handle that must be joined or detached */
-    struct tr_runtime *runtime;               /* as in tr_task_options */
+    void (*stopped)(void *state,
+                    int reason); /* the last call, in the actor, when it ends; of a loop actor with its argument */
+    bool keep_expired;           /* deliver requests whose caller has given up; default: skip them */
+    struct tr_task *task;        /* non-NULL: receives a handle that must be joined or detached */
+    struct tr_runtime *runtime;  /* as in tr_task_options */
 };
 
 #define TR_END 1 /* a handler returns it to end its actor with result 0 */

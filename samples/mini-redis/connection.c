@@ -197,7 +197,7 @@ static int execute_run(struct connection *connection, struct run *run, enum rout
     case ROUTE_CONNECTION:
         break;
     }
-    /* Alone in its run, and perhaps one that looks. */
+    /* Alone in its run; and it may be CLIENT LIST, which shows it. */
     if (owner == ROUTE_CONNECTION)
         atomic_store_explicit(&connection->client.last_command, run->requests[run->next].command, memory_order_relaxed);
     run_execute(run, &(struct context){ .connection = connection });

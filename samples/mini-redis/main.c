@@ -94,9 +94,10 @@ static bool parse_limits(struct mini_redis_options *options, const char *text)
         if (strcasecmp(class, "normal") == 0)
             options->normal_limit = limit;
         else if (strcasecmp(class, "pubsub") == 0)
-            options->pubsub_limit = limit, options->pubsub_unlimited = true; /* if it is all zero */
+            options->pubsub_limit = limit;
         else
             return false;
+        options->pubsub_limit_given |= strcasecmp(class, "pubsub") == 0;
         text += length;
     }
     return true;

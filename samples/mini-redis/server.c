@@ -60,7 +60,7 @@ static int copy_options(struct mini_redis_options *to, const struct mini_redis_o
         to->query_buffer_bytes = (size_t)1 << 30;
     if (to->max_bulk_bytes == 0)
         to->max_bulk_bytes = (size_t)512 << 20;
-    if (!to->pubsub_unlimited && to->pubsub_limit.hard_bytes == 0 && to->pubsub_limit.soft_bytes == 0 &&
+    if (!to->pubsub_limit_given && to->pubsub_limit.hard_bytes == 0 && to->pubsub_limit.soft_bytes == 0 &&
         to->pubsub_limit.soft_seconds == 0)
         to->pubsub_limit = (struct mini_redis_output_limit){ (size_t)32 << 20, (size_t)8 << 20, 60 };
     to->max_clients = clients_that_fit(to->max_clients ? to->max_clients : DEFAULT_CLIENTS);

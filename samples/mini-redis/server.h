@@ -33,7 +33,7 @@ struct mini_redis_options {
     const char *password;      /* default: none needed */
     struct mini_redis_output_limit normal_limit; /* default: none */
     struct mini_redis_output_limit pubsub_limit; /* all zero: 32 MiB at once, or 8 MiB for 60 s */
-    bool pubsub_unlimited;                       /* all zero means none there, too */
+    bool pubsub_limit_given;                     /* then all zero means none there, too */
 };
 
 /*

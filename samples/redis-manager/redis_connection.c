@@ -162,13 +162,13 @@ static void abandon(struct connection *c)
     struct pending *callers = calloc(most, sizeof *callers), caller;
     tr_stream_abort(c->stream); /* a writer inside tr_write comes back */
     bool told = tell_writer(c);
+    /* -EPIPE before the writer has let go is the runtime's end: it may still be in a write. */
     for (;;) {
         int rc = tr_receive(&caller, told ? TR_FOREVER : tr_after(TR_MILLISECOND));
         if (rc == -ETIMEDOUT)
             told = tell_writer(c);
         else if (rc == -EPIPE && !c->draining)
-            tr_sleep(
-                TR_MILLISECOND); /* stopped by the runtime's end, and not yet by the writer, who may be in a write */
+            tr_sleep(TR_MILLISECOND);
         else if (rc < 0)
             break;
         else if (callers && left < most)

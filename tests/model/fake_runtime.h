@@ -96,7 +96,7 @@ struct tri_task *tri_self(void)
 int tri_park(tr_time deadline, enum tri_wait on)
 {
     (void)on;
-    if (deadline != TR_FOREVER) /* it is over */
+    if (deadline < TR_FOREVER - 1) /* it is over */
         return -ETIMEDOUT;
     if (tri_park_commit(&foreign.park))
         while (tri_load(&foreign.park.state, TRI_ACQUIRE) == TRI_PARKED)
