@@ -149,24 +149,25 @@ static int be_adopted(void *argument)
     return rc == -ECANCELED && !argument ? 0 : -EIO;
 }
 
-static void adopt(void *message)
+static void adopt(const struct tr_dead_letter *letter)
 {
-    (void)message;
+    expect_int(letter->reason, TR_DEAD_UNDELIVERED);
     expect_int(tr_task_spawn(NULL, be_adopted, NULL, &(struct tr_task_options){ .owned = true }), 0);
 }
 
-/* What is dropped at the end may make the actor an owner yet. */
-TASK_TEST(tasks_that_a_drop_function_spawns_are_waited_for)
+/* An actor without options, which the hook makes an owner at its end. */
+TASK_TEST(tasks_that_the_dead_letter_hook_spawns_are_waited_for)
 {
     struct end end = { .take = 0 };
     struct tr_task task;
     struct number_address actor;
-    struct tr_actor_options options = { .capacity = 4, .drop = adopt, .task = &task };
-    expect_int(tr_spawn(&actor, take_and_end, &end, &options), 0);
+    expect_int(tr_spawn(&actor, take_and_end, &end, &(struct tr_actor_options){ .task = &task }), 0);
+    tr_dead_letter_hook(adopt);
     for (int i = 0; i < 3; i++)
         expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
     atomic_store(&end.go, 1);
     expect_int(test_join(task), 0);
+    tr_dead_letter_hook(NULL);
     expect_int(atomic_load(&adopted), 3);
 }
 
@@ -174,5 +175,5 @@ int main(void)
 {
     return test_main("end",
                      TESTS(call_of_an_owned_task_when_its_actor_ends_esrch, call_taken_by_a_drop_function_epipe,
-                           receive_in_the_last_callback_epipe, tasks_that_a_drop_function_spawns_are_waited_for));
+                           receive_in_the_last_callback_epipe, tasks_that_the_dead_letter_hook_spawns_are_waited_for));
 }
