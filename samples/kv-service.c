@@ -95,7 +95,7 @@ static int on_request(void *state, void *message)
     return 0;
 }
 
-/* The store's last call. */
+/* The store has ended. */
 static void on_stopped(void *state, int reason)
 {
     struct store *store = state;

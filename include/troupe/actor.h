@@ -25,6 +25,7 @@
  *     }
  *
  *     struct counter_address counter;
+ *     int count = 0;
  *     tr_spawn_handler(&counter, on_message, &count, NULL);
  *     int value;
  *     int rc = tr_call(counter, &value, tr_after(TR_SECOND), &(struct count_message){ .add = 1 });
@@ -77,19 +78,27 @@ struct tr_actor_options {
     size_t stack_bytes;        /* as in tr_task_options */
     int pin;                   /* as in tr_task_options */
     size_t argument_bytes;     /* non-zero: *argument or *state is copied, as in tr_task_options */
-    /* Called once for each message taken and never received; under a policy on any thread, and must not suspend there. */
+    /*
+     * Called once for each message that the mailbox took and nobody received: the actor has ended, the caller has given up, or a
+     * policy has dropped it. In the actor, inside a receive or at its end, where it may suspend; under a policy also in
+     * the sender, on any thread, where it must not.
+     */
     void (*drop)(void *message);
-    void (*stopped)(void *state,
-                    int reason); /* the last call, in the actor, when it ends; of a loop actor with its argument */
-    bool keep_expired;           /* deliver requests whose caller has given up; default: skip them */
-    struct tr_task *task;        /* non-NULL: receives a handle that must be joined or detached */
-    struct tr_runtime *runtime;  /* as in tr_task_options */
+    /*
+     * Called in the actor when it ends, with its state (of a loop actor its argument) and its result, or -ECANCELED. The mailbox is
+     * closed and drained by then, and what it owned has ended; only values of local.h are destroyed later. It may suspend;
+     * if the actor was cancelled, tr_cancel_taken or a shield comes first.
+     */
+    void (*stopped)(void *state, int reason);
+    bool keep_expired;          /* deliver requests whose caller has given up; default: skip them */
+    struct tr_task *task;       /* non-NULL: receives a handle that must be joined or detached */
+    struct tr_runtime *runtime; /* as in tr_task_options */
 };
 
 #define TR_END 1 /* a handler returns it to end its actor with result 0 */
 
 /*
- * Starts a loop actor (body returns its result) or a handler actor (on_message returns 0 to go on, TR_END to end with
+ * Starts a loop actor (body returns its result) or a handler actor (on_message returns 0 to go on, TR_END or more to end with
  * result 0, a negative value to end with it as failure reason). *out and *options->task are written before the body begins.
  * Returns 0, -ENOMEM, -EINVAL, -ECANCELED (shutting down). Thread: any, as tr_task_spawn. Suspends: no.
  */
@@ -104,7 +113,7 @@ TR_PUBLIC int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type 
  * takes its place in that order: see channel.h). On any error nothing was sent.
  * Thread: any (a foreign thread blocks). Suspends: yes when full.
  * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor waits for room in its own mailbox),
- * -ENOBUFS (full, and its policy is to reject). Under another policy than to wait it does not suspend.
+ * -ENOBUFS (full, and its policy is to reject). Under another policy than to wait it never waits for room.
  */
 TR_PUBLIC int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline);
 
@@ -117,7 +126,7 @@ TR_PUBLIC int tr_try_send_raw(struct tr_address address, const struct tr_type *t
 /*
  * Receives the oldest message of the calling actor's own mailbox.
  * Thread: task (a loop actor). Suspends: yes when empty.
- * Returns 0, -ETIMEDOUT, -ECANCELED, -EPIPE (stopped, or the last counted sender closed, and drained), -EINVAL (not an
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -EPIPE (stopped, or the last counted sender closed, and drained), -EINVAL (not a
  * loop actor, or the message size is not that of the mailbox).
  */
 TR_PUBLIC int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline);

@@ -7,8 +7,10 @@
  *   Thread    any: callable from every thread. task: only inside a task of a runtime (-EINVAL elsewhere).
  *             foreign: only outside. its own: any, but an object's users come one after the other, never at once.
  *             init: any, while nobody else knows the object yet.
- *   Suspends  yes: the calling task may be put aside until the event, its deadline or its cancellation. no: never, save in
- *             a function of the caller's that it calls; a pending cancellation does not matter. blocks: the thread.
+ *   Suspends  yes: the calling task may be put aside until the event, its deadline or its cancellation. What follows (when
+ *             full) says when it waits; but after some 64 to 128 such calls on end it also lets others run, whether there
+ *             is something to wait for or not. no: never, save in a function of the caller's that it calls; a pending
+ *             cancellation does not matter. blocks: the thread.
  *   Owns      whose the things are that go in or come out, where that is not plain.
  *   Returns   0 or a count, else a negative errno. One meaning each, in the whole library:
  *             -ETIMEDOUT the deadline passed before it could be done.

@@ -47,7 +47,7 @@ struct tr_broadcast_weak {
     void *tri_channel;
 };
 
-/* A receiver: the caller's memory, used by one task or thread at a time, and not to be copied between calls but moved. */
+/* A receiver: the caller's memory, used by one task or thread at a time. It may be moved between calls, not used in two copies. */
 struct tr_broadcast_receiver {
     void *tri_channel;
     uint64_t tri_next, tri_missed;
@@ -137,7 +137,7 @@ TRI_END_DECLS
 /* ---- typed handles: see actor.h ------------------------------------------------------------------------------- */
 #ifndef __cplusplus
 
-/* TR_BROADCAST_TYPE(tag, type) makes struct tag: the sender's handle, the receiver and the weak handle for values of a type. */
+/* Each makes one struct tag for values of a type: the sender's handle; the receiver; the weak handle. */
 #define TR_BROADCAST_TYPE(tag, ...) TRI_HANDLE_TYPE(tag, struct tr_broadcast, __VA_ARGS__)
 #define TR_BROADCAST_RECEIVER_TYPE(tag, ...) TRI_HANDLE_TYPE(tag, struct tr_broadcast_receiver, __VA_ARGS__)
 #define TR_BROADCAST_WEAK_TYPE(tag, ...) TRI_HANDLE_TYPE(tag, struct tr_broadcast_weak, __VA_ARGS__)

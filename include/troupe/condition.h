@@ -2,6 +2,7 @@
 /*
  * condition.h: waiting, with a mutex locked, for what others change under it. 16 bytes, no memory of its own.
  *
+ *     int rc = 0;
  *     tr_mutex_lock(&lock, TR_FOREVER);
  *     while (!ready && rc == 0)
  *         rc = tr_condition_wait(&changed, &lock, deadline);

@@ -3,9 +3,12 @@
  * gather.h: many calls, or the ends of many tasks, awaited at once, with one deadline.
  *
  *     struct tr_gather_call calls[3];
+ *     struct request request = { .key = key };
  *     for (int i = 0; i < 3; i++)
- *         calls[i] = tr_gather_call(shard[i], &answer[i], &(struct request){ .key = key });   message and answer stay where they are
+ *         calls[i] = tr_gather_call(shard[i], &answer[i], &request);
  *     int answered = tr_gather(calls, 3, tr_after(TR_SECOND), TR_GATHER_ALL);
+ *
+ * Messages and answers must stay where they are until tr_gather returns: a compound literal would be gone before.
  *
  * Each call succeeds or fails by itself, with the result that tr_call would have given; those that have not been answered by the
  * deadline are given up, the others hold.
@@ -32,7 +35,7 @@ struct tr_gather_call {
     const struct tr_type *type;
     const void *message;
     struct tr_ask ask;
-    int result; /* as of tr_call; -ECANCELED also if it was given up because of another */
+    int result; /* as of tr_call; -ECANCELED also if it was given up, or not made, because of another */
     bool sent;  /* as of tr_call_sent */
     uint32_t tri_state, tri_next;
     void *tri_slot;
@@ -74,7 +77,10 @@ TR_PUBLIC struct tr_case tr_case_join(struct tr_task task, int *result);
 TRI_END_DECLS
 
 #ifndef __cplusplus
-/* tr_gather_call(address, &answer, &message) uses the message's field `reply`; tr_gather_call_at names another. */
+/*
+ * tr_gather_call(address, &answer, &message) uses the message's field `reply`; tr_gather_call_at names another. The message must not
+ * be a compound literal: see above.
+ */
 #define tr_gather_call_at(target, field, out_answer, ...)                                                              \
     __extension__({                                                                                                    \
         __auto_type tri_a = (target);                                                                                  \

@@ -25,9 +25,10 @@ struct tr_listen_options {
 };
 
 /*
- * Listens on host:port; host is a numeric address or "localhost" (NULL: every IPv4 address), port 0 picks a free one.
+ * Listens on host:port; host is a numeric address or "localhost", which is 127.0.0.1 (NULL: every IPv4 address); port 0 picks a
+ * free one.
  * Thread: any. Suspends: no. Owns: *out, to be closed.
- * Returns 0, -EADDRINUSE, -EACCES, -EINVAL (no such address), -EMFILE, -ENOMEM, ...
+ * Returns 0, -EADDRINUSE, -EACCES, -EINVAL (no such address), -EMFILE, -ENOMEM, or what else the kernel says of the socket.
  */
 TR_PUBLIC int tr_tcp_listen(struct tr_listener **out, const char *host, uint16_t port,
                             const struct tr_listen_options *options);
@@ -49,24 +50,24 @@ TR_PUBLIC int tr_tcp_accept(struct tr_listener *listener, struct tr_stream **out
 TR_PUBLIC void tr_listener_abort(struct tr_listener *listener);
 
 /*
- * Stops listening, waits until those who are inside accept have left with -EPIPE, and frees the listener; deaf to
- * cancellation and deadlines, for as short as it takes. As with free, nobody
- * may use it from then on: a task that may be about to call accept, not only be inside, must be gone before. So: tr_listener_abort,
- * join the tasks that accept, tr_listener_close. NULL is harmless. Thread: task. Suspends: yes. Returns 0.
+ * Stops listening, waits until those who are inside accept have left with -EPIPE, and frees the listener. It has no deadline and
+ * cannot be cancelled, but is short. As with free, nobody may use the listener from then on: a task that may be about to
+ * call accept, not only be inside, must be gone before. So: tr_listener_abort, join the tasks that accept, tr_listener_close. NULL is harmless. Thread: task. Suspends: yes. Returns 0.
  */
 TR_PUBLIC int tr_listener_close(struct tr_listener *listener);
 
 /*
- * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread of its own; every
- * address is tried in turn until the deadline. TCP_NODELAY is set. Thread: task. Suspends: yes. Owns: *out, to be closed.
- * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name), -EHOSTUNREACH (unknown name),
+ * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread of its own; its addresses, up
+ * to eight, are tried in turn, each with an even share of the time that is left. If none answers the error is the first one's:
+ * -ETIMEDOUT comes before the deadline if that one did not answer in its share, or the kernel gave it up. TCP_NODELAY is set. Thread: task. Suspends: yes. Owns: *out, to be closed.
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name or NULL), -EHOSTUNREACH (unknown name),
  * -ENETUNREACH (no way there now, or none to a name server), -EMFILE, -ENFILE, -ENOMEM.
  */
 TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t port, tr_time deadline);
 
 /*
- * Wraps a connected stream socket (TCP or Unix) that the caller owns; it belongs to the stream from then on.
- * Thread: any. Suspends: no. Returns 0, -EINVAL, -ENOMEM.
+ * Wraps a connected stream socket (TCP or Unix) that the caller owns; it belongs to the stream from then on, unless there is an
+ * error. Thread: any. Suspends: no. Returns 0, -EINVAL, -ENOMEM.
  */
 TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
 

@@ -24,7 +24,7 @@ TRI_BEGIN_DECLS
 struct tr_sim {
     uint64_t seed;                    /* the first; default 1. TR_SEED=n in the environment: only n is run */
     unsigned runs;                    /* how many seeds, one after the other; default 1 */
-    const struct tr_options *options; /* as for tr_run; NULL: defaults */
+    const struct tr_options *options; /* as for tr_run, without `workers` (one) and `seed`; NULL: defaults */
 
     /* Written by tr_sim_run: of the last run. */
     uint64_t last_seed;

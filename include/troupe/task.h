@@ -35,7 +35,7 @@ struct tr_task_options {
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
     bool inherit_locals;        /* take on the spawning task's values: see troupe/local.h */
     bool
-        owned; /* ends with the spawning task: cancelled and awaited, as the last thing before that one's end is seen by anybody */
+        owned; /* ends with the spawning task: cancelled and awaited once that one's body has returned, before its end is seen */
     struct tr_cancel_token *token; /* cancelled with it: see troupe/token.h */
 };
 

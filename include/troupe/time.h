@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * time.h: one absolute deadline for every call that can suspend.
+ * time.h: one absolute deadline for every call that waits for others.
  *
  * A tr_time is nanoseconds on CLOCK_MONOTONIC. Timers fire on a wheel whose tick is TR_TIMER_TICK; a deadline is never
  * reported early with respect to the clock that made it, and at most one tick late on an idle worker.
@@ -50,7 +50,7 @@ TR_PUBLIC tr_time tr_clock(void);
 TR_PUBLIC int tr_sleep(int64_t nanoseconds);
 
 /*
- * As tr_sleep, until `when`. A time in the past returns 0 after a fairness check.
+ * As tr_sleep, until `when`. A time in the past returns 0, perhaps after letting others run.
  * Thread: any (a foreign thread blocks). Suspends: yes. Returns 0, -ECANCELED, -ENOMEM, -ETIMEDOUT, as tr_sleep.
  */
 TR_PUBLIC int tr_sleep_until(tr_time when);

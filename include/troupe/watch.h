@@ -43,7 +43,7 @@ struct tr_watch {
     void *tri_channel;
 };
 
-/* A receiver: the caller's memory, used by one task or thread at a time, and not to be copied between calls but moved. */
+/* A receiver: the caller's memory, used by one task or thread at a time. It may be moved between calls, not used in two copies. */
 struct tr_watch_receiver {
     void *tri_channel;
     uint64_t tri_seen;
@@ -81,7 +81,8 @@ TR_PUBLIC void tr_watch_close_raw(struct tr_watch watch);
 TR_PUBLIC int tr_watch_send_raw(struct tr_watch watch, uint32_t bytes, const void *value);
 
 /*
- * As send, but also without receivers. *old is the value before, and may lie where *value does; or NULL: it is dropped.
+ * As send, but also without receivers. *old gets the value that there was; it may be *value itself: the two then change places.
+ * NULL: that value is dropped.
  * Thread: any. Suspends: no. Owns: as send; *old, with its reference, is the caller's.
  * Returns 0 or -EINVAL (not the watch's size).
  */
@@ -90,7 +91,7 @@ TR_PUBLIC int tr_watch_replace_raw(struct tr_watch watch, uint32_t bytes, const 
 /*
  * Changes the value in place: `modify` is called with a copy; if it returns true the copy is the latest value, also without
  * receivers, else nothing has changed. Of counted values it owns what it replaces. Called with other senders kept out, readers not:
- * it must not suspend, nor send to the watch.
+ * it must not suspend, nor send to the watch, replace in it or modify it.
  * Thread: any. Suspends: no. Returns what `modify` has returned.
  */
 TR_PUBLIC bool tr_watch_modify_raw(struct tr_watch watch, bool (*modify)(void *value, void *argument), void *argument);
@@ -167,7 +168,7 @@ TRI_END_DECLS
 /* ---- typed handles: see actor.h ------------------------------------------------------------------------------- */
 #ifndef __cplusplus
 
-/* TR_WATCH_TYPE(tag, type) makes struct tag: the sender's handle and the receiver for values of a type. */
+/* Each makes one struct tag for values of a type: the sender's handle; the receiver. */
 #define TR_WATCH_TYPE(tag, ...) TRI_HANDLE_TYPE(tag, struct tr_watch, __VA_ARGS__)
 #define TR_WATCH_RECEIVER_TYPE(tag, ...) TRI_HANDLE_TYPE(tag, struct tr_watch_receiver, __VA_ARGS__)
 

@@ -20,28 +20,31 @@ static const char help[] =
     "\n"
     "  --host ADDRESS                 listen there (default 127.0.0.1)\n"
     "  --port PORT                    listen there; 0: a free port, see the line on stdout (default 6379)\n"
-    "  --workers N                    threads (default: one per CPU, or TR_WORKERS)\n"
+    "  --workers N                    threads, at most 64 (default: one per CPU, or TR_WORKERS)\n"
     "  --shards N                     actors that share the keys (default 1); with more than one, a command of several\n"
     "                                 keys (MSET, MGET, DEL, EXISTS) is atomic in each of them, not as a whole\n"
     "  --maxclients N                 connections at a time (default 10000)\n"
-    "  --timeout SECONDS              close clients that are idle for so long (default 0: never)\n"
+    "  --timeout SECONDS              close clients that are idle for so long (default 0: never); subscribers are not,\n"
+    "                                 nor is who still takes replies\n"
     "  --requirepass PASSWORD         clients must AUTH\n"
-    "  --query-buffer-limit SIZE      what a client may send of unfinished requests (default 1gb)\n"
-    "  --proto-max-bulk-len SIZE      largest argument (default 512mb)\n"
+    "  --query-buffer-limit SIZE      what a client may send of an unfinished request (default 1gb)\n"
+    "  --proto-max-bulk-len SIZE      largest argument, at most 1gb (default 512mb)\n"
     "  --client-output-buffer-limit 'CLASS HARD SOFT SECONDS'\n"
-    "                                 when a client that does not read is closed; CLASS is normal (default\n"
-    "                                 '0 0 0': never) or pubsub (default '32mb 8mb 60'); may be given twice\n"
+    "                                 close a client that has left more than HARD of its replies untaken, or more than\n"
+    "                                 SOFT for SECONDS on end; 0: no such limit. CLASS is normal (default '0 0 0') or\n"
+    "                                 pubsub (default '32mb 8mb 60'); may be given twice\n"
     "  --ready-fd FD                  write the port and a newline there when ready, and close it\n"
     "  --help                         this page\n"
     "  --version\n"
     "\n"
-    "SIZE is in bytes, or with one of k kb m mb g gb. Prints \"Ready to accept connections on HOST:PORT\".\n"
+    "SIZE is in bytes, or with one of k m g (thousands) or kb mb gb (1024s). Prints \"Ready to accept connections on HOST:PORT\".\n"
     "SIGINT and SIGTERM end it.\n";
 
 struct settings {
     struct mini_redis_options server;
     struct tr_options runtime;
     int ready_fd;
+    bool began; /* the runtime is there */
 };
 
 /* ---- options ------------------------------------------------------------------------------------------- */
@@ -117,7 +120,7 @@ static bool parse_option(struct settings *settings, int option, const char *valu
         server->port = (uint16_t)number;
         break;
     case 'w':
-        valid = parse_number(value, 1024, &number);
+        valid = parse_number(value, 64, &number);
         settings->runtime.workers = (unsigned)number;
         break;
     case 's':
@@ -212,8 +215,9 @@ static void say_ready(const struct settings *settings, uint16_t port)
 /* The first task: it waits to be cancelled, which SIGINT and SIGTERM do. */
 static int run_server(void *argument)
 {
-    const struct settings *settings = argument;
+    struct settings *settings = argument;
     struct mini_redis *server;
+    settings->began = true;
     int rc = mini_redis_start(&server, &settings->server);
     if (rc < 0) {
         fprintf(stderr, "mini-redis: cannot listen on %s:%u: %s\n", settings->server.host, settings->server.port,
@@ -231,5 +235,8 @@ int main(int argc, char **argv)
     int status = parse_options(&settings, argc, argv);
     if (status >= 0)
         return status;
-    return tr_run(&settings.runtime, run_server, &settings) == 0 ? 0 : 1;
+    int rc = tr_run(&settings.runtime, run_server, &settings);
+    if (rc < 0 && !settings.began)
+        fprintf(stderr, "mini-redis: the runtime cannot start: %s\n", strerror(-rc));
+    return rc == 0 ? 0 : 1;
 }

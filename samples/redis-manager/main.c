@@ -25,6 +25,7 @@ struct arguments {
     const char *server; /* NULL: our own */
     unsigned workers, connections, in_flight;
     struct plan plan;
+    bool began; /* the runtime is there */
 };
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -92,9 +93,10 @@ static int run_against(const char *url, const struct arguments *arguments)
 
 static int run(void *argument)
 {
-    const struct arguments *arguments = argument;
+    struct arguments *arguments = argument;
     struct mini_redis *server;
     char url[64];
+    arguments->began = true;
     if (arguments->server)
         return run_against(arguments->server, arguments);
     int rc = mini_redis_start(&server, &(struct mini_redis_options){ .host = "127.0.0.1" });
@@ -140,7 +142,7 @@ static void print_help(void)
          "  --read-ratio X      the part of GETs, 0 to 1 (0.5)\n"
          "  --deadline MS       of each request (5000)\n"
          "  --tolerate-errors   count failed and refused requests and go on; a wrong value fails the run\n"
-         "  --workers N         threads of the runtime (one for each CPU)\n"
+         "  --workers N         threads of the runtime, at most 64 (one for each CPU)\n"
          "  --help\n"
          "\n"
          "Exit status: 0 if every request was answered and every value right, 1 if not, 2 for a wrong argument.");
@@ -222,7 +224,7 @@ static void take_argument(struct arguments *a, int option, const char *name, con
         a->plan.tolerate_errors = true;
         break;
     case 'w':
-        a->workers = (unsigned)whole_argument(name, text, 1, 1024);
+        a->workers = (unsigned)whole_argument(name, text, 1, 64);
         break;
     case 'h':
         print_help();
@@ -266,5 +268,7 @@ int main(int argc, char **argv)
     if (arguments.plan.requests == 0 && arguments.plan.duration_ns == 0)
         arguments.plan.requests = 200000;
     int rc = tr_run(&(struct tr_options){ .workers = arguments.workers }, run, &arguments);
+    if (rc < 0 && !arguments.began)
+        fprintf(stderr, "redis-manager: the runtime cannot start: %s\n", strerror(-rc));
     return rc != 0 || leaked();
 }

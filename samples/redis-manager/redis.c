@@ -4,8 +4,8 @@
  *
  * The one idea: what a caller gives us must not outlive its call, and what the actors work on must not depend on callers
  * staying. So a request is encoded by its caller, into the message if it is short. A longer one is lent: the bytes stay
- * the caller's, the message names the loan, and a caller that leaves takes the loan back. (A call that timed out cannot
- * tell whether its message was taken; so nothing that must be freed may travel in it.)
+ * the caller's, the message names the loan, and a caller that leaves takes the loan back. (The writer may be
+ * about to read what a caller who leaves would free; so nothing that must be freed travels in the message.)
  *
  *    message [loan: index 3, generation 7] ---> loans[3]: generation 7, bytes      found: written out
  *                                               loans[3]: generation 8             taken back: skipped

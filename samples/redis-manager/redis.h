@@ -38,12 +38,12 @@ enum redis_failure {
 };
 
 struct redis_options {
-    unsigned connections;   /* the pool; each request goes to the least loaded that is up. Default 1, at most 64 */
-    uint32_t in_flight;     /* most requests sent and not yet answered, for each connection; default 1024 */
-    uint32_t queue;         /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
-    size_t max_reply_bytes; /* default 64 MiB */
-    int64_t connect_ns;     /* one attempt to connect, with AUTH and SELECT; default 2 s */
-    int64_t stall_ns; /* requests in flight, no byte for so long: lost, at the latest after twice that; default 30 s */
+    unsigned connections;    /* the pool; each request goes to the least loaded that is up. Default 1, at most 64 */
+    uint32_t in_flight;      /* most requests sent and not yet answered, for each connection; default 1024 */
+    uint32_t queue;          /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
+    size_t max_reply_bytes;  /* default 64 MiB */
+    int64_t connect_ns;      /* one attempt to connect, with AUTH and SELECT; default 2 s */
+    int64_t stall_ns;        /* owing replies, and no byte for so long, or up to twice that: lost; default 30 s */
     int64_t backoff_ns;      /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
     int64_t most_backoff_ns; /* default 1 s */
     char *error;             /* redis_open writes a sentence here when it fails; may be NULL */
@@ -54,7 +54,7 @@ struct redis_options {
  * Connects to redis://[user:password@]host[:port][/db] and returns once the whole pool is connected. While the server
  * cannot be reached it tries again until the deadline.
  * Thread: task. Suspends: yes. Owns: *out, to be closed.
- * Returns 0, -EINVAL (the URL or an option), -EACCES (AUTH or SELECT refused), -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH
+ * Returns 0, -EINVAL (the URL; or an option: in_flight and queue are at most 65536, max_reply_bytes less than 4 GiB), -EACCES (AUTH or SELECT refused), -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH
  * (unknown name), -ENOMEM.
  */
 int redis_open(struct redis **out, const char *url, const struct redis_options *options, tr_time deadline);
@@ -79,7 +79,7 @@ int redis_command(struct redis *redis, size_t count, const struct redis_bytes *a
 /* GET: on 0 *value is a string or nil; after REDIS_REFUSED it holds the server's error, to be cleared as well. */
 int redis_get(struct redis *redis, struct redis_bytes key, struct redis_reply *value, tr_time deadline);
 
-/* SET: 0 means that it is done. */
+/* SET: 0 means that it is done. After REDIS_REFUSED the server's words are gone: redis_command keeps them. */
 int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes value, tr_time deadline);
 
 /* A sentence for any result of the functions above. */
