@@ -287,8 +287,8 @@ static int own_a_stuck_one_beside_an_actor(void *argument)
 static int run_with_an_actor_beside(void)
 {
     struct tr_options options = test_options(0);
-    options.stop_ns = 300 * TR_MILLISECOND;
-    options.shutdown_ns = TR_SECOND;
+    options.stop_ns = 500 * TR_MILLISECOND;
+    options.shutdown_ns = 3 * TR_SECOND;
     return tr_run(&options, own_a_stuck_one_beside_an_actor, (void *)7) == 7 && atomic_load(&drained) ? 0 : 1;
 }
 
