@@ -41,6 +41,13 @@ static int take_signal(int signal_fd)
     return came ? (int)info.ssi_signo : 0;
 }
 
+/* Unless somebody has asked for a shutdown already, it is to take the time that the options give it. */
+static void bound_shutdown(struct tr_runtime *runtime)
+{
+    if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
+        tri_runtime_shut_down_at(runtime, tr_after(runtime->shutdown_ns));
+}
+
 /* Waits for the end of main, a signal, or a shutdown asked for by a task; in the latter two main has a bounded time left. */
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
@@ -53,8 +60,7 @@ static void await_main(struct program *program, struct tr_task task, int signal_
         int signal = take_signal(signal_fd);
         if (signal) {
             tr_log(TR_LOG_INFO, "%s: shutting down", signal == SIGINT ? "SIGINT" : "SIGTERM");
-            if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
-                tri_runtime_shut_down_at(runtime, tr_after(runtime->shutdown_ns));
+            bound_shutdown(runtime);
         }
         if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
             tr_task_cancel(task);
@@ -83,17 +89,15 @@ static int run_program(struct program *program, int signal_fd)
         await_main(program, task, signal_fd);
     else
         tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
-    if (tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER)
-        tri_runtime_shut_down_at(runtime, tr_after(runtime->shutdown_ns));
+    bound_shutdown(runtime);
     if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
         result = program->result;
         join_main(runtime, task);
     } else if (rc == 0) {
         result = -ETIMEDOUT;
     }
-    /* A task may have asked for a nearer end meanwhile. */
-    tr_stop(runtime, tri_load(&runtime->shutdown_at,
-                              TRI_RELAXED)); /* -ETIMEDOUT: the report has been made; what still runs is left alone */
+    /* A task may have asked for a nearer end meanwhile. -ETIMEDOUT: the report has been made; what still runs is left alone. */
+    tr_stop(runtime, tri_load(&runtime->shutdown_at, TRI_RELAXED));
     while (take_signal(signal_fd))
         continue; /* it meant this shutdown */
     return rc < 0 ? rc : result;

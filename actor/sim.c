@@ -277,8 +277,8 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
     runtime->digest = digest;
     if (digest)
         *digest = runtime->sim->digest; /* should it not come to an end */
-    int stopped =
-        tr_stop(runtime, program.deadline); /* -ETIMEDOUT: the report has been made; what still lives is left alone */
+    /* -ETIMEDOUT: the report has been made; what still lives is left alone. */
+    int stopped = tr_stop(runtime, program.deadline);
     return rc == 0 ? stopped : rc;
 }
 

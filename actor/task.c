@@ -387,7 +387,8 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (actor || cold)
         tri_worker_here()->stack->scope = NULL; /* what the body left open lay in its frame */
-    if (actor) {                                /* before what may take its time: nobody need wait for that */
+    if (actor) {
+        /* Before what may take its time: nobody need wait for that. */
         resolve_debts(task);
         drain(task);
         cold = tri_load(&task->cold, TRI_RELAXED); /* what is dropped may have come to own something */

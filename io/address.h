@@ -31,7 +31,8 @@ int tri_address_parse(struct tri_addresses *out, const char *host, uint16_t port
 /*
  * Looks the name up on a thread of its own, so that a slow server stops this task only. The thread works on a copy: at the
  * deadline the caller returns, and what is left frees itself.
- * Returns 0, -EINVAL (not a name), -EHOSTUNREACH (unknown), -ENETUNREACH (nobody to ask, for now), -ENOMEM, -EMFILE, -ENFILE, -ETIMEDOUT, -ECANCELED. Suspends: yes.
+ * Returns 0, -EINVAL (not a name), -EHOSTUNREACH (unknown), -ENETUNREACH (nobody to ask, for now), -ENOMEM, -EMFILE, -ENFILE,
+ * -ETIMEDOUT, -ECANCELED. Suspends: yes.
  */
 int tri_address_look_up(struct tri_addresses *out, const char *host, uint16_t port, tr_time deadline);
 

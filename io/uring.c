@@ -501,14 +501,6 @@ static int make_ring(struct io_uring *ring, const char **names)
     return -EOPNOTSUPP;
 }
 
-/* A filter of system calls may let us make a ring and not use it. */
-static int try_enter(const struct uring *uring)
-{
-    int rc = io_uring_enter2((unsigned)uring->ring.enter_ring_fd, 0, 0, IORING_ENTER_GETEVENTS | uring->enter_flags,
-                             NULL, _NSIG / 8);
-    return passes(rc) ? 0 : rc;
-}
-
 static void destroy(struct tri_reactor *reactor)
 {
     struct uring *uring = uring_of(reactor);
@@ -542,8 +534,9 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
     uring->reactor.wake_fd = wake_fd;
     uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
     tri_gather_init(&uring->gather, tri_clock_real());
-    rc = try_enter(uring);
-    if (rc < 0) {
+    /* A filter of system calls may let us make a ring and not use it. */
+    rc = enter_kernel(uring, 0, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8);
+    if (!passes(rc)) {
         destroy(&uring->reactor);
         return rc;
     }

@@ -410,7 +410,10 @@ void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
     assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));
     if (tri_tail_storage(tail) != 0) {
-        /* Nor is it found again: the actor may still try to receive, in the callbacks of its end. */
+        /*
+         * Nor is it found again: the actor may still try to receive, in the callbacks of its end. Nothing is passed by this: who
+         * sends finds CLOSED, which was set before.
+         */
         tri_fetch_and(&mailbox->tail, ~TRI_TAIL_STORAGE_MASK, TRI_RELAXED);
         tri_storage_give(cache, tri_storage_at(tri_tail_storage(tail)));
     }

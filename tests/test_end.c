@@ -24,21 +24,10 @@ static struct tr_task start_caller(struct caller *caller, struct number_address 
     return test_task(call_and_note, caller);
 }
 
-struct end {
-    atomic_int taken, go;
-    int take;
-};
-
-/* Receives some requests, answers none, and returns. */
-static int take_and_end(void *argument)
+/* The body of an actor that receives nothing. */
+static int end_when_told(void *argument)
 {
-    struct end *end = argument;
-    struct number message;
-    while (atomic_load(&end->taken) < end->take) {
-        expect_int(tr_receive(&message, TR_FOREVER), 0);
-        atomic_fetch_add(&end->taken, 1);
-    }
-    wait_until(atomic_load(&end->go));
+    wait_until(atomic_load((atomic_int *)argument));
     return 0;
 }
 
@@ -92,33 +81,39 @@ static void drop_two(void *message)
 
 TASK_TEST(call_taken_by_a_drop_function_epipe)
 {
-    struct end end = { .take = 0 };
+    atomic_int go = 0;
     struct caller callers[2];
     struct tr_task actor_task, tasks[2];
     struct number_address actor;
-    expect_int(tr_spawn(&actor, take_and_end, &end,
+    expect_int(tr_spawn(&actor, end_when_told, &go,
                         &(struct tr_actor_options){ .capacity = 4, .drop = drop_two, .task = &actor_task }),
                0);
     for (int i = 0; i < 2; i++)
         tasks[i] = start_caller(&callers[i], actor);
     wait_until(test_queued(actor) == 2);
-    atomic_store(&end.go, 1);
+    atomic_store(&go, 1);
     int first = test_join(tasks[0]), second = test_join(tasks[1]);
     expect_int(first + second, -ESRCH - EPIPE);
     expect_int(test_join(actor_task), 0);
 }
 
 /* The mailbox is gone when the last callback runs: what it asks for must not be found in another's. */
-static struct number_address heir;
 static struct tr_task heir_task;
-static struct end heirs_end = { .take = 4, .go = 1 };
+
+static int receive_some(void *argument)
+{
+    struct number message;
+    for (intptr_t left = (intptr_t)argument; left > 0; left--)
+        expect_int(tr_receive(&message, TR_FOREVER), 0);
+    return 0;
+}
 
 static void found_an_heir(void *state, int reason)
 {
     struct number number = { .value = 0 };
     (void)state;
     expect_int(reason, 0);
-    heir = test_loop(take_and_end, &heirs_end, 4, &heir_task);
+    struct number_address heir = test_loop(receive_some, (void *)4, 4, &heir_task);
     for (int i = 0; i < 4; i++)
         expect_int(tr_try_send(heir, &number), 0);
     expect_int(tr_try_receive(&number), -EPIPE);
@@ -127,15 +122,13 @@ static void found_an_heir(void *state, int reason)
 
 TASK_TEST_ON(1, receive_in_the_last_callback_epipe)
 {
-    struct end end = { .take = 1, .go = 1 };
     struct tr_task task;
     struct number_address actor;
     struct tr_actor_options options = { .capacity = 4, .stopped = found_an_heir, .task = &task };
-    expect_int(tr_spawn(&actor, take_and_end, &end, &options), 0);
+    expect_int(tr_spawn(&actor, receive_some, (void *)1, &options), 0);
     expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), 0);
     expect_int(test_join(task), 0);
     expect_int(test_join(heir_task), 0);
-    expect_int(atomic_load(&heirs_end.taken), 4);
 }
 
 static atomic_int adopted;
@@ -158,14 +151,14 @@ static void adopt(const struct tr_dead_letter *letter)
 /* An actor without options, which the hook makes an owner at its end. */
 TASK_TEST(tasks_that_the_dead_letter_hook_spawns_are_waited_for)
 {
-    struct end end = { .take = 0 };
+    atomic_int go = 0;
     struct tr_task task;
     struct number_address actor;
-    expect_int(tr_spawn(&actor, take_and_end, &end, &(struct tr_actor_options){ .task = &task }), 0);
+    expect_int(tr_spawn(&actor, end_when_told, &go, &(struct tr_actor_options){ .task = &task }), 0);
     tr_dead_letter_hook(adopt);
     for (int i = 0; i < 3; i++)
         expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = i }), 0);
-    atomic_store(&end.go, 1);
+    atomic_store(&go, 1);
     expect_int(test_join(task), 0);
     tr_dead_letter_hook(NULL);
     expect_int(atomic_load(&adopted), 3);

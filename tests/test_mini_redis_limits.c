@@ -9,13 +9,19 @@
 
 enum { BYTES = 100000, REQUESTS = 400 }; /* 40 MB of replies, far more than the sockets hold */
 
-/* Makes `a` a long value. */
-static void set_long(struct client client)
+/* A request that makes `a` a long value; to be freed. */
+static char *long_set(void)
 {
     char *request = calloc(1, BYTES + 64);
     int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
     memset(request + header, 'v', BYTES);
     strcpy(request + header + BYTES, "\r\n");
+    return request;
+}
+
+static void set_long(struct client client)
+{
+    char *request = long_set();
     ask(client, request, "+OK\r\n");
     free(request);
 }
@@ -197,16 +203,29 @@ TASK_TEST(requests_that_are_complete_do_not_fill_the_query_buffer)
 {
     struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 100 << 10 });
     struct client client = join_server(server);
-    char *request = calloc(1, BYTES + 64);
-    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", BYTES);
-    memset(request + header, 'v', BYTES);
-    strcpy(request + header + BYTES, "\r\n");
+    char *request = long_set();
     for (int i = 0; i < 20; i++)
         say(client, request);
     for (int i = 0; i < 20; i++)
         hear(client, "+OK\r\n");
     free(request);
     leave(client);
+    stop(server);
+}
+
+/* Nor is it unfinished what a client has sent behind its last words. */
+TASK_TEST(what_follows_the_end_does_not_fill_the_query_buffer)
+{
+    static const char *const last[][2] = { { "QUIT\r\n", "+OK\r\n" },
+                                           { "*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n" } };
+    struct mini_redis *server = start(&(struct mini_redis_options){ .query_buffer_bytes = 100 });
+    for (int i = 0; i < 2; i++) {
+        char text[400];
+        snprintf(text, sizeof text, "%s%0300d", last[i][0], 0);
+        struct client client = join_server(server);
+        ask(client, text, last[i][1]);
+        leave(client);
+    }
     stop(server);
 }
 
@@ -242,5 +261,6 @@ int main(void)
               client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
               request_larger_than_the_query_buffer_ends_the_connection,
               requests_that_are_complete_do_not_fill_the_query_buffer,
+              what_follows_the_end_does_not_fill_the_query_buffer,
               arguments_many_and_small_count_against_the_query_buffer, argument_larger_than_the_limit_is_an_error));
 }

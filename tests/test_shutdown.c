@@ -267,15 +267,11 @@ static int own_a_stuck_one(void *argument)
 
 static int drain_for_a_while(void *argument)
 {
-    struct number message;
-    while (tr_receive(&message, TR_FOREVER) == 0)
-        continue;
+    receive_until_stopped(NULL);
     tr_sleep(20 * TR_MILLISECOND);
     atomic_store((atomic_int *)argument, 1);
     return 0;
 }
-
-static atomic_int drained;
 
 static int own_a_stuck_one_beside_an_actor(void *argument)
 {

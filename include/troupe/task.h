@@ -34,8 +34,7 @@ struct tr_task_options {
     size_t argument_bytes;      /* non-zero: *argument is copied, and the body gets the copy, freed after it returns */
     struct tr_runtime *runtime; /* where to run; default: the runtime of the calling task */
     bool inherit_locals;        /* take on the spawning task's values: see troupe/local.h */
-    bool
-        owned; /* ends with the spawning task: cancelled and awaited once that one's body has returned, before its end is seen */
+    bool owned; /* cancelled and awaited when the spawning task's body has returned, before its end is seen */
     struct tr_cancel_token *token; /* cancelled with it: see troupe/token.h */
 };
 

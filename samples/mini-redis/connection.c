@@ -290,6 +290,15 @@ static ssize_t read_more(struct connection *connection)
     return got;
 }
 
+static int check_unfinished(const struct connection *connection)
+{
+    if (connection->in.size - connection->in_begin <= connection->server->options.query_buffer_bytes)
+        return 0;
+    tr_log(TR_LOG_WARNING, "client %llu is closed: it reached the query buffer limit",
+           (unsigned long long)connection->client.id);
+    return -EMSGSIZE;
+}
+
 /* Takes and executes the complete requests in the buffer. */
 static int serve_input(struct connection *connection)
 {
@@ -310,14 +319,8 @@ static int serve_input(struct connection *connection)
         reply_error(&connection->out, "ERR Protocol error: %s", parser->error);
         connection->closing = true;
     }
-    if (status == RESP_NO_MEMORY)
-        return -ENOMEM;
-    if (connection->in.size - connection->in_begin > connection->server->options.query_buffer_bytes) {
-        tr_log(TR_LOG_WARNING, "client %llu is closed: it reached the query buffer limit",
-               (unsigned long long)connection->client.id);
-        return -EMSGSIZE;
-    }
-    return flush(connection);
+    int rc = status == RESP_NO_MEMORY ? -ENOMEM : flush(connection);
+    return rc < 0 || connection->closing ? rc : check_unfinished(connection);
 }
 
 /* ---- from beginning to end ----------------------------------------------------------------------------- */

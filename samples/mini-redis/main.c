@@ -82,6 +82,12 @@ static bool parse_size(const char *text, size_t *value)
     return false;
 }
 
+static void set_pubsub_limit(struct mini_redis_options *options, struct mini_redis_output_limit limit)
+{
+    options->pubsub_limit = limit;
+    options->pubsub_limit_given = true;
+}
+
 /* "pubsub 32mb 8mb 60", and any number of these behind each other. */
 static bool parse_limits(struct mini_redis_options *options, const char *text)
 {
@@ -97,10 +103,9 @@ static bool parse_limits(struct mini_redis_options *options, const char *text)
         if (strcasecmp(class, "normal") == 0)
             options->normal_limit = limit;
         else if (strcasecmp(class, "pubsub") == 0)
-            options->pubsub_limit = limit;
+            set_pubsub_limit(options, limit);
         else
             return false;
-        options->pubsub_limit_given |= strcasecmp(class, "pubsub") == 0;
         text += length;
     }
     return true;

@@ -54,8 +54,8 @@ struct redis_options {
  * Connects to redis://[user:password@]host[:port][/db] and returns once the whole pool is connected. While the server
  * cannot be reached it tries again until the deadline.
  * Thread: task. Suspends: yes. Owns: *out, to be closed.
- * Returns 0, -EINVAL (the URL; or an option: in_flight and queue are at most 65536, max_reply_bytes less than 4 GiB), -EACCES (AUTH or SELECT refused), -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH
- * (unknown name), -ENOMEM.
+ * Returns 0, -EINVAL (the URL; or an option: in_flight and queue are at most 65536, max_reply_bytes less than 4 GiB), -EACCES
+ * (AUTH or SELECT refused), -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH (unknown name), -ENOMEM.
  */
 int redis_open(struct redis **out, const char *url, const struct redis_options *options, tr_time deadline);
 
