@@ -3,6 +3,7 @@
  * test_runtime.c: starting and ending by the promises of troupe/runtime.h: tr_run, tr_start beside foreign code, several
  * runtimes at once, logs and counters. Shutdowns are in test_shutdown.c.
  */
+#include "tests/descriptors.h"
 #include "tests/support.h"
 
 #include <errno.h>
@@ -344,6 +345,83 @@ START_TEST(log_goes_to_the_sink_down_to_its_level)
 }
 END_TEST
 
+static int set_flag(void *flag)
+{
+    atomic_store((atomic_int *)flag, 1);
+    return 0;
+}
+
+/* Computes until it has been named, which is after a fifth of a second. What it spawns has the other worker up and on watch. */
+static void hog_until_named(void)
+{
+    atomic_int beside[2] = { 0, 0 };
+    tr_time start = tr_clock();
+    for (int i = 0; i < 2; i++)
+        expect_int(tr_task_spawn(NULL, set_flag, &beside[i], NULL), 0);
+    while (!atomic_load(&beside[0]) && tr_clock() < start + LONG_TIME)
+        ;
+    while (!test_log_has("'main' has kept worker") && tr_clock() < start + LONG_TIME)
+        ;
+    while (!atomic_load(&beside[0]) || !atomic_load(&beside[1]))
+        expect_int(tr_yield(), 0);
+}
+
+/* Whoever names it has nothing from a thread that knows its record: for the thread sanitizer. It may not be on watch, either. */
+static void hog_for_a_while(void)
+{
+    tr_time start = tr_clock();
+    while (!test_log_has("'main' has kept worker") && tr_clock() < start + 300 * TR_MILLISECOND)
+        ;
+}
+
+START_TEST(log_names_a_task_that_hogs_its_worker)
+{
+    struct tr_options options = test_options(2);
+    test_log_capture(TR_LOG_WARNING);
+    test_run_with(&options, hog_for_a_while);
+    test_log_capture(TR_LOG_WARNING);
+    test_run_with(&options, hog_until_named);
+    expect(test_log_has("task 'main' has kept worker"));
+    test_log_release();
+}
+END_TEST
+
+/* With `spare` descriptors to be had: what tr_run says; 1 if any is left open. */
+static int run_with_descriptors(rlim_t spare)
+{
+    struct tr_options options = test_options(0);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    int free_fd = dup(0), left;
+    close(free_fd);
+    struct rlimit low = { (rlim_t)free_fd + spare, limit.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &low);
+    int rc = tr_run(&options, return_argument, NULL);
+    left = dup(0);
+    if (left >= 0)
+        close(left);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return DESCRIPTORS_COUNT && left >= 0 && left != free_fd ? 1 : rc;
+}
+
+/* Each number of them, until they suffice: so each thing that takes one fails once, with all before it to be undone. */
+static int run_with_ever_more_descriptors(void)
+{
+    int before = descriptors_open(), rc;
+    rlim_t spare = 0;
+    test_log_capture(TR_LOG_ERROR);
+    while ((rc = run_with_descriptors(spare)) == -EMFILE && spare < 100)
+        spare++;
+    bool all_closed = !DESCRIPTORS_COUNT || descriptors_open() == before;
+    return rc == 0 && spare > 0 && run_with_descriptors(spare + 1) == 0 && all_closed ? 0 : 1;
+}
+
+START_TEST(run_with_too_few_descriptors_emfile)
+{
+    expect_int(test_in_child(run_with_ever_more_descriptors), 0);
+}
+END_TEST
+
 static void do_nothing(void)
 {
 }
@@ -363,10 +441,11 @@ int main(void)
 {
     return test_main("runtime",
                      TESTS(run_returns_mains_result, run_many_times_leaves_nothing, run_in_a_task_edeadlk,
-                           options_impossible_einval, options_workers_1_to_4_all_run_tasks,
-                           options_from_the_environment, start_without_a_thread_to_be_had_says_so,
-                           start_and_stop_many_times_leave_nothing, fork_leaves_the_child_runtimes_it_cannot_use,
-                           address_after_runtime_gone_esrch, runtimes_several_at_once_call_each_other,
-                           runtime_that_ends_resolves_calls_from_outside, census_counts_tasks_and_their_stacks,
-                           counters_grow, log_goes_to_the_sink_down_to_its_level, log_names_the_backend_at_start));
+                           options_impossible_einval, run_with_too_few_descriptors_emfile,
+                           options_workers_1_to_4_all_run_tasks, options_from_the_environment,
+                           start_without_a_thread_to_be_had_says_so, start_and_stop_many_times_leave_nothing,
+                           fork_leaves_the_child_runtimes_it_cannot_use, address_after_runtime_gone_esrch,
+                           runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
+                           census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
+                           log_names_a_task_that_hogs_its_worker, log_names_the_backend_at_start));
 }
