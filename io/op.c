@@ -27,7 +27,10 @@ static int attempt_connect(const struct tri_io_op *op)
 static int attempt_poll(const struct tri_io_op *op)
 {
     struct pollfd event = { .fd = op->fd, .events = (short)op->events };
-    int count = poll(&event, 1, 0);
+    int count;
+    do
+        count = poll(&event, 1, 0);
+    while (count < 0 && errno == EINTR); /* a signal that is pending, though it need not wait */
     return count > 0 ? event.revents : count == 0 ? -EAGAIN : -errno;
 }
 
@@ -122,7 +125,7 @@ int tri_io_run(struct tri_io_op *op, tr_time deadline)
             continue;
         if (rc != -EAGAIN)
             return rc;
-        /* The kernel would not wait for this one (a ring may do so when short of memory): wait for it by hand. */
+        /* The kernel would not wait for this one: a send through a ring, or whatever when short of memory. So we do. */
         struct tri_io_op ready = { .kind = TRI_IO_POLL, .fd = op->fd, .events = readiness_of(op) };
         rc = run_once(&ready, deadline);
         if (rc < 0 && rc != -EINTR)

@@ -13,6 +13,11 @@
  *
  * When the submission queue is full even after a submission, operations wait in a backlog.
  *
+ * The kernel adds the peer's end of stream to whatever a poll waits for, its own polls included. A send would therefore never
+ * wait for room beside a peer that has shut down its side, but go to a thread of the kernel for as long as it takes; so sends
+ * do not wait in the kernel, but op.c has them polled for. A poll that ends with nothing but that goes on as a multishot one,
+ * which tells it once and then waits for news.
+ *
  * Kept to what liburing 2.3 has. Entering the kernel is done here and not by liburing, whose waits of that age know neither
  * absolute times nor the patience of gather.h.
  */
@@ -52,6 +57,8 @@ enum {
     CANCEL_WANTED = 2, /* to be withdrawn */
     BACKLOG = 4,       /* waits for room in the submission queue */
     RETURNED = 8,      /* its own completion is in, op->result holds it */
+    MULTISHOT = 16,    /* a poll beside an end of stream */
+    MET = 32,          /* a multishot poll has what it waits for, in op->result, and is being withdrawn */
 };
 
 struct uring {
@@ -189,13 +196,15 @@ static void fill(struct uring *uring, struct io_uring_sqe *entry, struct tri_io_
             entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
     case TRI_IO_SEND:
-        io_uring_prep_send(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags);
+        io_uring_prep_send(entry, op->fd, op->buffer.start, op->buffer.bytes, op->flags | MSG_DONTWAIT);
         break;
     case TRI_IO_SEND_MSG:
-        io_uring_prep_sendmsg(entry, op->fd, op->message, (unsigned)op->flags);
+        io_uring_prep_sendmsg(entry, op->fd, op->message, (unsigned)op->flags | MSG_DONTWAIT);
         break;
     case TRI_IO_POLL:
         io_uring_prep_poll_add(entry, op->fd, op->events);
+        if (op->phase & MULTISHOT)
+            entry->len = IORING_POLL_ADD_MULTI;
         break;
     }
     io_uring_sqe_set_data64(entry, (uintptr_t)op | TAG_OPERATION);
@@ -303,8 +312,38 @@ static void take_wake(struct uring *uring, const struct io_uring_cqe *completion
 
 /* ---- The completion queue ---- */
 
-static void take_operation(struct uring *uring, struct tri_io_op *op, int result)
+/*
+ * A poll has a completion: false if it is the last one and ends it. One that tells no more than the peer's end of stream
+ * does not. `more`: others will follow.
+ */
+static bool poll_goes_on(struct uring *uring, struct tri_io_op *op, int result, bool more)
 {
+    bool met = result < 0 || (unsigned)result & (op->events | POLLERR | POLLHUP | POLLNVAL);
+    if (op->phase & MET)
+        return more;
+    if (!more && (met || op->phase & CANCEL_WANTED))
+        return false;
+    if (!more) {
+        op->pending--;
+        op->phase = (uint8_t)((op->phase & ~SUBMITTED) | MULTISHOT);
+        join_backlog(uring, op);
+    } else if (met) {
+        op->result = result;
+        op->phase |= MET;
+        if (!(op->phase & (CANCEL_WANTED | BACKLOG)))
+            join_backlog(uring, op); /* to be withdrawn */
+    }
+    return true;
+}
+
+static void take_operation(struct uring *uring, struct tri_io_op *op, int result, bool more)
+{
+    if (op->kind == TRI_IO_POLL && poll_goes_on(uring, op, result, more))
+        return;
+    if (op->phase & MET)
+        result = op->result;
+    else if (op->kind == TRI_IO_POLL && result == POLLRDHUP)
+        result = -ECANCELED;                              /* withdrawn, or it would have gone on */
     uring->gather.arrivals += op->kind == TRI_IO_RECEIVE; /* a send has not waited for anybody */
     op->result = result;
     op->phase |= RETURNED;
@@ -329,7 +368,7 @@ static void take(struct uring *uring, const struct io_uring_cqe *completion)
     struct tri_io_op *op = (struct tri_io_op *)(uintptr_t)(data & ~(uint64_t)TAG_MASK);
     switch ((enum tag)(data & TAG_MASK)) {
     case TAG_OPERATION:
-        take_operation(uring, op, completion->res);
+        take_operation(uring, op, completion->res, completion->flags & IORING_CQE_F_MORE);
         break;
     case TAG_CANCEL:
         take_cancel(uring, op, completion->res);

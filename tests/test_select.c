@@ -5,7 +5,9 @@
  */
 #include "support.h"
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 /* ---- without waiting ------------------------------------------------------------------------------------------ */
 
@@ -363,6 +365,57 @@ TASK_TEST(select_socket_loses_and_can_be_read)
     close_pair(pair);
 }
 
+static int read_to_the_end(void *stream)
+{
+    static char block[1 << 16];
+    ssize_t n;
+    while ((n = tr_read(stream, block, sizeof block, tr_after(LONG_TIME))) > 0)
+        ;
+    return (int)n;
+}
+
+/* The kernel reports the end of stream to a poll for room as well, and goes on doing so. */
+TASK_TEST_ON(1, select_socket_becomes_writable_beside_an_end_of_stream)
+{
+    static char block[1 << 16];
+    struct pair pair = open_pair();
+    struct tr_counters before, after;
+    expect_int(tr_stream_shutdown(pair.far), 0);
+    while (tr_write(pair.near, block, sizeof block, TR_NOW) == 0)
+        ;
+    struct tr_case cases[] = { tr_case_writable(pair.near) };
+    tr_counters(&before);
+    expect_int(tr_select(cases, 1, tr_after(300 * TR_MILLISECOND), TR_SELECT_FAIR), -ETIMEDOUT);
+    tr_counters(&after);
+    expect(after.enters - before.enters < 100);
+    struct tr_task reader = test_task(read_to_the_end, pair.far);
+    expect_int(tr_select(cases, 1, tr_after(LONG_TIME), TR_SELECT_FAIR), 0);
+    expect_int(cases[0].result, 0);
+    tr_stream_close(pair.near);
+    expect_int(test_join(reader), 0);
+    tr_stream_close(pair.far);
+}
+
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+/* A signal that is pending ends even a poll that does not wait. */
+TASK_TEST(select_socket_is_not_ready_for_a_signal)
+{
+    struct pair pair = open_pair();
+    struct sigaction action = { .sa_handler = ignore_signal, .sa_flags = SA_RESTART };
+    struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { { 0, 0 }, { 0, 0 } };
+    struct tr_case cases[] = { tr_case_readable(pair.near) };
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < 300000; i++)
+        expect_int(tr_select(cases, 1, TR_NOW, TR_SELECT_FAIR), -ETIMEDOUT);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close_pair(pair);
+}
+
 static int abort_later(void *argument)
 {
     expect_int(tr_sleep(2 * TR_MILLISECOND), 0);
@@ -477,6 +530,8 @@ int main(void)
                            select_on_a_foreign_thread, select_thousand_cases, select_message_by_send_and_call,
                            select_message_of_a_stopped_actor, select_message_outside_an_actor,
                            select_then_receive_and_call, select_socket_becomes_readable,
-                           select_socket_loses_and_can_be_read, select_socket_aborted, select_socket_closed_by_another,
-                           select_socket_closed_by_another_as_it_begins_anew, select_listener_acceptable));
+                           select_socket_loses_and_can_be_read, select_socket_becomes_writable_beside_an_end_of_stream,
+                           select_socket_is_not_ready_for_a_signal, select_socket_aborted,
+                           select_socket_closed_by_another, select_socket_closed_by_another_as_it_begins_anew,
+                           select_listener_acceptable));
 }

@@ -269,6 +269,53 @@ NET_TEST(stream_half_closed_stream_still_reads)
     return 0;
 }
 
+/* Threads that the kernel has made for io_uring in this process. */
+static int threads_of_the_kernel(void)
+{
+    DIR *directory = opendir("/proc/self/task");
+    int count = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        char path[320], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (read(fd, name, sizeof name - 1) > 0 && !strncmp(name, "iou-wrk", 7))
+            count++;
+        close(fd);
+    }
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+#define WRITERS 8
+
+/* The kernel reports the end of stream to whoever waits for room, again and again. */
+NET_TEST(stream_writers_beside_an_end_of_stream_wait_for_room)
+{
+    struct tr_stream *pair[WRITERS][2];
+    struct transfer transfer[WRITERS][2];
+    struct job writers[WRITERS];
+    for (int i = 0; i < WRITERS; i++) {
+        make_pair(pair[i]);
+        shrink_buffer(pair[i][0]);
+        must_be(tr_stream_shutdown(pair[i][1]), 0);
+        for (int end = 0; end < 2; end++)
+            transfer[i][end] = (struct transfer){ pair[i][end], 1 << 20 };
+    }
+    for (int i = 0; i < WRITERS; i++)
+        job_start(&writers[i], write_pattern, &transfer[i][0]);
+    tr_sleep(50 * TR_MILLISECOND);
+    must_be(threads_of_the_kernel(), 0);
+    for (int i = 0; i < WRITERS; i++) {
+        must_be(check_pattern(&transfer[i][1]), 0);
+        must_be(job_join(&writers[i]), 0);
+        close_pair(pair[i]);
+    }
+    return 0;
+}
+
 NET_TEST(stream_reset_by_the_peer)
 {
     for (int in_flight = 0; in_flight < 2; in_flight++) {
@@ -528,6 +575,7 @@ int main(void)
         stream_both_directions_at_once,
         stream_random_deadlines_lose_nothing,
         stream_half_closed_stream_still_reads,
+        stream_writers_beside_an_end_of_stream_wait_for_room,
         stream_reset_by_the_peer,
         stream_cancelled_reader_and_writer_end,
         stream_abort_ends_reader_and_writer,
