@@ -132,6 +132,8 @@ TASK_TEST(requests_that_concern_others_are_not_supported)
     }
     struct redis_bytes client[] = { REDIS_BYTES("client"), REDIS_BYTES("reply"), REDIS_BYTES("off") };
     expect_int(redis_command(redis, 3, client, &reply, TR_FOREVER), -ENOTSUP);
+    struct redis_bytes debug[] = { REDIS_BYTES("Script"), REDIS_BYTES("debug"), REDIS_BYTES("yes") };
+    expect_int(redis_command(redis, 3, debug, &reply, TR_FOREVER), -ENOTSUP);
     struct redis_bytes read[] = { REDIS_BYTES("xread"),   REDIS_BYTES("block"), REDIS_BYTES("0"),
                                   REDIS_BYTES("STREAMS"), REDIS_BYTES("s"),     REDIS_BYTES("$") };
     expect_int(redis_command(redis, 6, read, &reply, TR_FOREVER), -ENOTSUP);

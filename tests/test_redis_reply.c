@@ -307,6 +307,8 @@ START_TEST(url_parts_are_taken_apart)
     ck_url("redis://a:b@c@h:65535", "a", "b@c", "h", 65535, 0);
     ck_url("redis://[::1]", "", "", "::1", 6379, 0);
     ck_url("redis://u:p@[fe80::1]:6380/3", "u", "p", "fe80::1", 6380, 3);
+    ck_url("redis://[fe80::1%25eth0]", "", "", "fe80::1%eth0", 6379, 0);
+    ck_url("redis://[fe80::1%eth0]", "", "", "fe80::1%eth0", 6379, 0);
 }
 END_TEST
 

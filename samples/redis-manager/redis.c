@@ -82,7 +82,10 @@ void redis_loan_unref(struct loans *loans, struct lent_bytes *lent)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* The connection with the fewest calls under way, of those that are up if any is. */
+/*
+ * The connection with the fewest calls under way, of those that are up if any is. Replies that are owed count as well: a line on
+ * which nothing comes any more would look the best of all as soon as its callers have given up.
+ */
 static struct connection *choose(struct redis *redis)
 {
     struct connection *best = &redis->connections[0];
@@ -90,6 +93,9 @@ static struct connection *choose(struct redis *redis)
     for (unsigned i = 0; i < redis->count; i++) {
         struct connection *connection = &redis->connections[i];
         unsigned load = atomic_load_explicit(&connection->load, memory_order_relaxed);
+        unsigned owed = atomic_load_explicit(&connection->owed, memory_order_relaxed);
+        if (load < owed)
+            load = owed;
         if (!atomic_load_explicit(&connection->is_up, memory_order_relaxed))
             load |= IS_DOWN;
         if (load < least) {
@@ -204,6 +210,8 @@ static bool concerns_others(size_t count, const struct redis_bytes *arguments)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_word(arguments, names[i]))
             return true;
+    if (is_word(arguments, "SCRIPT"))
+        return count > 1 && is_word(arguments + 1, "DEBUG");
     if (is_word(arguments, "CLIENT"))
         return count > 1 && (is_word(arguments + 1, "REPLY") || is_word(arguments + 1, "TRACKING"));
     return waits_for_news(count, arguments);
@@ -232,6 +240,17 @@ static __attribute__((noinline)) int get_or_set_long(struct redis *redis, struct
 
 #define IS_GET SIZE_MAX
 
+/* Not the reply that says that all is well. One of another kind is an answer to something else: nothing is known, then. */
+static __attribute__((noinline)) int take_other_reply(bool get, struct redis_reply *reply)
+{
+    if (reply->value.type == REDIS_ERROR)
+        return REDIS_REFUSED;
+    if (get && reply->value.type == REDIS_NIL)
+        return 0;
+    redis_reply_clear(reply);
+    return REDIS_UNKNOWN;
+}
+
 /*
  * Both in one function and with one call in it: after a switch the processor expects the returns of the task that called
  * last, and would be wrong whenever that one made the other kind of request. `data`: a SET's value, of `length` bytes; or the
@@ -256,8 +275,8 @@ static __attribute__((noinline)) int get_or_set(struct redis *redis, struct redi
     } else {
         rc = get_or_set_long(redis, key, get ? NULL : &value, reply, deadline);
     }
-    if (rc == 0 && reply->value.type == REDIS_ERROR)
-        rc = REDIS_REFUSED;
+    if (rc == 0 && reply->value.type != (get ? REDIS_STRING : REDIS_STATUS))
+        rc = take_other_reply(get, reply);
     if (done.block) /* without asking again which of them it was */
         free(done.block);
     return rc;
@@ -379,7 +398,7 @@ int redis_connection_dial(struct connection *c, tr_time deadline, char why[stati
         }
     }
     if (rc < 0 && !why[0])
-        snprintf(why, 256, "%s", strerror(-rc));
+        snprintf(why, 256, "%s", rc == -EHOSTUNREACH ? "unknown name" : strerror(-rc));
     switch (rc) {
     case 0:
     case -ECANCELED:
@@ -443,6 +462,8 @@ static int open_pool(struct redis *redis, tr_time deadline, char why[static 256]
         if (rc == 0)
             rc = redis_connection_start(connection, TR_PIN((int)(redis->count % workers)));
         if (rc < 0) {
+            if (!why[0])
+                snprintf(why, 256, "%s", strerror(-rc));
             if (connection->stream)
                 tr_stream_close(connection->stream);
             redis_connection_deinit(connection);
@@ -479,14 +500,15 @@ int redis_open(struct redis **out, const char *url, const struct redis_options *
         return rc;
     }
     struct redis *redis = allocate_pool(&all, &parsed);
-    if (!redis)
-        return -ENOMEM;
-    rc = open_pool(redis, deadline, why);
+    rc = redis ? open_pool(redis, deadline, why) : -ENOMEM;
     if (rc == 0) {
         *out = redis;
         return 0;
     }
-    redis_close(redis, TR_NOW);
+    if (redis)
+        redis_close(redis, TR_NOW);
+    else
+        snprintf(why, sizeof why, "%s", strerror(ENOMEM));
     snprintf(all.error, all.error ? all.error_bytes : 0, "%s:%u: %s", parsed.host, parsed.port, why);
     return rc;
 }
@@ -496,8 +518,7 @@ static void end_connection(struct connection *connection, tr_time deadline)
 {
     if (tr_task_join(connection->writer_task, NULL, deadline) < 0) {
         tr_actor_cancel(connection->writer);
-        while (tr_task_join(connection->writer_task, NULL, TR_FOREVER) == -ETIMEDOUT)
-            tr_yield();
+        redis_connection_join(connection->writer_task);
     }
     /* The callers have their answers; they are on their way out. */
     while (atomic_load_explicit(&connection->load, memory_order_acquire) > 0)

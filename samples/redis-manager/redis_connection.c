@@ -53,6 +53,19 @@ static void fail(struct connection *c, struct reply_token caller, enum redis_fai
         add(failure == REDIS_NOT_SENT ? &c->counters.not_sent : &c->counters.unknown, 1);
 }
 
+/* For whoever is to choose a connection. */
+static void note_owed(struct connection *c)
+{
+    atomic_store_explicit(&c->owed, (unsigned)(c->forwarded - c->answered), memory_order_relaxed);
+}
+
+void redis_connection_join(struct tr_task task)
+{
+    int rc;
+    while ((rc = tr_task_join(task, NULL, TR_FOREVER)) == -ETIMEDOUT || rc == -ENOMEM)
+        tr_yield();
+}
+
 /* ---- reader ------------------------------------------------------------------------------------------------------ */
 
 /* At least a quarter of the buffer is free afterwards. */
@@ -122,21 +135,23 @@ static int answer_all(struct connection *c)
             rc = -EPROTO;
     }
     add(&c->counters.replies, c->answered - replies);
+    note_owed(c);
     if (rc == -EMSGSIZE)
         refuse_reply(c);
     return rc;
 }
 
-/* Reads once. A stall is a time-out while requests were in flight all along. */
+/* Reads once. A stall is a time-out while requests were in flight all along, and none of them was still going out. */
 static int read_replies(struct connection *c)
 {
     int rc = make_room(c);
     if (rc < 0)
         return rc;
     bool owing = c->forwarded > c->answered;
+    uint64_t pieces = c->pieces;
     ssize_t bytes =
         tr_read(c->stream, c->in + c->in_end, c->in_capacity - c->in_end, tr_after(c->redis->options.stall_ns));
-    if (bytes == -ETIMEDOUT && !owing)
+    if (bytes == -ETIMEDOUT && (!owing || c->pieces != pieces))
         return 0;
     if (bytes <= 0)
         return bytes == 0 ? -ECONNRESET : (int)bytes;
@@ -198,14 +213,27 @@ static int reader_body(void *argument)
 
 /* ---- writer: sending --------------------------------------------------------------------------------------------- */
 
+/* In pieces, each of which has the time: a long request over a slow line is no stall. Returns 0, or why it ends at *done. */
+static int write_pieces(struct connection *c, const char *bytes, size_t length, size_t *done)
+{
+    int rc = 0;
+    for (*done = 0; rc == 0 && *done < length; c->pieces++) {
+        size_t more, piece = length - *done < OUT_BYTES ? length - *done : OUT_BYTES;
+        struct iovec part = { (void *)(bytes + *done), piece };
+        rc = tr_write_v(c->stream, &part, 1, &more, tr_after(c->redis->options.stall_ns));
+        *done += more;
+    }
+    return rc;
+}
+
 /* Writes `bytes`, in which the next `requests` requests end at ends[]. */
 static void write_requests(struct connection *c, const char *bytes, size_t length, const uint32_t *ends,
                            uint32_t requests)
 {
-    size_t done = 0;
+    size_t done;
     uint32_t sent = 0;
-    int rc =
-        tr_write_v(c->stream, &(struct iovec){ (void *)bytes, length }, 1, &done, tr_after(c->redis->options.stall_ns));
+    note_owed(c);
+    int rc = write_pieces(c, bytes, length, &done);
     while (sent < requests && ends[sent] <= done)
         sent++;
     c->written += sent;
@@ -382,7 +410,8 @@ static int attach(struct connection *c)
     c->lost = 0;
     c->since = tr_after(0);
     c->draining = false;
-    c->forwarded = c->written = c->answered = 0;
+    c->forwarded = c->written = c->answered = c->pieces = 0;
+    note_owed(c);
     c->in_start = c->in_end = 0;
     c->parser = (struct redis_parser){ .most_bytes = c->redis->options.max_reply_bytes };
     /* keep_expired: a caller who has gone keeps its place in the order of replies. */
@@ -410,7 +439,7 @@ static void detach(struct connection *c, bool cancelled)
     if (tr_task_join(c->reader_task, NULL, c->lost ? tr_after(LAST_REPLIES) : TR_FOREVER) < 0) {
         tr_stream_abort(c->stream);
         tr_shield_open(&shield, TR_FOREVER);
-        tr_task_join(c->reader_task, NULL, TR_FOREVER);
+        redis_connection_join(c->reader_task);
         tr_shield_close(&shield);
     }
     tr_stream_close(c->stream);
@@ -427,6 +456,18 @@ static void give_up_line(struct connection *c)
     atomic_store_explicit(&c->is_up, false, memory_order_relaxed);
     if (c->pause == 0)
         c->pause = c->redis->options.backoff_ns;
+}
+
+/*
+ * After a good line another is tried for at once; a server that throws us out keeps us away. It may say why, and that looks
+ * like an answer, so a good line has also lived for a while, and longer if nothing was asked on it.
+ */
+static bool was_good(const struct connection *c)
+{
+    const struct redis_options *options = &c->redis->options;
+    int64_t lived = tr_after(0) - c->since;
+    bool of_use = c->forwarded > 0 ? c->answered > 0 : lived >= options->most_backoff_ns;
+    return of_use && lived / GOOD_PAUSES >= options->backoff_ns;
 }
 
 static int writer_body(void *argument)
@@ -452,11 +493,7 @@ static int writer_body(void *argument)
         if (rc == 0 && c->lost != -ECANCELED)
             tr_log(TR_LOG_WARNING, "redis %s:%u: connection lost (%s)", url->host, url->port, strerror(-c->lost));
         detach(c, rc == -ECANCELED);
-        /*
-         * Was it a good one, try again at once; a server that throws us out keeps us away. It may say why, and that looks like an
-         * answer, so a good line has also lived for a while.
-         */
-        if (c->answered > 0 && (tr_after(0) - c->since) / GOOD_PAUSES >= c->redis->options.backoff_ns)
+        if (was_good(c))
             c->pause = 0;
     }
     if (c->stream)

@@ -83,6 +83,7 @@ struct connection {
     uint64_t forwarded; /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
     uint64_t written;   /* so many of them went out completely */
     uint64_t answered;
+    uint64_t pieces; /* of requests that were written: it grows while a long one makes progress */
 
     /* The writer's. */
     bool stopped; /* no request will come any more */
@@ -102,6 +103,7 @@ struct connection {
 
     struct counters counters;
     _Alignas(64) atomic_uint load; /* the callers': calls under way */
+    atomic_uint owed;              /* replies that are to come; some of their callers may have gone */
     atomic_bool is_up;             /* there is a line, as far as the writer knows */
 };
 
@@ -127,6 +129,9 @@ tr_time redis_connection_pause(struct connection *connection);
 
 /* Allocates the buffers, then starts the writer, pinned to a worker; the stream is connected or NULL. */
 int redis_connection_start(struct connection *connection, int pin);
+
+/* Waits until one of ours has ended, though all time for waiting may be over. */
+void redis_connection_join(struct tr_task task);
 
 /* After the writer has ended, or when it was never started. */
 void redis_connection_deinit(struct connection *connection);

@@ -120,6 +120,9 @@ static int parse_host(struct redis_url *out, const char *at, const char *end, co
         return refuse(complaint, host, "the host is longer than %zu bytes", sizeof out->host - 1);
     memcpy(out->host, host, (size_t)(host_end - host));
     out->host[host_end - host] = '\0';
+    char *zone = *at == '[' ? strstr(out->host, "%25") : NULL; /* [fe80::1%25eth0], by RFC 6874; or a bare % */
+    if (zone && zone[3])
+        memmove(zone + 1, zone + 3, strlen(zone + 3) + 1);
     if (rest == end)
         return 0;
     if (*rest != ':')
