@@ -59,18 +59,11 @@ static inline struct tri_task *receiver(uint32_t bytes)
     return tri_load(&task->mailbox.bytes, TRI_RELAXED) == bytes ? task : NULL;
 }
 
-/* The request in hand is not answered yet and makes room for the next: from now on it is owed. */
-static __attribute__((noinline)) void owe_hand(struct tri_task *task)
+void tri_owe_hand(struct tri_task *task)
 {
     struct tri_debt debt = tri_hand(task);
     tri_hand_clear(task);
     tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
-}
-
-static inline void settle_hand(struct tri_task *task)
-{
-    if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
-        owe_hand(task);
 }
 
 /* Goes idle and waits until there may be a message. Returns 0: look again. */
@@ -127,7 +120,7 @@ static __attribute__((noinline)) int receive_slow(uint32_t bytes, void *message,
     struct tri_task *task = receiver(bytes);
     if (!task)
         return -EINVAL;
-    settle_hand(task);
+    tri_settle_hand(task);
     struct tri_worker *worker;
     int rc = tri_begin(&worker);
     if (rc < 0)
@@ -188,7 +181,7 @@ static __attribute__((noinline)) int try_receive_slow(uint32_t bytes, void *mess
     struct tri_task *task = receiver(bytes);
     if (!task)
         return -EINVAL;
-    settle_hand(task);
+    tri_settle_hand(task);
     if (tri_take_message(tri_worker_here(), task, message, bytes))
         return 0;
     /* One that only tries never parks, which is where a sender that registered meanwhile is seen for sure. */
@@ -220,7 +213,7 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
     int taken = 1;
     for (; taken < (int)count; taken++) {
         next += bytes;
-        settle_hand(task);
+        tri_settle_hand(task);
         if (!tri_take_message(tri_worker_here(), task, next, bytes))
             break;
     }

@@ -92,8 +92,10 @@ static void take_from(struct tri_worker *worker, struct tri_inbox *inbox)
     queue_list(worker, take_list(inbox, STEAL_LIMIT), tri_ready_last);
 }
 
+/* It also runs on the stack of a task that is about to suspend, and need not: errno stays that one's. */
 bool tri_pass(struct tri_worker *worker)
 {
+    int saved = *worker->errno_at;
     tri_clock_renew(worker);
     measure(worker);
     tri_count(&worker->polls);
@@ -103,6 +105,7 @@ bool tri_pass(struct tri_worker *worker)
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
     start_pass(worker, TRI_PASS_SWITCHES);
+    *worker->errno_at = saved;
     return worker->turns && tri_turn_pass(worker);
 }
 

@@ -8,6 +8,16 @@
 
 #include "actor/scheduler.h"
 
+/* Defined by actor.c. */
+void tri_owe_hand(struct tri_task *task);
+
+/* A request in hand that is not answered yet makes room for the next: from now on it is owed. */
+static inline void tri_settle_hand(struct tri_task *task)
+{
+    if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
+        tri_owe_hand(task);
+}
+
 /*
  * What is done with a message that was taken: false for a request whose caller has given up, which is discarded. Its drop
  * function may suspend.
@@ -23,6 +33,7 @@ static inline __attribute__((always_inline)) bool tri_take_on(struct tri_task *t
     }
     tri_count(&tri_worker_here()->expired);
     tri_task_discard(task, message, debt, TR_DEAD_EXPIRED);
+    tri_settle_hand(task); /* its drop function may have received */
     return false;
 }
 

@@ -139,10 +139,16 @@ static inline __attribute__((always_inline)) void fill(struct tri_task *task, co
     tri_store(&task->join, spawn->handle ? tri_join_nobody(tri_task_generation(task)) : TRI_JOIN_DETACHED, TRI_RELAXED);
 }
 
+/* The spawner is a task of that runtime, which lives and is counted: the shutdown waits for it anyway. Not so a hook in a loop. */
+static inline bool is_of(const struct tri_worker *worker, const struct tr_runtime *runtime)
+{
+    return worker && worker->runtime == runtime && worker->current;
+}
+
 /* Counts the task as living, unless the runtime is shutting down. */
 static inline bool count_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
 {
-    if (worker && worker->runtime == runtime) { /* the spawner lives and is counted: the shutdown waits for it anyway */
+    if (is_of(worker, runtime)) {
         if (tri_load(&runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)
             return false;
         tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) + 1, TRI_RELAXED);
@@ -158,7 +164,7 @@ static inline bool count_spawn(struct tri_worker *worker, struct tr_runtime *run
 
 static void uncount_spawn(struct tri_worker *worker, struct tr_runtime *runtime)
 {
-    if (worker && worker->runtime == runtime)
+    if (is_of(worker, runtime))
         tri_store(&worker->spawned, tri_load(&worker->spawned, TRI_RELAXED) - 1, TRI_RELAXED);
     else
         tri_fetch_sub(&runtime->foreign_spawned, UINT64_C(1), TRI_RELAXED);

@@ -303,20 +303,6 @@ void test_log_release(void)
     tr_log_set(NULL, NULL, TR_LOG_INFO);
 }
 
-/* ---- errno ---------------------------------------------------------------------------------------------------- */
-
-__attribute__((noinline)) int test_errno(void)
-{
-    __asm__ volatile("" ::: "memory");
-    return errno;
-}
-
-__attribute__((noinline)) void test_errno_set(int value)
-{
-    __asm__ volatile("" ::: "memory");
-    errno = value;
-}
-
 /* ---- actors --------------------------------------------------------------------------------------------------- */
 
 int64_t test_ask(struct number_address address, int64_t kind, int64_t value)

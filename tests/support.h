@@ -166,14 +166,6 @@ void test_log_capture(enum tr_log_level most);
 bool test_log_has(const char *text);
 void test_log_release(void);
 
-/* ---- errno, read afresh --------------------------------------------------------------------------------------- */
-
-/*
- * The compiler may keep the address of errno, which belongs to a thread, across a suspension. These do not.
- */
-int test_errno(void);
-void test_errno_set(int value);
-
 /* ---- messages and actors that many suites use ----------------------------------------------------------------- */
 
 struct number;

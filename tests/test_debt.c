@@ -29,6 +29,47 @@ static struct tr_task start_caller(struct caller *caller, struct number_address 
     return test_task(call_and_note, caller);
 }
 
+/* ---- in the middle of a receive ---------------------------------------------------------------------------------- */
+
+static atomic_int received_within;
+
+static void receive_within(void *message)
+{
+    struct number another;
+    (void)message;
+    expect_int(tr_try_receive(&another), 0);
+    atomic_fetch_add(&received_within, 1);
+}
+
+static int receive_once(void *go)
+{
+    struct number message;
+    wait_until(atomic_load((atomic_int *)go));
+    return tr_receive(&message, TR_FOREVER);
+}
+
+/* The drop function of an expired request takes the next; the receive goes on with the one after, and both are owed. */
+TASK_TEST(loop_actor_whose_drop_receives_owes_both)
+{
+    struct caller callers[2];
+    struct tr_task actor, tasks[2];
+    struct number_address address;
+    atomic_int go = 0;
+    int64_t answer;
+    atomic_store(&received_within, 0);
+    struct tr_actor_options options = { .capacity = 4, .drop = receive_within, .task = &actor };
+    expect_int(tr_spawn(&address, receive_once, &go, &options), 0);
+    expect_int(tr_call(address, &answer, tr_after(TR_MILLISECOND), &(struct number){ 0 }), -ETIMEDOUT);
+    for (int i = 0; i < 2; i++)
+        tasks[i] = start_caller(&callers[i], address, 0, i);
+    tr_sleep(10 * TR_MILLISECOND);
+    atomic_store(&go, 1);
+    for (int i = 0; i < 2; i++)
+        expect_int(test_join(tasks[i]), -EPIPE);
+    expect_int(test_join(actor), 0);
+    expect_int(atomic_load(&received_within), 1);
+}
+
 /* ---- the end of a loop actor ---------------------------------------------------------------------------------- */
 
 struct end {
@@ -467,18 +508,19 @@ TASK_TEST(owed_and_given_up_leaves_neither_debt_nor_slot)
 
 int main(void)
 {
-    return test_main("debt", TESTS(call_debtor_returns_epipe, call_queued_when_actor_ends_esrch,
-                                   call_in_hand_queued_and_waiting_for_room_when_actor_ends,
-                                   call_queued_and_owed_when_a_stopped_actor_returns,
-                                   handler_that_lets_a_request_fall_epipe, handler_that_ends_in_mid_request_epipe,
-                                   defer_keeps_the_debt_until_a_later_message, defer_then_the_actor_ends_epipe,
-                                   defer_of_a_request_given_up_esrch, forward_moves_the_debt_and_the_new_debtor_answers,
-                                   forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
-                                   forward_moves_debt_and_new_debtor_death_resolves,
-                                   forwarded_and_queued_when_the_new_debtor_ends_is_resolved,
-                                   forward_to_a_stale_address_leaves_the_debt, forward_failed_and_then_let_fall_epipe,
-                                   forward_to_a_full_mailbox_times_out_and_leaves_the_debt,
-                                   forward_of_a_request_given_up_sends_nothing,
-                                   forward_along_a_ring_many_times_the_last_one_answers,
-                                   owed_and_given_up_leaves_neither_debt_nor_slot));
+    return test_main("debt",
+                     TESTS(loop_actor_whose_drop_receives_owes_both, call_debtor_returns_epipe,
+                           call_queued_when_actor_ends_esrch, call_in_hand_queued_and_waiting_for_room_when_actor_ends,
+                           call_queued_and_owed_when_a_stopped_actor_returns, handler_that_lets_a_request_fall_epipe,
+                           handler_that_ends_in_mid_request_epipe, defer_keeps_the_debt_until_a_later_message,
+                           defer_then_the_actor_ends_epipe, defer_of_a_request_given_up_esrch,
+                           forward_moves_the_debt_and_the_new_debtor_answers,
+                           forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
+                           forward_moves_debt_and_new_debtor_death_resolves,
+                           forwarded_and_queued_when_the_new_debtor_ends_is_resolved,
+                           forward_to_a_stale_address_leaves_the_debt, forward_failed_and_then_let_fall_epipe,
+                           forward_to_a_full_mailbox_times_out_and_leaves_the_debt,
+                           forward_of_a_request_given_up_sends_nothing,
+                           forward_along_a_ring_many_times_the_last_one_answers,
+                           owed_and_given_up_leaves_neither_debt_nor_slot));
 }

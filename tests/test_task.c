@@ -3,6 +3,7 @@
  * test_task.c: tasks by the promises of troupe/task.h: spawn, names, pins, stacks, yield and errno. How tasks end has
  * test_join.c, cancellation and shields test_cancel.c.
  */
+#include "actor/scheduler.h"
 #include "tests/support.h"
 
 static int return_argument(void *argument)
@@ -387,13 +388,19 @@ TASK_TEST_ON(1, yield_lets_ready_tasks_run_first)
     }
 }
 
+static int sleep_until_cancelled(void *unused)
+{
+    (void)unused;
+    return tr_sleep(TR_FOREVER);
+}
+
 static int keep_errno(void *argument)
 {
     int mine = 1 + (int)(intptr_t)argument;
     for (int i = 0; i < 100; i++) {
-        test_errno_set(mine);
+        errno = mine;
         expect_int(i % 20 ? tr_yield() : tr_sleep(20 * TR_MICROSECOND), 0);
-        expect_int(test_errno(), mine);
+        expect_int(errno, mine);
     }
     return 0;
 }
@@ -405,6 +412,93 @@ TASK_TEST(errno_survives_a_suspension)
         tasks[i] = test_task(keep_errno, (void *)(intptr_t)i);
     for (int i = 0; i < 20; i++)
         expect_int(test_join(tasks[i]), 0);
+}
+
+/* The C library sets the errno of the thread that the task is on by now. */
+static int convert_and_move(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 20000; i++) {
+        errno = 0;
+        expect(strtol(i % 2 ? "1" : "99999999999999999999999", NULL, 10) > 0);
+        expect_int(errno, i % 2 ? 0 : ERANGE);
+        expect_int(tr_yield(), 0);
+    }
+    return 0;
+}
+
+TASK_TEST_ON(2, errno_is_of_the_thread_that_the_task_has_come_to)
+{
+    struct tr_task tasks[4];
+    for (int i = 0; i < 4; i++)
+        tasks[i] = test_task(convert_and_move, NULL);
+    for (int i = 0; i < 4; i++)
+        expect_int(test_join(tasks[i]), 0);
+}
+
+/* An actor that takes nothing, whose messages are dropped. */
+static struct number_address deaf_actor(void (*drop)(void *message), struct tr_task *task)
+{
+    struct number_address address;
+    struct tr_actor_options options = {
+        .capacity = 1, .overflow = TR_OVERFLOW_DROP_NEWEST, .drop = drop, .task = task
+    };
+    expect_int(tr_spawn(&address, sleep_until_cancelled, NULL, &options), 0);
+    expect_int(tr_try_send(address, &(struct number){ 0 }), 0);
+    return address;
+}
+
+static void spoil_errno(void *message)
+{
+    (void)message;
+    errno = ENOTTY;
+}
+
+/* What fires as a task yields leaves its errno alone. */
+TASK_TEST_ON(1, errno_is_not_that_of_others_timers)
+{
+    struct tr_timer timer;
+    struct tr_task task;
+    struct number_address deaf = deaf_actor(spoil_errno, &task);
+    expect_int(tr_send_interval(&timer, deaf, TR_TIMER_TICK, &(struct number){ 0 }), 0);
+    for (int i = 0; i < 300000; i++) {
+        errno = ERANGE;
+        expect_int(tr_yield(), 0);
+        expect_int(errno, ERANGE);
+    }
+    expect_int(tr_timer_cancel(timer), 0);
+    expect_int(tr_actor_cancel(deaf), 0);
+    expect_int(test_join(task), -ECANCELED);
+}
+
+/* ---- who spawns ------------------------------------------------------------------------------------------------- */
+
+static atomic_int spawned_late;
+
+static void spawn_one(void *message)
+{
+    (void)message;
+    struct tr_runtime *runtime = tri_worker_here()->runtime;
+    uint64_t before = tri_load(&runtime->foreign_spawned, TRI_RELAXED);
+    bool in_a_task = tri_worker_here()->current != NULL;
+    static atomic_int runs;
+    expect_int(tr_task_spawn(NULL, count_run, &runs, NULL), 0);
+    expect_int((int64_t)(tri_load(&runtime->foreign_spawned, TRI_RELAXED) - before), in_a_task ? 0 : 1);
+    atomic_fetch_add(&spawned_late, !in_a_task);
+}
+
+/* By a timer in a worker's loop: no task that lives makes a shutdown wait for this one to be counted. */
+TASK_TEST_ON(1, spawn_by_nobody_is_counted_as_from_outside)
+{
+    struct tr_timer timer;
+    struct tr_task task;
+    struct number_address deaf = deaf_actor(spawn_one, &task);
+    expect_int(tr_send_interval(&timer, deaf, TR_MILLISECOND, &(struct number){ 0 }), 0);
+    while (!atomic_load(&spawned_late))
+        expect_int(tr_sleep(TR_MILLISECOND), 0);
+    expect_int(tr_timer_cancel(timer), 0);
+    expect_int(tr_actor_cancel(deaf), 0);
+    expect_int(test_join(task), -ECANCELED);
 }
 
 int main(void)
@@ -419,5 +513,6 @@ int main(void)
                            pin_here_is_the_spawners_worker, stack_bytes_deep_recursion_fits,
                            stack_bytes_are_there_on_every_stack, stack_default_holds_48_kib,
                            stack_bytes_of_the_runtime_is_the_default, yield_lets_ready_tasks_run_first,
-                           errno_survives_a_suspension));
+                           errno_survives_a_suspension, errno_is_of_the_thread_that_the_task_has_come_to,
+                           errno_is_not_that_of_others_timers, spawn_by_nobody_is_counted_as_from_outside));
 }

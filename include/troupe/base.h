@@ -36,6 +36,7 @@
 #ifndef TROUPE_BASE_H
 #define TROUPE_BASE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,5 +54,17 @@
 
 /* A process can hold several runtimes; this names one. */
 struct tr_runtime;
+
+TRI_BEGIN_DECLS
+
+/*
+ * Where the errno of the calling thread lies, for `errno` below: the C library's lets the compiler remember the place, which is
+ * another's once a task goes on elsewhere. Thread: any. Suspends: no.
+ */
+TR_PUBLIC int *tr_errno_location(void);
+#undef errno
+#define errno (*tr_errno_location())
+
+TRI_END_DECLS
 
 #endif

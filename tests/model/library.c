@@ -6,11 +6,19 @@
 #define _GNU_SOURCE
 #include "engine.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #define PC __builtin_return_address(0)
+
+/* Of errno in troupe/base.h. */
+int *tr_errno_location(void);
+int *tr_errno_location(void)
+{
+    return &errno;
+}
 
 void *__wrap_memcpy(void *to, const void *from, size_t bytes);
 void *__wrap_memcpy(void *to, const void *from, size_t bytes)
