@@ -69,4 +69,43 @@ cp "$archive" "$stage/static"
 gcc -std=gnu17 "$stage/program.c" -o "$stage/static-program" $("${user[@]}" --cflags troupe) -L"$stage/static" -ltroupe \
     $(pkg-config --libs liburing) -pthread
 timeout 60 "$stage/static-program"
+
+# A program that loads the library by itself may close it as well: its handlers and its threads' ends are still there.
+cat >"$stage/loader.c" <<'C'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+static int nothing(void *argument)
+{
+    (void)argument;
+    return 0;
+}
+static void *use(void *path)
+{
+    void *library = dlopen(path, RTLD_NOW);
+    int (*run)(const void *, int (*)(void *), void *);
+    if (!library || !(*(void **)&run = dlsym(library, "tr_run")) || run(NULL, nothing, NULL) != 0 || dlclose(library) != 0)
+        exit(1);
+    return NULL;
+}
+static void on_fault(int signal)
+{
+    _Exit(signal == SIGSEGV ? 0 : 1);
+}
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+    signal(SIGSEGV, on_fault); /* the library's handler hands on to it */
+    if (argc != 2 || pthread_create(&thread, NULL, use, argv[1]) != 0 || pthread_join(thread, NULL) != 0)
+        return 1;
+    puts("closed");
+    fflush(stdout);
+    raise(SIGSEGV);
+    return 1;
+}
+C
+gcc -std=gnu17 "$stage/loader.c" -o "$stage/loader" -pthread
+timeout 60 "$stage/loader" "$shared" || complain "a library that was closed is still needed"
 echo "$(wc -l <"$stage/exported") functions exported"
