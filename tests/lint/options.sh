@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# options.sh: the tree can be configured with every combination of its options that can be had with any compiler.
+# options.sh: the tree can be configured with every combination of its options that can be had with any compiler; without
+# tests none are built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -10,6 +11,10 @@ for samples in true false; do
         for bench in true false; do
             rm -rf build/options
             meson setup build/options -Dsamples=$samples -Dtests=$tests -Dbench=$bench
+            if [ $tests = disabled ] && grep -q 'model_mailbox' build/options/build.ninja; then
+                echo "the models are built without tests"
+                exit 1
+            fi
         done
     done
 done
