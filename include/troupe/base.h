@@ -48,6 +48,8 @@
 #else
 #define TRI_BEGIN_DECLS
 #define TRI_END_DECLS
+/* Typed handles are told apart by pointer type: from here on a mismatch is an error, in the code of users as well. */
+#pragma GCC diagnostic error "-Wincompatible-pointer-types"
 #endif
 
 #define TR_PUBLIC __attribute__((visibility("default")))

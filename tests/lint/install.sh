@@ -43,8 +43,19 @@ comm -23 "$stage/must" "$stage/exported" >"$stage/absent"
 nm -g --defined-only "$archive" | awk 'NF == 3 {print $3}' | grep -vE '^(tr|tri)_' &&
     complain "global in the archive, without a prefix of ours"
 
-for flag in -fstack-clash-protection -Werror=incompatible-pointer-types; do
-    pkg-config --define-variable=prefix="$stage$prefix" --cflags troupe | grep -qe "$flag" || complain "troupe.pc lacks $flag"
+user=(pkg-config --define-variable=prefix="$stage$prefix")
+"${user[@]}" --cflags troupe | grep -qe -fstack-clash-protection || complain "troupe.pc lacks -fstack-clash-protection"
+# The flags do in C and in C++, and with them alone a function of the wrong type is refused.
+echo '#include <troupe.h>' >"$stage/any.cc"
+mistake=tests/negative/spawn_handler_with_a_loop_body.c
+for compiler in gcc clang; do
+    command -v "$compiler" >/dev/null || continue
+    read -ra flags < <("${user[@]}" --cflags troupe)
+    "$compiler" -x c++ -std=c++17 -Wall -Wextra -Werror "${flags[@]}" -c "$stage/any.cc" -o "$stage/any.o"
+    "$compiler" -std=gnu11 -Wall -Wextra -Werror "${flags[@]}" -I. -c "$mistake" -o "$stage/any.o"
+    "$compiler" -std=gnu11 "${flags[@]}" -I. -DMISTAKE -c "$mistake" -o "$stage/any.o" 2>"$stage/refusal" &&
+        complain "$compiler accepts $mistake"
+    grep -q "incompatible.*pointer" "$stage/refusal" || complain "$compiler: $(cat "$stage/refusal")"
 done
 
 cat >"$stage/program.c" <<'C'
@@ -59,7 +70,6 @@ int main(void)
     return tr_run(NULL, hello, "an installed troupe") == 0 ? 0 : 1;
 }
 C
-user=(pkg-config --define-variable=prefix="$stage$prefix")
 # shellcheck disable=SC2046 # flags are words
 gcc -std=gnu17 "$stage/program.c" -o "$stage/shared-program" $("${user[@]}" --cflags --libs troupe)
 LD_LIBRARY_PATH=$libdir timeout 60 "$stage/shared-program"
@@ -108,4 +118,22 @@ int main(int argc, char **argv)
 C
 gcc -std=gnu17 "$stage/loader.c" -o "$stage/loader" -pthread
 timeout 60 "$stage/loader" "$shared" || complain "a library that was closed is still needed"
+# As a subproject of somebody else's, whose code then gets the flag and the refusals as well.
+project=$stage/project
+mkdir -p "$project/subprojects/troupe"
+tar -c --exclude ./build --exclude './build-*' --exclude ./.git . | tar -x -C "$project/subprojects/troupe"
+cat >"$project/meson.build" <<MESON
+project('user', 'c', default_options: ['c_std=gnu17', 'buildtype=plain'])
+troupe_dep = dependency('troupe', fallback: 'troupe', default_options: ['tests=disabled', 'samples=false'])
+executable('user', '../program.c', dependencies: troupe_dep)
+executable('mistaken', 'mistaken.c', c_args: ['-DMISTAKE', '-I$PWD'], dependencies: troupe_dep, build_by_default: false)
+MESON
+cp "$mistake" "$project/mistaken.c"
+meson setup "$project/build" "$project" --wrap-mode=forcefallback >"$stage/log" || complain "$(cat "$stage/log")"
+ninja -C "$project/build" >"$stage/log" || complain "$(cat "$stage/log")"
+timeout 60 "$project/build/user"
+ninja -C "$project/build" -t commands user | grep 'program\.c\.o' | grep -qe -fstack-clash-protection ||
+    complain "the dependency lacks -fstack-clash-protection"
+ninja -C "$project/build" mistaken >"$stage/log" && complain "the dependency accepts $mistake"
+grep -q "incompatible.*pointer" "$stage/log" || complain "$(cat "$stage/log")"
 echo "$(wc -l <"$stage/exported") functions exported"
