@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# headers.sh: every public header compiles alone, in any order, as C17 and as C++17, without a warning.
+# headers.sh: every public header compiles alone, in any order, as C11 and as C++17, without a warning.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -47,7 +47,7 @@ for compiler in "${compilers[@]}"; do
         *++) language=(-x c++ -std=c++17 -Wold-style-cast) ;;
         *)
             [ "${source##*/}" != binding.c ] || continue
-            language=(-x c -std=gnu17 -Wstrict-prototypes)
+            language=(-x c -std=c11 -Wstrict-prototypes)
             ;;
         esac
         echo "$compiler ${source##*/}"

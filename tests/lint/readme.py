@@ -24,7 +24,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FIRST_LINES = 25
-FLAGS = "-std=gnu17 -Wall -Werror -fstack-clash-protection -Werror=incompatible-pointer-types".split()
+FLAGS = "-std=gnu11 -Wall -Wextra -Werror -fstack-clash-protection".split()
 
 
 def fail(line, text):
