@@ -23,7 +23,7 @@ class Tools:
         self.tokio, self.tokio_version = None, ""
         self.servers = {}
 
-    def prepare(self, _names):
+    def prepare(self):
         if len(self.cpus) < 2:
             print("bench: ONE CPU ONLY: figures with two workers or a server beside mean nothing here", file=sys.stderr)
         if not self.check:

@@ -3,9 +3,11 @@
 import os
 import re
 import resource
+import select
 import shutil
 import subprocess
 import sys
+import time
 
 from common import Failure, Skip, cpu_seconds, parse_line, run, run_counting_cpu, start
 
@@ -16,17 +18,18 @@ COMMANDS = ["ping", "set", "get", "incr", "mset"]
 def rows(tools):
     """(name, unit, ours, peer, peer_name, bars, runs) each."""
     tokio = f"pipelined manager on tokio {tools.tokio_version}" if tools.tokio else None
+    libev = "hiredis async (libev), 64 outstanding" if tools.peer("hiredis-libev") else None
+    sync = "hiredis sync" if tools.peer("hiredis-sync") else None
     return [
         ("manager_cpu", "ns", lambda: manager(tools, 64, True, "cpu"), tools.tokio and (lambda: tokio_cpu(tools)),
          tokio, {"most_ratio": 1 / 2}, 5),
         ("manager_rate", "1/s", lambda: manager(tools, 64, False, "rate"),
-         tools.peer("hiredis-libev") and (lambda: hiredis_libev(tools)), "hiredis async (libev), 64 outstanding",
-         {"least_ratio": 1}, 5),
+         libev and (lambda: hiredis_libev(tools)), libev, {"least_ratio": 1}, 5),
         ("manager_batch", "requests", lambda: manager(tools, 64, False, "batch"), None, None, {"least": 8}, 3),
         ("manager_p50", "us", lambda: manager(tools, 1, False, "p50"),
-         tools.peer("hiredis-sync") and (lambda: hiredis_sync(tools, False)), "hiredis sync", {"most_ratio": 1.1}, 5),
+         sync and (lambda: hiredis_sync(tools, False)), sync, {"most_ratio": 1.1}, 5),
         ("manager_p50_same_core", "us", lambda: manager(tools, 1, True, "p50"),
-         tools.peer("hiredis-sync") and (lambda: hiredis_sync(tools, True)), "hiredis sync", {"most_ratio": 1.1}, 5),
+         sync and (lambda: hiredis_sync(tools, True)), sync, {"most_ratio": 1.1}, 5),
     ] + [server_row(tools, name, clients, pipeline, bars) for name, clients, pipeline, bars in [
         ("mini_redis_cpu_p1", 50, 1, {"most_ratio": 1.0}),
         ("mini_redis_cpu_p16", 50, 16, {"most_ratio": 0.7}),
@@ -164,10 +167,10 @@ def idle_connections(tools, command):
     server = start(command + ["idle_connections", "--count", str(count)], tools.cpus[:1], stdout=subprocess.PIPE)
     clients = None
     try:
-        port = server.stdout.readline().split()[-1]
+        port = read_line(server, clients, 60).split()[-1]
         clients = start([tools.program("clients"), port, str(count)], tools.load_cpus(), stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL)
-        value, detail = parse_line(server.stdout.readline())
+        value, detail = parse_line(read_line(server, clients, 600))
         return value, dict(detail, connections=count)
     except IndexError:
         raise Failure("the server did not say its port") from None
@@ -175,13 +178,25 @@ def idle_connections(tools, command):
         end(clients, server)
 
 
+def read_line(server, clients, seconds):
+    """The server's next line, "" if it has ended. It comes from nobody once the clients have ended before it."""
+    deadline = time.monotonic() + seconds
+    while not select.select([server.stdout], [], [], 0.1)[0]:
+        if clients and clients.poll() is not None:
+            raise Failure(f"the clients ended with status {clients.returncode}")
+        if time.monotonic() > deadline:
+            raise Failure(f"the server said nothing for {seconds} s")
+    return server.stdout.readline()
+
+
 def end(clients, server):
+    """Clients hold their connections until their input ends; the server ends once it has printed its figure, or never."""
     if clients:
         clients.stdin.close()
-        clients.wait()
-    try:
-        server.wait(timeout=60)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+    for process in filter(None, (clients, server)):
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
     server.stdout.close()

@@ -140,6 +140,7 @@ test_bench()
 {
     if build_checked "benchmarks" build/lint "${LINT_BUILD_OPTIONS[@]}"; then
         tally "benchmarks run, and allocate nothing once warm" python3 bench/compare --build build/lint --check
+        tally "benchmarks: arguments, and programs that fail" python3 tests/lib/bench_failures.py build/lint
     fi
 }
 

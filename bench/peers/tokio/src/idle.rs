@@ -61,7 +61,8 @@ pub async fn connections(options: Options) {
     std::io::stdout().flush().unwrap();
     let before = resident_bytes();
     for _ in 0..count {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let accept = tokio::time::timeout(Duration::from_secs(60), listener.accept());
+        let (mut stream, _) = accept.await.expect("a client within a minute").unwrap();
         tokio::spawn(async move {
             let mut buffer = [0u8; 1024];
             while let Ok(bytes) = stream.read(&mut buffer).await {
