@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -120,6 +121,7 @@ int tr_run(const struct tr_options *options, int (*main)(void *argument), void *
         signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
         if (signal_fd < 0) {
             int error = errno;
+            tr_log(TR_LOG_ERROR, "cannot make a signalfd for SIGINT and SIGTERM: %s", strerror(error));
             free(program);
             return -error;
         }

@@ -249,8 +249,11 @@ static int configure(struct tr_runtime *runtime, const struct tr_options *option
     if (options->clock_paused || options->seed)
         tri_clock_start_paused(&runtime->clock, options->seed ? TRI_SIM_START : tr_clock());
     runtime->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (runtime->wake_fd < 0)
-        return -errno;
+    if (runtime->wake_fd < 0) {
+        int error = errno;
+        tr_log(TR_LOG_ERROR, "cannot make an eventfd for the runtime: %s", strerror(error));
+        return -error;
+    }
     runtime->blocking = tri_blocking_create(options, signal_event, hold_clock, runtime);
     return runtime->blocking ? 0 : -ENOMEM;
 }
