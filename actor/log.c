@@ -25,12 +25,17 @@ static int level_limit(void)
     if (limit >= 0)
         return limit;
     const char *wanted = getenv("TR_LOG");
-    limit = TR_LOG_INFO;
-    for (int i = 0; wanted && i <= TR_LOG_DEBUG; i++)
-        if (strcmp(wanted, names[i]) == 0)
-            limit = i;
-    tri_store(&most, limit, TRI_RELAXED);
-    return limit;
+    bool known = !wanted || !*wanted;
+    int chosen = TR_LOG_INFO;
+    for (int i = 0; !known && i <= TR_LOG_DEBUG; i++) {
+        known = strcmp(wanted, names[i]) == 0;
+        chosen = known ? i : chosen;
+    }
+    if (!tri_cas(&most, &limit, chosen, TRI_RELAXED, TRI_RELAXED))
+        return limit; /* somebody else was quicker */
+    if (!known)
+        tr_log(TR_LOG_WARNING, "TR_LOG='%s' is not error, warning, info or debug: ignored", wanted);
+    return chosen;
 }
 
 void tr_log_set(void (*new_sink)(enum tr_log_level level, const char *line, void *context), void *context,

@@ -292,7 +292,10 @@ static int seed_of_environment(uint64_t *seed)
         return 0;
     errno = 0;
     *seed = strtoull(text, &end, 0); /* takes a minus sign, and what is too large for the largest */
-    return *end || *seed == 0 || errno || strchr(text, '-') ? -EINVAL : 0;
+    if (!*end && *seed != 0 && errno == 0 && !strchr(text, '-'))
+        return 0;
+    tr_log(TR_LOG_ERROR, "simulation: TR_SEED=%s is no seed; it can be a number from 1 on", text);
+    return -EINVAL;
 }
 
 int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument)

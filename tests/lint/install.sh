@@ -65,9 +65,11 @@ static int hello(void *argument)
 {
     return printf("hello from %s\n", (const char *)argument) > 0 ? 0 : -1;
 }
-int main(void)
+int main(int argc, char **argv)
 {
-    return tr_run(NULL, hello, "an installed troupe") == 0 ? 0 : 1;
+    struct tr_sim sim = { .runs = 2 };
+    (void)argv;
+    return argc > 1 ? tr_sim_run(&sim, hello, "a seed") != 0 : tr_run(NULL, hello, "an installed troupe") != 0;
 }
 C
 # shellcheck disable=SC2046 # flags are words
@@ -79,6 +81,24 @@ cp "$archive" "$stage/static"
 gcc -std=gnu17 "$stage/program.c" -o "$stage/static-program" $("${user[@]}" --cflags troupe) -L"$stage/static" -ltroupe \
     $(pkg-config --libs liburing) -pthread
 timeout 60 "$stage/static-program"
+
+
+# What keeps it from starting is said, once, by however many workers; what the environment asks for and cannot have as well.
+# says WORD STATUS PROGRAM [OPTION...]: ends so, and a single line of its has the word.
+says()
+{
+    local word=$1 wanted=$2 status=0
+    shift 2
+    timeout 60 "$@" >"$stage/said" 2>&1 || status=$?
+    [ "$status" -eq "$wanted" ] || complain "$*: status $status: $(cat "$stage/said")"
+    [ "$(grep -c "troupe: $word:" "$stage/said")" -eq 1 ] || complain "$*: not one $word: $(cat "$stage/said")"
+}
+for descriptors in 4 5 6; do # not enough for the runtime's eventfd, that of the first worker, its ring
+    says error 1 bash -c "ulimit -n $descriptors; exec $stage/static-program"
+done
+says error 1 env TR_WORKERS=8 TR_BACKEND=no_such "$stage/static-program"
+says error 1 env TR_SEED=12x "$stage/static-program" seeded
+says warning 0 env TR_LOG=loud TR_BACKEND=epoll "$stage/static-program"
 
 # A program that loads the library by itself may close it as well: its handlers and its threads' ends are still there.
 cat >"$stage/loader.c" <<'C'
