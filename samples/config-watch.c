@@ -212,6 +212,15 @@ static int run(void *argument)
     return rc == -ECANCELED ? 0 : rc; /* SIGINT is how it is meant to end */
 }
 
+/* What is printed is the result: it counts once it is written. */
+static bool written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fputs("config-watch: standard output cannot be written\n", stderr);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
@@ -223,5 +232,5 @@ int main(int argc, char **argv)
         return help ? 0 : 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return tr_run(NULL, run, argc == 2 ? argv[1] : NULL) != 0;
+    return tr_run(NULL, run, argc == 2 ? argv[1] : NULL) != 0 || !written();
 }

@@ -97,6 +97,15 @@ static int run(void *argument)
     return count_with("loop actor", loop) | count_with("handler actor", handler);
 }
 
+/* What is printed is the result: it counts once it is written. */
+static bool written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fputs("counter: standard output cannot be written\n", stderr);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -104,5 +113,5 @@ int main(int argc, char **argv)
         fprintf(help ? stdout : stderr, "usage: counter\nCounts with a loop actor and with a handler actor.\n");
         return help ? 0 : 2;
     }
-    return tr_run(NULL, run, NULL) != 0;
+    return tr_run(NULL, run, NULL) != 0 || !written();
 }

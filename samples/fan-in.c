@@ -156,13 +156,27 @@ static int run(void *argument)
     return rc;
 }
 
+/* What is printed is the result: it counts once it is written. */
+static bool written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fputs("fan-in: standard output cannot be written\n", stderr);
+    return false;
+}
+
+static bool read_users(const char *text, uint64_t *users)
+{
+    char *end;
+    *users = strtoul(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && *users > 0 && *users <= MOST_USERS;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t users = 10000;
-    bool given = argc == 3 && strcmp(argv[1], "--users") == 0;
-    if (given)
-        users = strtoul(argv[2], NULL, 10);
-    if ((argc > 1 && !given) || users == 0 || users > MOST_USERS) {
+    bool good = argc == 1 || (argc == 3 && strcmp(argv[1], "--users") == 0 && read_users(argv[2], &users));
+    if (!good) {
         bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
         fprintf(help ? stdout : stderr,
                 "usage: fan-in [--users N]\nLooks up N users (10000; at most %u) at three services, 64 at a time, and "
@@ -170,5 +184,5 @@ int main(int argc, char **argv)
                 MOST_USERS);
         return help ? 0 : 2;
     }
-    return tr_run(NULL, run, &users) != 0;
+    return tr_run(NULL, run, &users) != 0 || !written();
 }

@@ -143,6 +143,15 @@ static bool parse(const char *text, unsigned least, unsigned most, unsigned *out
     return *text >= '0' && *text <= '9' && *end == '\0' && value >= least && value <= most;
 }
 
+/* What is printed is the result: it counts once it is written. */
+static bool written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fputs("job-pool: standard output cannot be written\n", stderr);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i += 2) {
@@ -161,5 +170,5 @@ int main(int argc, char **argv)
     plan.terminal = isatty(STDERR_FILENO);
     int rc = tr_run(NULL, run, NULL);
     free(plan.found);
-    return rc != 0;
+    return rc != 0 || !written();
 }
