@@ -156,4 +156,8 @@ ninja -C "$project/build" -t commands user | grep 'program\.c\.o' | grep -qe -fs
     complain "the dependency lacks -fstack-clash-protection"
 ninja -C "$project/build" mistaken >"$stage/log" && complain "the dependency accepts $mistake"
 grep -q "incompatible.*pointer" "$stage/log" || complain "$(cat "$stage/log")"
+# In a tree that cannot be written (a file is in the way) ./run says so.
+touch "$project/subprojects/troupe/build"
+refusal=$("$project/subprojects/troupe/run" demo 2>&1) && complain "./run demo without a build folder: $refusal"
+[ "$refusal" = "run: cannot write to build/: File exists" ] || complain "./run demo without a build folder: $refusal"
 echo "$(wc -l <"$stage/exported") functions exported"
