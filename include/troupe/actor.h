@@ -235,6 +235,9 @@ TRI_END_DECLS
 /*
  * Each tag is defined once, in one header; the message type may still be incomplete there. The phantom member is a
  * pointer in a union: it adds neither size nor alignment, and only its type is ever used.
+ *
+ * The forms below have variables of their own, of the same names in all: one in an argument of another is right, but -Wshadow
+ * warns of it. Keep the inner one's result in a variable.
  */
 #define TR_ADDRESS_TYPE(tag, ...)                                                                                      \
     struct tag {                                                                                                       \
