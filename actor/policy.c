@@ -37,15 +37,16 @@ static void note(struct tri_task *target, enum tri_fate fate, struct loss *loss)
     snprintf(loss->name, sizeof loss->name, "%s", tri_task_label(target));
 }
 
+/* The caller comes first: what a drop function replies does not count any more. */
 static void lose(const struct loss *loss, enum tr_dead_reason reason, void *message, uint32_t bytes,
                  struct tri_debt debt)
 {
     struct tr_dead_letter letter = { loss->name, reason, bytes, message };
+    if (debt.slot)
+        tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -ENOBUFS, NULL);
     tri_dead_letter(&letter);
     if (loss->drop)
         loss->drop(message);
-    if (debt.slot)
-        tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -ENOBUFS, NULL);
 }
 
 int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
