@@ -231,8 +231,10 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
     if (rc == 0)
         return;
     if (rc == -ENOMEM && !again)
-        tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK); /* later, then */
-    if (rc == -ENOMEM || (again && result == 0)) {
+        tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK);      /* later, then */
+    if (rc == -ENOMEM || (again && (result == 0 || result == -ENOBUFS))) { /* a mailbox that rejects has room later */
+        if (rc == 1)
+            count_lost(result);
         /* [AF1] only we move it from SENDING */
         tri_store(&post->word, tri_post_word(generation, TRI_POST_ARMED), TRI_RELEASE);
         return;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* test_after_policy.c: messages that are lost by policy, and what the drop function may do when it is told: reply to the caller. */
+/*
+ * test_after_policy.c: messages that are lost by policy, and what the drop function may do when it is told: reply to the caller. And
+ * what becomes of an interval whose message is lost.
+ */
 #include "tests/gate.h"
 
+#define MS TR_MILLISECOND
 #define MESSAGE(v) (&(struct number){ .value = (v) })
 
 static const enum tr_overflow policies[] = { TR_OVERFLOW_REJECT, TR_OVERFLOW_DROP_NEWEST, TR_OVERFLOW_DROP_OLDEST };
@@ -22,6 +26,33 @@ static void open_and_stop(struct gate *gate, struct number_address actor, struct
     atomic_store(&gate->open, 1);
     expect_int(tr_actor_stop(actor), 0);
     expect_int(test_join(task), -EPIPE);
+}
+
+/* ---- an interval whose message is lost ------------------------------------------------------------------------- */
+
+static struct tr_timer timer;
+
+static struct tr_actor_info info_of(struct number_address actor)
+{
+    struct tr_actor_info info;
+    expect_int(tr_actor_info(actor, &info), 0);
+    return info;
+}
+
+TASK_TEST(an_interval_goes_on_when_its_message_is_lost)
+{
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        struct gate *gate = test_new(sizeof *gate);
+        struct tr_actor_info info;
+        struct tr_task task;
+        struct number_address actor = start_full(gate, policies[i], NULL, &task);
+        expect_int(tr_send_interval(&timer, actor, MS, MESSAGE(2)), 0);
+        wait_until((info = info_of(actor), info.rejected + info.dropped_newest + info.dropped_oldest >= 3));
+        atomic_store(&gate->open, 1);
+        wait_until(atomic_load(&gate->received) >= 5);
+        expect_int(tr_timer_cancel(timer), 0);
+        open_and_stop(gate, actor, task);
+    }
 }
 
 /* ---- a drop function that replies ------------------------------------------------------------------------------ */
@@ -63,5 +94,6 @@ TASK_TEST_ON(1, the_caller_of_a_message_that_is_dropped_is_told_so_before_the_dr
 int main(void)
 {
     return test_main("after_policy",
-                     TESTS(the_caller_of_a_message_that_is_dropped_is_told_so_before_the_drop_function));
+                     TESTS(an_interval_goes_on_when_its_message_is_lost,
+                           the_caller_of_a_message_that_is_dropped_is_told_so_before_the_drop_function));
 }

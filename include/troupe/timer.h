@@ -18,6 +18,8 @@
  *   full        it waits for room, in turn with the senders that wait already, and in its own memory: no worker waits, no
  *               bound is passed, nothing is lost, and it can still be cancelled. An interval whose message waits leaves out
  *               the ticks that come meanwhile, so that it never has more than one waiting.
+ *   full, with  the policy says at once what is lost, as when anybody sends (overflow.h). The timer is over then; an interval
+ *   a policy    goes on, whatever was lost.
  *   no actor    the target has ended: the message is let fall and counted (it has no drop function: what it points to is
  *               the caller's to keep track of), and the timer is over.
  * A timer keeps nothing alive: neither its target nor a runtime. One that is pending when its runtime ends is not sent.
@@ -69,7 +71,7 @@ TR_PUBLIC int tr_timer_cancel(struct tr_timer timer);
 struct tr_timer_counts {
     uint64_t delayed; /* found the mailbox full, and waited for room */
     uint64_t skipped; /* ticks of intervals that were left out */
-    uint64_t lost;    /* messages whose target had ended, or that were pending when their runtime did */
+    uint64_t lost; /* messages whose target had ended or rejected them, or that were pending when their runtime ended */
 };
 TR_PUBLIC void tr_timer_counts(struct tr_timer_counts *out);
 
