@@ -17,7 +17,9 @@
  * The owner is the worker whose wheel the post is in: it alone arms and fires. Others move the word, and what they have for
  * the owner (a new post, one to be taken out) they put on its list of posts and wake it. Each way out of a state is one
  * compare-and-swap, so that of fire, cancel, service and the end of the runtime exactly one decides what becomes of a
- * message. SENDING, LEAVING and SERVED last a few instructions; a canceller that meets them waits for what comes next.
+ * message. SENDING, LEAVING and SERVED last a few instructions; a canceller that meets them waits for what comes next. So
+ * nothing of the user's runs meanwhile: of a message that was lost by policy the hook and drop functions are told once the post
+ * has left SENDING, when they may cancel it. The owner sends in a pass, on the stack of whoever suspends; they get a task.
  *
  * A message that finds the mailbox full is queued there as a sender without a task, in a `ticket`: whoever makes room copies
  * it, under the mailbox's lock, and calls served(). An interval stays in the wheel meanwhile.

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* policy.c: see policy.h. Neither the hook nor a drop function is ever called under the lock. */
+/*
+ * policy.c: see policy.h. Neither the hook nor a drop function is ever called under the lock. A message that is lost is copied into
+ * memory of its own size, not into a buffer for the largest: a task may have a stack of two pages.
+ */
 #include "actor/policy.h"
 #include "actor/receive.h"
 #include "mailbox/dead_letter.h"
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SPINS 100
+#define SHORT 256u /* bytes of a message that is dropped from the sender's stack, which may be a small one */
 
 bool tri_policy_make(struct tri_cold *cold)
 {
@@ -20,73 +25,169 @@ bool tri_policy_make(struct tri_cold *cold)
     return true;
 }
 
-/* What is to be told of a loss, once the lock is free: the actor may be gone by then. */
-struct loss {
-    void (*drop)(void *message);
-    char name[TRI_NAME_BYTES];
-};
+/* ---- losses --------------------------------------------------------------------------------------------------- */
 
-/* Under the lock. */
-static void note(struct tri_task *target, enum tri_fate fate, struct loss *loss)
+static void *loss_new(uint32_t bytes)
+{
+    _Static_assert(sizeof(struct tri_loss) % 64 == 0, "the message behind it is aligned");
+    struct tri_loss *loss = aligned_alloc(64, (sizeof *loss + bytes + 63) / 64 * 64);
+    if (loss)
+        loss->message = loss + 1;
+    return loss;
+}
+
+/* Under the lock: the actor may be gone once it is free. */
+static void note(struct tri_task *target, enum tri_fate fate, struct tri_loss *loss)
 {
     struct tri_policy *policy = tri_load(&target->cold, TRI_RELAXED)->policy;
     policy->rejected += fate == TRI_FATE_REJECTED;
     policy->dropped_newest += fate == TRI_FATE_NEWEST;
     policy->dropped_oldest += fate == TRI_FATE_OLDEST;
-    loss->drop = policy->drop;
+    loss->drop = fate == TRI_FATE_REJECTED ? NULL : policy->drop;
     snprintf(loss->name, sizeof loss->name, "%s", tri_task_label(target));
 }
 
 /* The caller comes first: what a drop function replies does not count any more. */
-static void lose(const struct loss *loss, enum tr_dead_reason reason, void *message, uint32_t bytes,
-                 struct tri_debt debt)
+static void lose(const struct tri_loss *loss)
 {
-    struct tr_dead_letter letter = { loss->name, reason, bytes, message };
+    struct tri_debt debt = loss->debt;
+    struct tr_dead_letter letter = { loss->name, loss->reason, loss->bytes, loss->message };
     if (debt.slot)
         tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -ENOBUFS, NULL);
     tri_dead_letter(&letter);
     if (loss->drop)
-        loss->drop(message);
+        loss->drop(loss->message);
+}
+
+void tri_losses_tell(struct tri_loss *losses)
+{
+    while (losses) {
+        struct tri_loss *next = losses->next;
+        lose(losses);
+        free(losses);
+        losses = next;
+    }
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------------- */
+
+/*
+ * The fate of one message; never TRI_FATE_BUSY. *loss, if there is one, is complete but for the message of a rejected letter,
+ * which is still its sender's. *result is that of the send, unless it was the oldest message that was lost.
+ */
+static enum tri_fate decide(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
+                            struct tri_loss *loss, int *result, bool *schedule)
+{
+    static const enum tr_dead_reason reasons[] = {
+        [TRI_FATE_REJECTED] = TR_DEAD_REJECTED,
+        [TRI_FATE_NEWEST] = TR_DEAD_DROPPED_NEWEST,
+        [TRI_FATE_OLDEST] = TR_DEAD_DROPPED_OLDEST,
+    };
+    for (int turns = 0;;) {
+        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here()); /* anew: a drop function was called */
+        struct tri_debt debt = { NULL, 0 };
+        tri_lock(&ref->mailbox->lock);
+        enum tri_fate fate = tri_mailbox_send_by_policy(ref, cache, letter, loss->message, &debt, result, schedule);
+        if (fate == TRI_FATE_REJECTED || fate == TRI_FATE_NEWEST || fate == TRI_FATE_OLDEST)
+            note(target, fate, loss);
+        tri_unlock(&ref->mailbox->lock);
+        if (fate == TRI_FATE_DECIDED)
+            return fate;
+        if (fate == TRI_FATE_BUSY) {
+            if (++turns < SPINS)
+                tri_spin();
+            else
+                sched_yield(); /* who writes it may have lost its processor */
+            continue;
+        }
+        loss->reason = reasons[fate];
+        loss->bytes = letter->bytes;
+        loss->debt = debt;
+        if (fate == TRI_FATE_REJECTED)
+            *result = -ENOBUFS;
+        if (fate == TRI_FATE_NEWEST) {
+            tri_copy(loss->message, letter->message, letter->bytes);
+            if (letter->debt.slot)
+                tri_token_write(loss->message, letter);
+            loss->debt = letter->debt;
+            *schedule = false;
+            *result = 0;
+        }
+        return fate;
+    }
+}
+
+/* `loss`: memory for one. */
+static int send_and_tell(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
+                         struct tri_loss *loss, bool *schedule)
+{
+    for (;;) {
+        int result;
+        switch (decide(target, ref, letter, loss, &result, schedule)) {
+        case TRI_FATE_REJECTED:
+            tri_dead_letter(&(struct tr_dead_letter){ loss->name, TR_DEAD_REJECTED, letter->bytes, letter->message });
+            return result;
+        case TRI_FATE_NEWEST:
+            lose(loss);
+            return result;
+        case TRI_FATE_OLDEST: /* and again: the room may be another's by now, but then so is a message to be dropped */
+            lose(loss);
+            break;
+        default:
+            return result;
+        }
+    }
+}
+
+static __attribute__((noinline)) int send_long(struct tri_task *target, const struct tri_mailbox_ref *ref,
+                                               const struct tri_letter *letter, bool *schedule)
+{
+    struct tri_loss *loss = loss_new(letter->bytes);
+    if (!loss)
+        return -ENOMEM;
+    int result = send_and_tell(target, ref, letter, loss, schedule);
+    free(loss);
+    return result;
 }
 
 int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
                             bool *schedule)
 {
-    _Alignas(64) char buffer[TR_MESSAGE_LIMIT];
-    for (int turns = 0;;) {
-        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here()); /* anew: a drop function was called */
-        struct tri_debt debt = { NULL, 0 };
-        struct loss loss;
-        int rc;
-        tri_lock(&ref->mailbox->lock);
-        enum tri_fate fate = tri_mailbox_send_by_policy(ref, cache, letter, buffer, &debt, &rc, schedule);
-        if (fate == TRI_FATE_REJECTED || fate == TRI_FATE_NEWEST || fate == TRI_FATE_OLDEST)
-            note(target, fate, &loss);
-        tri_unlock(&ref->mailbox->lock);
-        switch (fate) {
-        case TRI_FATE_DECIDED:
-            return rc;
-        case TRI_FATE_REJECTED:
-            tri_dead_letter(&(struct tr_dead_letter){ loss.name, TR_DEAD_REJECTED, letter->bytes, letter->message });
-            return -ENOBUFS;
-        case TRI_FATE_NEWEST:
-            tri_copy(buffer, letter->message, letter->bytes);
-            if (letter->debt.slot)
-                tri_token_write(buffer, letter);
-            lose(&loss, TR_DEAD_DROPPED_NEWEST, buffer, letter->bytes, letter->debt);
-            *schedule = false;
-            return 0;
-        case TRI_FATE_OLDEST: /* and again: the room may be another's by now, but then so is a message to be dropped */
-            lose(&loss, TR_DEAD_DROPPED_OLDEST, buffer, letter->bytes, debt);
-            break;
-        case TRI_FATE_BUSY:
-            if (++turns < SPINS)
-                tri_spin();
-            else
-                sched_yield(); /* who writes it may have lost its processor */
+    if (letter->bytes > SHORT)
+        return send_long(target, ref, letter, schedule);
+    _Alignas(64) char buffer[SHORT];
+    struct tri_loss loss;
+    loss.message = buffer;
+    return send_and_tell(target, ref, letter, &loss, schedule);
+}
+
+int tri_send_by_policy_untold(struct tri_task *target, const struct tri_mailbox_ref *ref,
+                              const struct tri_letter *letter, bool *schedule, struct tri_loss **losses)
+{
+    struct tri_loss **end = losses;
+    while (*end)
+        end = &(*end)->next;
+    for (;;) {
+        int result;
+        struct tri_loss *loss = loss_new(letter->bytes);
+        if (!loss)
+            return -ENOMEM;
+        enum tri_fate fate = decide(target, ref, letter, loss, &result, schedule);
+        if (fate == TRI_FATE_DECIDED) {
+            free(loss);
+            return result;
         }
+        loss->next = NULL;
+        *end = loss;
+        end = &loss->next;
+        if (fate == TRI_FATE_REJECTED)
+            tri_copy(loss->message, letter->message, letter->bytes);
+        if (fate != TRI_FATE_OLDEST)
+            return result;
     }
 }
+
+/* ---- the others ----------------------------------------------------------------------------------------------- */
 
 bool tri_take_message_shared(struct tri_task *task, void *message)
 {

@@ -18,6 +18,17 @@ struct tri_policy {
 };
 _Static_assert(sizeof(struct tri_policy) <= 64, "tri_node_pool");
 
+/* A message that was lost, for those who are to be told: its caller, the hook, the drop function. */
+struct tri_loss {
+    _Alignas(64) struct tri_loss *next;
+    void (*drop)(void *message);
+    struct tri_debt debt;
+    enum tr_dead_reason reason;
+    uint32_t bytes;
+    void *message;
+    char name[TRI_NAME_BYTES]; /* of the actor, which may be gone */
+};
+
 /* Gives `cold` its own, with the drop function that it has. False: no memory. */
 bool tri_policy_make(struct tri_cold *cold);
 
@@ -40,6 +51,15 @@ static inline int tri_send_by_policy(struct tri_task *target, const struct tri_m
         return -EAGAIN;
     return tri_send_by_policy_slow(target, ref, letter, schedule);
 }
+
+/*
+ * The same where neither the hook nor a drop function may be called: what was lost is put at the end of the list *losses, also
+ * if the send has failed, and to be told with tri_losses_tell when they may.
+ */
+int tri_send_by_policy_untold(struct tri_task *target, const struct tri_mailbox_ref *ref,
+                              const struct tri_letter *letter, bool *schedule, struct tri_loss **losses);
+/* Tells of them all, and frees them. */
+void tri_losses_tell(struct tri_loss *losses);
 
 /* What it has lost; nothing if it has no policy, or the address is stale. Thread: any. */
 void tri_policy_info(struct tri_task *task, uint64_t generation, struct tr_actor_info *out);

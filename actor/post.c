@@ -6,6 +6,7 @@
 #include "actor/after.h"
 #include "actor/deadline.h"
 #include "actor/policy.h"
+#include "actor/spawn.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -184,8 +185,11 @@ static int queue_post(struct tri_worker *worker, const struct tri_mailbox_ref *r
     return 1;
 }
 
-/* Sends, or queues for room. Returns as queue_post; 1 and *result: it went or did not, and the post is ours. */
-static int send_post(struct tri_worker *worker, struct tri_post *post, int *result)
+/*
+ * Sends, or queues for room. Returns as queue_post; 1 and *result: it went or did not, and the post is ours. *losses: what a
+ * policy has lost for it.
+ */
+static int send_post(struct tri_worker *worker, struct tri_post *post, int *result, struct tri_loss **losses)
 {
     struct tri_task *target = post->target.tri_record;
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
@@ -195,8 +199,8 @@ static int send_post(struct tri_worker *worker, struct tri_post *post, int *resu
     for (;;) {
         bool schedule;
         *result = tri_mailbox_send(&ref, worker->no_caches ? NULL : &worker->storages, &letter, &schedule);
-        if (*result == -EAGAIN)
-            *result = tri_send_by_policy(target, &ref, &letter, &schedule);
+        if (*result == -EAGAIN && tri_mailbox_policy(&ref) != TR_OVERFLOW_WAIT)
+            *result = tri_send_by_policy_untold(target, &ref, &letter, &schedule, losses);
         if (*result == 0 && schedule)
             tri_activate(target, handler);
         if (*result == -ENOMEM)
@@ -209,9 +213,9 @@ static int send_post(struct tri_worker *worker, struct tri_post *post, int *resu
     }
 }
 
-void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
+static void fire_post(struct tri_worker *worker, struct tri_post *post, struct tri_loss **losses)
 {
-    struct tri_post *post = (struct tri_post *)(void *)timer;
+    struct tri_timer *timer = &post->timer;
     uint64_t generation = tri_post_generation(post);
     bool again = post->period > 0;
     if (!tri_post_move(post, generation, TRI_POST_ARMED, TRI_POST_SENDING)) {
@@ -227,7 +231,7 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
     int result;
     if (again)
         arm_again(worker, post); /* before it can be anybody's but ours */
-    int rc = send_post(worker, post, &result);
+    int rc = send_post(worker, post, &result, losses);
     if (rc == 0)
         return;
     if (rc == -ENOMEM && !again)
@@ -242,6 +246,34 @@ void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
     count_lost(result);
     tri_wheel_remove(&worker->wheel, timer);
     tri_post_free(worker, post);
+}
+
+static int tell_losses(void *losses)
+{
+    tri_losses_tell(losses);
+    return 0;
+}
+
+/*
+ * The hook and drop functions may need any stack and any time, and this is a pass, on the stack of whoever suspends, or of a loop
+ * that a small task has left behind: they are called in a task. Where none can begin, for want of memory or because the runtime
+ * ends, they are called here.
+ */
+static __attribute__((noinline, cold)) void tell_soon(struct tri_worker *worker, struct tri_loss *losses)
+{
+    struct tri_spawn spawn = {
+        .body = tell_losses, .argument = losses, .runtime = worker->runtime, .pin = TR_PIN((int)worker->index)
+    };
+    if (tri_spawn(&spawn) < 0)
+        tri_losses_tell(losses);
+}
+
+void tri_post_fire(struct tri_worker *worker, struct tri_timer *timer)
+{
+    struct tri_loss *losses = NULL;
+    fire_post(worker, (struct tri_post *)(void *)timer, &losses);
+    if (losses)
+        tell_soon(worker, losses); /* the post is not SENDING any more: they may cancel it */
 }
 
 bool tri_post_leave_queue(struct tri_post *post)

@@ -41,7 +41,9 @@ struct tr_dead_letter {
 
 /*
  * The process's hook: of actors, and of channels that have none of their own; NULL: none. It is called by whoever finds
- * the letter dead, on whatever thread, with no lock held; it must not suspend. Thread: any. Suspends: no.
+ * the letter dead, on whatever thread and on its stack, with no lock held; it must not suspend. Of what is lost when a timer
+ * sends (timer.h) it is told soon, in a task with a stack of the runtime's size; if none can begin, as the runtime ends or
+ * memory is out, on the stack of a task that suspends. Thread: any. Suspends: no.
  */
 TR_PUBLIC void tr_dead_letter_hook(void (*hook)(const struct tr_dead_letter *letter));
 

@@ -14,6 +14,10 @@
  *   waiting        it waits for room: the consumer x two cancellers
  *   waiting, close it waits for room: the end of the actor x a canceller
  *   interval       an interval, the mailbox full: its worker, twice x the consumer x a canceller
+ *   told           a policy has dropped it: its worker, and the hook there that cancels it x a canceller
+ *   told, interval the same of an interval: one of the two has ended it
+ *   told, lock     an interval: its worker, twice, and the hook there that takes a lock x a canceller who has it
+ *   rejected       an interval: its worker, twice x a canceller: a rejection does not end it
  *   flush          the runtime ends x a foreign canceller
  *   flush, interval  the runtime ends with an interval whose message waits in another's mailbox: its consumer x a canceller
  */
@@ -39,6 +43,7 @@
 #include "actor/post.c"
 #include "io/timer.c"
 #include "mailbox/mailbox.c"
+#include "mailbox/policy.c"
 #include "mailbox/pool.c"
 #include "mailbox/storage.c"
 
@@ -52,6 +57,9 @@ static struct tr_timer timer;
 static int first_worker[MODEL_THREADS + 1]; /* which worker the thread is; -1: foreign */
 static int codes[MODEL_THREADS + 1];
 static unsigned got, filler;
+static unsigned told, told_cancelled; /* by the hook, and cancelled by it */
+static void (*hook)(void);
+static struct tri_lock users;
 
 enum { FILLER = 5, MESSAGE = 7 };
 static const struct tr_type type = { "message", sizeof(uint64_t), 8 };
@@ -80,11 +88,41 @@ void tri_reactor_wake(struct tri_reactor *reactor)
     (void)reactor;
 }
 
-int tri_send_by_policy_slow(struct tri_task *to, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
-                            bool *schedule)
+/* As that of actor/policy.c. */
+int tri_send_by_policy_untold(struct tri_task *to, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
+                              bool *schedule, struct tri_loss **losses)
 {
-    (void)to, (void)ref, (void)letter, (void)schedule;
-    model_fail("its policy is to wait");
+    uint64_t oldest;
+    struct tri_debt debt;
+    int result;
+    model_assert(to == &target);
+    tri_lock(&ref->mailbox->lock);
+    enum tri_fate fate = tri_mailbox_send_by_policy(ref, NULL, letter, &oldest, &debt, &result, schedule);
+    tri_unlock(&ref->mailbox->lock);
+    if (fate == TRI_FATE_DECIDED)
+        return result;
+    model_assert(fate == TRI_FATE_NEWEST || fate == TRI_FATE_REJECTED);
+    *losses = malloc(sizeof **losses);
+    (*losses)->next = NULL;
+    *schedule = false;
+    return fate == TRI_FATE_REJECTED ? -ENOBUFS : 0;
+}
+
+void tri_losses_tell(struct tri_loss *losses)
+{
+    model_assert(!losses->next);
+    free(losses);
+    told++;
+    if (hook)
+        hook();
+}
+
+/* The task is the next thing that the worker does. */
+int tri_spawn(const struct tri_spawn *spawn)
+{
+    if (model_choose(2))
+        return -ECANCELED;
+    return spawn->body(spawn->argument);
 }
 
 tr_time tr_after(int64_t nanoseconds)
@@ -194,7 +232,7 @@ static void end_runtime(void)
 
 /* ---- setups and oracles ---- */
 
-static void begin(uint32_t capacity)
+static void begin_with(uint32_t capacity, enum tr_overflow policy)
 {
     tri_post_pool.slab_objects = 2;
     ticket_pool.slab_objects = 2;
@@ -214,8 +252,13 @@ static void begin(uint32_t capacity)
         first_worker[i] = i <= 1 ? 0 : i == 2 ? 1 : -1;
     tri_mailbox_construct(&target.mailbox, &target.consumer);
     tri_store(&target.life, UINT64_C(1) << TRI_LIFE_SHIFT | TRI_LIFE_ALIVE, TRI_RELAXED);
-    tri_mailbox_init(&target.mailbox, &target.consumer, capacity, sizeof(uint64_t), TR_OVERFLOW_WAIT, false);
+    tri_mailbox_init(&target.mailbox, &target.consumer, capacity, sizeof(uint64_t), policy, false);
     tri_storage_give(NULL, tri_storage_take(NULL, tri_shape_make(sizeof(uint64_t), capacity))); /* maps the table */
+}
+
+static void begin(uint32_t capacity)
+{
+    begin_with(capacity, TR_OVERFLOW_WAIT);
 }
 
 static void fill(void)
@@ -271,6 +314,53 @@ static void setup_interval_waiting(void)
 {
     setup_interval();
     pass(10);
+}
+
+static void hook_cancels(void)
+{
+    told_cancelled += tr_timer_cancel(timer) == 0;
+}
+
+static void hook_locks(void)
+{
+    tri_lock(&users);
+    tri_unlock(&users);
+}
+
+static void cancel_locked(void)
+{
+    tri_lock(&users);
+    codes[model_self()] = tr_timer_cancel(timer);
+    tri_unlock(&users);
+}
+
+static void setup_told(void)
+{
+    begin_with(1, TR_OVERFLOW_DROP_NEWEST);
+    fill();
+    post(0);
+    hook = hook_cancels;
+}
+
+static void setup_told_interval(void)
+{
+    begin_with(1, TR_OVERFLOW_DROP_NEWEST);
+    fill();
+    post(10 * TR_TIMER_TICK);
+    hook = hook_cancels;
+}
+
+static void setup_told_lock(void)
+{
+    setup_told_interval();
+    hook = hook_locks;
+}
+
+static void setup_rejected(void)
+{
+    begin_with(1, TR_OVERFLOW_REJECT);
+    fill();
+    post(10 * TR_TIMER_TICK);
 }
 
 static unsigned cancelled(void)
@@ -366,6 +456,34 @@ static void check_interval(void)
     check_all_free();
 }
 
+/* Dropped or cancelled, and not by the hook, to which the timer is over. */
+static void check_told(void)
+{
+    settle(1);
+    model_assert(told + cancelled() == 1 && told_cancelled == 0);
+    take_all();
+    model_assert(filler == 1 && got == 0);
+    check_all_free();
+}
+
+static void check_told_interval(void)
+{
+    settle(1);
+    model_assert(told_cancelled + cancelled() == 1);
+    model_assert(told <= 1);
+    check_all_free();
+}
+
+/* Nothing but the cancellation has ended it. */
+static void check_policy_interval(void)
+{
+    settle(1);
+    model_assert(cancelled() == 1 && told <= 2);
+    take_all();
+    model_assert(filler == 1 && got == 0);
+    check_all_free();
+}
+
 /* The owner's own runtime is another's here: it sends as long as its worker lives. */
 static void check_refused(void)
 {
@@ -436,6 +554,22 @@ static const struct model_case cases[] = {
       .setup = setup_interval,
       .check = check_interval,
       .threads = { { "owner", owner_twice, 0 }, { "cancels", cancel, 0 }, { "consumer", consume, 0 } } },
+    { .name = "told",
+      .setup = setup_told,
+      .check = check_told,
+      .threads = { { "owner", owner, 0 }, { "cancels", cancel, 0 } } },
+    { .name = "told, interval",
+      .setup = setup_told_interval,
+      .check = check_told_interval,
+      .threads = { { "owner", owner_twice, 0 }, { "cancels", cancel, 0 } } },
+    { .name = "told, lock",
+      .setup = setup_told_lock,
+      .check = check_policy_interval,
+      .threads = { { "owner", owner_twice, 0 }, { "cancels", cancel_locked, 0 } } },
+    { .name = "rejected",
+      .setup = setup_rejected,
+      .check = check_policy_interval,
+      .threads = { { "owner", owner_twice, 0 }, { "cancels", cancel, 0 } } },
     { .name = "flush",
       .setup = setup,
       .check = check_two,
