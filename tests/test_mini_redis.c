@@ -196,6 +196,51 @@ TASK_TEST(time_to_live_ends_a_key_by_itself)
     stop(server);
 }
 
+/* Sets so many keys, to give KEYS something to do. */
+static void set_many(struct client client, int count)
+{
+    char *request = malloc(64 * 1024);
+    for (int i = 0; i < count; i += 1000) {
+        int size = sprintf(request, "*2001\r\n$4\r\nMSET\r\n");
+        for (int k = i; k < i + 1000; k++)
+            size += sprintf(request + size, "$10\r\nkey:%06d\r\n$1\r\n1\r\n", k);
+        ask(client, request, "+OK\r\n");
+    }
+    free(request);
+}
+
+/*
+ * A key's time is over, though only the requests in front have taken so long: KEYS does not look at 100,000 in the millisecond
+ * that is left when the first begins. "done" tells that one was in front. Many times, since the scheduler decides who is.
+ */
+TASK_TEST_ON(2, time_to_live_ends_while_other_requests_are_at_work)
+{
+    enum { OTHERS = 8 };
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server), others[OTHERS];
+    set_many(client, 100000);
+    for (int k = 0; k < OTHERS; k++)
+        others[k] = join_server(server);
+    for (int i = 0; i < 30; i++) {
+        char text[9] = "";
+        ask(client, "SET done \"\"\r\nSET a 1 PX 20\r\n", "+OK\r\n+OK\r\n");
+        for (tr_time late = tr_clock() + 19 * TR_MILLISECOND; tr_clock() < late;)
+            ;
+        for (int k = 0; k < OTHERS; k++)
+            say(others[k], "KEYS n*o*s*u*c*h\r\nSET done 1\r\n");
+        say(client, "STRLEN done\r\nSTRLEN a\r\n");
+        for (int k = 0; k < 8; k++)
+            expect_int(tr_read(client.stream, text + k, 1, tr_after(LONG_TIME)), 1);
+        expect(strcmp(text, ":1\r\n:1\r\n") != 0);
+        for (int k = 0; k < OTHERS; k++)
+            hear(others[k], "*0\r\n+OK\r\n");
+    }
+    for (int k = 0; k < OTHERS; k++)
+        leave(others[k]);
+    leave(client);
+    stop(server);
+}
+
 /* ---- subscriptions ------------------------------------------------------------------------------------- */
 
 TASK_TEST(published_messages_reach_channels_and_patterns)
@@ -304,6 +349,7 @@ int main(void)
               clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
               stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
-              published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
-              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit));
+              time_to_live_ends_while_other_requests_are_at_work, published_messages_reach_channels_and_patterns,
+              subscriber_that_left_is_forgotten, subscriber_too_slow_is_closed_at_the_hard_limit,
+              subscriber_too_slow_is_closed_at_the_soft_limit));
 }

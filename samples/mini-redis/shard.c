@@ -32,8 +32,8 @@ static int on_message(void *state, void *message)
     int answer = 0;
     if (m->kind == SHARD_EXPIRE)
         shard->calendar_ns = read_calendar();
-    /* The worker's clock is at hand and right to a fraction of a millisecond. */
-    keyspace->now_ms = (tr_after(0) + shard->calendar_ns) / TR_MILLISECOND;
+    /* Not the worker's clock, tr_after(0): that one stands while messages are taken in a row, however long they take. */
+    keyspace->now_ms = (tr_clock() + shard->calendar_ns) / TR_MILLISECOND;
     switch (m->kind) {
     case SHARD_RUN:
         run_execute(m->run, &(struct context){ .keyspace = keyspace });
