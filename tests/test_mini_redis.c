@@ -241,6 +241,68 @@ TASK_TEST_ON(2, time_to_live_ends_while_other_requests_are_at_work)
     stop(server);
 }
 
+static atomic_uint long_requests; /* answered so far */
+static atomic_bool enough;
+
+static int client_with_long_requests(void *argument)
+{
+    struct client client = join_server(argument);
+    while (!atomic_load(&enough)) {
+        ask(client, "KEYS n*o*s*u*c*h\r\nKEYS n*o*s*u*c*h\r\n", "*0\r\n*0\r\n");
+        atomic_fetch_add(&long_requests, 2);
+    }
+    leave(client);
+    return 0;
+}
+
+enum { SHORT_REQUESTS = 100 };
+
+static int client_with_short_requests(void *argument)
+{
+    struct client client = join_server(argument);
+    ask(client, "PING\r\n", "+PONG\r\n");
+    while (atomic_load(&long_requests) == 0)
+        tr_sleep(TR_MILLISECOND);
+    for (int i = 0; i < SHORT_REQUESTS; i++)
+        ask(client, "PING\r\n", "+PONG\r\n");
+    leave(client);
+    return 0;
+}
+
+/* How many long requests are answered while short ones are, some on the worker that executes the long ones. */
+static unsigned long_requests_beside_short_ones(struct mini_redis *server)
+{
+    enum { OTHERS = 16, CLIENTS = 16 };
+    struct tr_task others[OTHERS], clients[CLIENTS];
+    atomic_store(&long_requests, 0);
+    atomic_store(&enough, false);
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = test_task(client_with_short_requests, server);
+    tr_sleep(10 * TR_MILLISECOND);
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = test_task(client_with_long_requests, server);
+    for (int i = 0; i < CLIENTS; i++)
+        expect_int(test_join(clients[i]), 0);
+    unsigned answered = atomic_load(&long_requests);
+    atomic_store(&enough, true);
+    for (int i = 0; i < OTHERS; i++)
+        expect_int(test_join(others[i]), 0);
+    return answered;
+}
+
+/* Not one of them to a short one; several attempts, since a busy machine can keep the other worker from its CPU. */
+TASK_TEST_ON(2, long_requests_of_others_let_short_ones_in_between)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    set_many(client, 100000);
+    int attempts = 5;
+    while (long_requests_beside_short_ones(server) > SHORT_REQUESTS)
+        expect(--attempts > 0);
+    leave(client);
+    stop(server);
+}
+
 /* ---- subscriptions ------------------------------------------------------------------------------------- */
 
 TASK_TEST(published_messages_reach_channels_and_patterns)
@@ -349,7 +411,7 @@ int main(void)
               clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
               stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
-              time_to_live_ends_while_other_requests_are_at_work, published_messages_reach_channels_and_patterns,
-              subscriber_that_left_is_forgotten, subscriber_too_slow_is_closed_at_the_hard_limit,
-              subscriber_too_slow_is_closed_at_the_soft_limit));
+              time_to_live_ends_while_other_requests_are_at_work, long_requests_of_others_let_short_ones_in_between,
+              published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
+              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit));
 }

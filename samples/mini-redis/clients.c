@@ -3,6 +3,7 @@
 #include "clients.h"
 #include "command.h"
 #include "ending.h"
+#include "turn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -176,6 +177,7 @@ static int on_message(void *state, void *message)
     struct clients *clients = state;
     struct clients_message *m = message;
     int answer = 0;
+    take_turn();
     switch (m->kind) {
     case ENTER:
         answer = enter(clients, m->client);

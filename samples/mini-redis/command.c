@@ -8,10 +8,12 @@
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
+#include <troupe.h>
 
 enum {
     HASH_SLOTS = 256,
     MAX_NAME_BYTES = 16,
+    MANY_KEYS = 64,
     RUN_REPLY_BYTES = 256 * 1024, /* replies beyond this are sent before the run goes on */
 };
 
@@ -213,6 +215,13 @@ const struct command *command_check(const struct slice *argv, uint32_t argc)
 
 /* ---- executing ----------------------------------------------------------------------------------------- */
 
+/* Its work grows with the keyspace, or with keys that are many. */
+static bool may_take_long(const struct resp_request *request)
+{
+    return request->command->route == ROUTE_ALL_SHARDS &&
+           (request->command->first_key == 0 || request->argc > MANY_KEYS);
+}
+
 void run_execute(struct run *run, struct context *context)
 {
     context->out = run->out;
@@ -222,5 +231,7 @@ void run_execute(struct run *run, struct context *context)
         if (run->reply_ends != NULL)
             run->reply_ends[run->next] = run->out->size;
         run->next++;
+        if (may_take_long(request) && tr_clock() - tr_after(0) > TR_MILLISECOND)
+            break; /* others want their turn, and keys expire meanwhile */
     }
 }

@@ -44,7 +44,7 @@ struct command {
 
 /*
  * The requests from `next` up to `end`, which the receiver executes in order. It stops early when `out` holds
- * more than it should at once: the caller sends that, and comes back.
+ * more than it should at once, or when a request has taken long: the caller sends what there is, and comes back.
  */
 struct run {
     const struct slice *arguments;

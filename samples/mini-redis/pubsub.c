@@ -10,6 +10,7 @@
 #include "pubsub.h"
 #include "ending.h"
 #include "glob.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -267,6 +268,7 @@ static int on_message(void *state, void *message)
     struct pubsub *pubsub = state;
     struct pubsub_message *m = message;
     int answer = 0;
+    take_turn();
     switch (m->kind) {
     case PUBSUB_RUN:
         run_execute(m->run, &(struct context){ .pubsub = pubsub });

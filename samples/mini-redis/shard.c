@@ -3,6 +3,7 @@
  * expired. */
 #include "shard.h"
 #include "ending.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,10 +31,10 @@ static int on_message(void *state, void *message)
     struct keyspace *keyspace = &shard->keyspace;
     struct shard_message *m = message;
     int answer = 0;
+    tr_time now = take_turn();
     if (m->kind == SHARD_EXPIRE)
         shard->calendar_ns = read_calendar();
-    /* Not the worker's clock, tr_after(0): that one stands while messages are taken in a row, however long they take. */
-    keyspace->now_ms = (tr_clock() + shard->calendar_ns) / TR_MILLISECOND;
+    keyspace->now_ms = (now + shard->calendar_ns) / TR_MILLISECOND;
     switch (m->kind) {
     case SHARD_RUN:
         run_execute(m->run, &(struct context){ .keyspace = keyspace });
