@@ -3,6 +3,7 @@
 #include "mini_redis_client.h"
 
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /* The kernel's random numbers, until so many calls have been made; 0: for ever. */
@@ -363,6 +364,65 @@ static size_t publish_until_alone(struct client writer, size_t most_bytes, size_
     return sent;
 }
 
+enum { LAST_MOST = 80 };
+
+/* Whatever still comes, until the end; `last` is what of it came last. */
+static void hear_the_last(struct client client, char last[LAST_MOST + 1])
+{
+    static char text[LAST_MOST + 65536];
+    size_t have = 0;
+    ssize_t got;
+    while ((got = tr_read(client.stream, text + have, 65536, tr_after(LONG_TIME))) > 0) {
+        have += (size_t)got;
+        size_t kept = have < LAST_MOST ? have : LAST_MOST;
+        memmove(text, text + have - kept, kept);
+        have = kept;
+    }
+    memcpy(last, text, have);
+    last[have] = '\0';
+}
+
+/* A subscriber that has not taken 40 MB yet ends its side: it gets them, its last words, and nothing behind these. */
+static void last_words(const char *request, const char *last_reply)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .pubsub_limit_given = true });
+    struct client reader = join_server(server), writer = join_server(server);
+    char last[LAST_MOST + 1];
+    ask(reader, "SUBSCRIBE c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    for (int i = 0; i < 40; i++)
+        expect(publish(writer, "c", 1 << 20));
+    if (request != NULL)
+        say(reader, request);
+    else
+        expect_int(shutdown(tr_stream_fd(reader.stream), SHUT_WR), 0);
+    int more = 0;
+    while (publish(writer, "c", 1000)) {
+        expect(++more < 5000); /* in five seconds it is not even given up yet */
+        tr_sleep(TR_MILLISECOND);
+    }
+    hear_the_last(reader, last);
+    size_t size = strlen(last_reply);
+    expect(strlen(last) > size && strcmp(last + strlen(last) - size, last_reply) == 0);
+    leave(reader);
+    leave(writer);
+    stop(server);
+}
+
+TASK_TEST(subscriber_that_quits_hears_nothing_more)
+{
+    last_words("QUIT\r\n", "+OK\r\n");
+}
+
+TASK_TEST(subscriber_that_breaks_the_protocol_hears_nothing_more)
+{
+    last_words("*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n");
+}
+
+TASK_TEST(subscriber_that_has_said_all_is_forgotten_at_once)
+{
+    last_words(NULL, "m\r\n");
+}
+
 TASK_TEST(subscriber_too_slow_is_closed_at_the_hard_limit)
 {
     struct mini_redis_options options = { .pubsub_limit = { .hard_bytes = 1 << 20 } };
@@ -413,5 +473,7 @@ int main(void)
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               time_to_live_ends_while_other_requests_are_at_work, long_requests_of_others_let_short_ones_in_between,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
-              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit));
+              subscriber_that_quits_hears_nothing_more, subscriber_that_breaks_the_protocol_hears_nothing_more,
+              subscriber_that_has_said_all_is_forgotten_at_once, subscriber_too_slow_is_closed_at_the_hard_limit,
+              subscriber_too_slow_is_closed_at_the_soft_limit));
 }

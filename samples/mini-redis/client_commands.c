@@ -20,6 +20,7 @@ void command_quit(struct context *context, const struct slice *argv, uint32_t ar
 {
     (void)argv;
     (void)argc;
+    connection_leave_pubsub(context->connection);
     REPLY(context->out, "+OK\r\n");
     context->connection->closing = true;
 }
@@ -303,8 +304,7 @@ void command_reset(struct context *context, const struct slice *argv, uint32_t a
     (void)argv;
     (void)argc;
     if (connection->has_subscribed) {
-        pubsub_leave(connection->server->pubsub, &connection->subscriber);
-        connection->has_subscribed = false;
+        connection_leave_pubsub(connection);
         note_subscriptions(connection, 0);
     }
     rename_client(connection, LITERAL(""));

@@ -81,6 +81,13 @@ int connection_use_outbox(struct connection *connection)
     return rc < 0 ? rc : flush(connection);
 }
 
+void connection_leave_pubsub(struct connection *connection)
+{
+    if (connection->has_subscribed)
+        pubsub_leave(connection->server->pubsub, &connection->subscriber);
+    connection->has_subscribed = false;
+}
+
 /* ---- executing ----------------------------------------------------------------------------------------- */
 
 static void not_authenticated(struct context *context, const struct slice *argv, uint32_t argc)
@@ -316,6 +323,7 @@ static int serve_input(struct connection *connection)
         connection->in_begin += used;
     } while (status == RESP_FULL && !connection->closing);
     if (status == RESP_BROKEN && !connection->closing) {
+        connection_leave_pubsub(connection);
         reply_error(&connection->out, "ERR Protocol error: %s", parser->error);
         connection->closing = true;
     }
@@ -337,6 +345,7 @@ static int serve(struct connection *connection)
         if (rc < 0)
             return rc;
     }
+    connection_leave_pubsub(connection); /* else messages would be added for as long as it reads */
     if (connection->outbox != NULL)
         outbox_drain(connection->outbox, GOODBYE);
     return 0;
@@ -350,9 +359,7 @@ static void refuse(struct connection *connection)
 
 static void end_connection(struct connection *connection)
 {
-    struct mini_redis *server = connection->server;
-    if (connection->has_subscribed)
-        pubsub_leave(server->pubsub, &connection->subscriber);
+    connection_leave_pubsub(connection);
     if (connection->outbox != NULL)
         outbox_close(connection->outbox);
 }

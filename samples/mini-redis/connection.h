@@ -47,6 +47,9 @@ struct connection {
  * is still the caller's. */
 int connection_start(struct mini_redis *server, struct tr_stream *stream);
 
+/* The client gets no messages any more: its last words are the last. Without effect if it never subscribed. */
+void connection_leave_pubsub(struct connection *connection);
+
 /* For commands: what was written to `out` so far goes to the outbox, which is opened if need be. */
 int connection_use_outbox(struct connection *connection);
 
