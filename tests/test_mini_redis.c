@@ -364,6 +364,16 @@ static size_t publish_until_alone(struct client writer, size_t most_bytes, size_
     return sent;
 }
 
+static void hear_bytes(struct client client, size_t bytes)
+{
+    static char text[65536];
+    while (bytes > 0) {
+        ssize_t got = tr_read(client.stream, text, bytes < sizeof text ? bytes : sizeof text, tr_after(LONG_TIME));
+        expect(got > 0);
+        bytes -= (size_t)got;
+    }
+}
+
 enum { LAST_MOST = 80 };
 
 /* Whatever still comes, until the end; `last` is what of it came last. */
@@ -437,6 +447,26 @@ TASK_TEST(subscriber_too_slow_is_closed_at_the_hard_limit)
     stop(server);
 }
 
+/* 28 MB of 32 may be left, of which it takes 18; so 16 more may follow, whatever the server has begun to write. */
+TASK_TEST(subscriber_is_measured_by_what_it_has_left)
+{
+    enum { BYTES = 100000, MESSAGE = BYTES + 35 };
+    struct mini_redis_options options = { .pubsub_limit = { .hard_bytes = 32 << 20 } };
+    struct mini_redis *server = start(&options);
+    struct client reader = join_server(server), writer = join_server(server);
+    ask(reader, "SUBSCRIBE c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    for (int i = 0; i < 280; i++)
+        expect(publish(writer, "c", BYTES));
+    hear_bytes(reader, 180 * MESSAGE);
+    for (int i = 0; i < 160; i++)
+        expect(publish(writer, "c", BYTES));
+    hear_bytes(reader, 260 * MESSAGE);
+    ask(reader, "PING\r\n", "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    leave(reader);
+    leave(writer);
+    stop(server);
+}
+
 TASK_TEST(subscriber_too_slow_is_closed_at_the_soft_limit)
 {
     struct mini_redis_options options = { .pubsub_limit = { .soft_bytes = 1 << 20, .soft_seconds = 1 } };
@@ -474,6 +504,6 @@ int main(void)
               time_to_live_ends_while_other_requests_are_at_work, long_requests_of_others_let_short_ones_in_between,
               published_messages_reach_channels_and_patterns, subscriber_that_left_is_forgotten,
               subscriber_that_quits_hears_nothing_more, subscriber_that_breaks_the_protocol_hears_nothing_more,
-              subscriber_that_has_said_all_is_forgotten_at_once, subscriber_too_slow_is_closed_at_the_hard_limit,
-              subscriber_too_slow_is_closed_at_the_soft_limit));
+              subscriber_that_has_said_all_is_forgotten_at_once, subscriber_is_measured_by_what_it_has_left,
+              subscriber_too_slow_is_closed_at_the_hard_limit, subscriber_too_slow_is_closed_at_the_soft_limit));
 }

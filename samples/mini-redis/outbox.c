@@ -15,7 +15,8 @@
 
 enum {
     MAILBOX_CAPACITY = 256,
-    LONG_PAYLOAD = 4096, /* copying one costs more than to look at the clock */
+    PIECE_BYTES = 128 * 1024, /* what is written at a time, so that the limit is on what the client has really left */
+    LONG_PAYLOAD = 4096,      /* copying one costs more than to look at the clock */
 };
 
 struct payload {
@@ -30,7 +31,11 @@ struct outbox {
     struct tr_stream *stream;
     struct mini_redis_output_limit limit;
     struct buffer filling, writing;
-    size_t unsent_bytes;         /* of `writing`, as far as the actor knows */
+    /*
+     * Of `writing`: the actor's while the writer waits, then the writer's, who tells after each piece; the actor looks at any time.
+     * Relaxed: it is a number for the limit, and the bytes themselves change hands with TAKE and its reply.
+     */
+    _Atomic(size_t) unsent_bytes;
     tr_time soft_since;          /* since when the soft limit has been exceeded; 0: it is not */
     struct outbox_reply taker;   /* the writer waits for something to write */
     struct outbox_reply drainer; /* the connection waits for everything to be written */
@@ -71,7 +76,7 @@ static void close_client(struct outbox *outbox)
 static void check_limit(struct outbox *outbox)
 {
     const struct mini_redis_output_limit *limit = &outbox->limit;
-    size_t bytes = outbox->filling.size + outbox->unsent_bytes;
+    size_t bytes = outbox->filling.size + atomic_load_explicit(&outbox->unsent_bytes, memory_order_relaxed);
     bool hard = limit->hard_bytes > 0 && bytes > limit->hard_bytes;
     bool soft = false;
     if (limit->soft_bytes == 0 || bytes <= limit->soft_bytes)
@@ -90,7 +95,7 @@ static void hand_over(struct outbox *outbox)
     struct buffer empty = outbox->writing;
     outbox->writing = outbox->filling;
     outbox->filling = empty;
-    outbox->unsent_bytes = outbox->writing.size;
+    atomic_store_explicit(&outbox->unsent_bytes, outbox->writing.size, memory_order_relaxed);
     outbox->taker_waits = false;
     int ready = 1;
     tr_reply(outbox->taker, &ready);
@@ -127,7 +132,7 @@ static int on_message(void *state, void *message)
         take_payload(outbox, m->payload);
         break;
     case OUTBOX_TAKE:
-        outbox->unsent_bytes = 0;
+        atomic_store_explicit(&outbox->unsent_bytes, 0, memory_order_relaxed);
         buffer_clear(&outbox->writing);
         outbox->taker = m->reply;
         outbox->taker_waits = true;
@@ -137,7 +142,6 @@ static int on_message(void *state, void *message)
             tr_defer(m->reply);
         break;
     case OUTBOX_STALLED:
-        outbox->unsent_bytes = m->unsent_bytes;
         if (!outbox->overrun)
             check_limit(outbox);
         break;
@@ -165,22 +169,26 @@ static void drop_message(void *message)
 
 /* ---- the writer ---------------------------------------------------------------------------------------- */
 
-/* Writes all of it, telling the outbox once a second how much is still to go. Returns 0 or an error of
- * tr_write. */
+/* Writes all of it, making the outbox look at its limit once a second. Returns 0 or an error of tr_write. */
 static int write_slowly(struct outbox *outbox, const char *data, size_t bytes)
 {
-    for (;;) {
-        struct iovec piece = { .iov_base = (char *)data, .iov_len = bytes };
+    int rc = 0;
+    tr_time next = tr_after(TR_SECOND);
+    while (bytes > 0 && (rc == 0 || rc == -ETIMEDOUT)) {
+        struct iovec piece = { .iov_base = (char *)data, .iov_len = bytes < PIECE_BYTES ? bytes : PIECE_BYTES };
         size_t written = 0;
-        int rc = tr_write_v(outbox->stream, &piece, 1, &written, tr_after(TR_SECOND));
+        rc = tr_write_v(outbox->stream, &piece, 1, &written, next);
         if (written > 0)
             atomic_store_explicit(&outbox->progress_at, tr_after(0), memory_order_relaxed);
         data += written;
         bytes -= written;
-        if (rc != -ETIMEDOUT || bytes == 0)
-            return rc == -ETIMEDOUT ? 0 : rc;
-        tr_send(outbox->address, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_STALLED, .unsent_bytes = bytes });
+        atomic_store_explicit(&outbox->unsent_bytes, bytes, memory_order_relaxed);
+        if (rc == -ETIMEDOUT || next <= tr_after(0)) {
+            tr_send(outbox->address, TR_FOREVER, &(struct outbox_message){ .kind = OUTBOX_STALLED });
+            next = tr_after(TR_SECOND);
+        }
     }
+    return rc == -ETIMEDOUT ? 0 : rc;
 }
 
 static int writer(void *argument)

@@ -29,7 +29,6 @@ struct outbox_message {
     enum { OUTBOX_PUSH, OUTBOX_TAKE, OUTBOX_STALLED, OUTBOX_DRAIN, OUTBOX_LIMIT } kind;
     union {
         struct payload *payload;              /* PUSH: the message owns a reference */
-        size_t unsent_bytes;                  /* STALLED: of what was taken */
         struct mini_redis_output_limit limit; /* LIMIT: from now on */
     };
     struct outbox_reply reply; /* TAKE: there is something in `writing`. DRAIN: everything has been sent */
