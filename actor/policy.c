@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy.c: see policy.h. Neither the hook nor a drop function is ever called under the lock. A message that is lost is copied into
- * memory of its own size, not into a buffer for the largest: a task may have a stack of two pages.
+ * policy.c: see policy.h. Neither the hook nor a drop function is ever called under the lock. Who sends has the message that is
+ * lost on its stack, which takes no memory; for a timer, which has no stack of its own, it is copied to the heap.
  */
 #include "actor/policy.h"
 #include "actor/receive.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SPINS 100
-#define SHORT 256u /* bytes of a message that is dropped from the sender's stack, which may be a small one */
+#define SHORT 256u /* bytes of most messages: a task that sends those may have a stack of two pages */
 
 bool tri_policy_make(struct tri_cold *cold)
 {
@@ -142,23 +142,25 @@ static int send_and_tell(struct tri_task *target, const struct tri_mailbox_ref *
 static __attribute__((noinline)) int send_long(struct tri_task *target, const struct tri_mailbox_ref *ref,
                                                const struct tri_letter *letter, bool *schedule)
 {
-    struct tri_loss *loss = loss_new(letter->bytes);
-    if (!loss)
-        return -ENOMEM;
-    int result = send_and_tell(target, ref, letter, loss, schedule);
-    free(loss);
-    return result;
+    _Alignas(64) char buffer[TR_MESSAGE_LIMIT];
+    struct tri_loss loss;
+    loss.message = buffer;
+    return send_and_tell(target, ref, letter, &loss, schedule);
+}
+
+static __attribute__((noinline)) int send_short(struct tri_task *target, const struct tri_mailbox_ref *ref,
+                                                const struct tri_letter *letter, bool *schedule)
+{
+    _Alignas(64) char buffer[SHORT];
+    struct tri_loss loss;
+    loss.message = buffer;
+    return send_and_tell(target, ref, letter, &loss, schedule);
 }
 
 int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
                             bool *schedule)
 {
-    if (letter->bytes > SHORT)
-        return send_long(target, ref, letter, schedule);
-    _Alignas(64) char buffer[SHORT];
-    struct tri_loss loss;
-    loss.message = buffer;
-    return send_and_tell(target, ref, letter, &loss, schedule);
+    return letter->bytes > SHORT ? send_long(target, ref, letter, schedule) : send_short(target, ref, letter, schedule);
 }
 
 int tri_send_by_policy_untold(struct tri_task *target, const struct tri_mailbox_ref *ref,
