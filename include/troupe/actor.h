@@ -81,7 +81,7 @@ struct tr_actor_options {
     /*
      * Called once for each message that the mailbox took and nobody received: the actor has ended, the caller has given up, or a
      * policy has dropped it. In the actor, inside a receive or at its end, where it may suspend; under a policy also in
-     * the sender, on any thread, where it must not.
+     * the sender, on any thread and on its stack, where it must not. A timer is no task: see overflow.h.
      */
     void (*drop)(void *message);
     /*
