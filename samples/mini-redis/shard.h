@@ -3,7 +3,7 @@
  * shard.h: the actors that own the keys. Each has a keyspace; a key belongs to the shard that its hash names.
  * With one shard, a run of requests is handed to it as it is. With several, shards_run takes the run apart,
  * and puts the replies together again in order; a command on keys of several shards is then atomic within
- * each shard only.
+ * each shard only. To others, what one connection asks for in one pipeline may take effect out of order, key by key.
  */
 #ifndef MINI_REDIS_SHARD_H
 #define MINI_REDIS_SHARD_H
