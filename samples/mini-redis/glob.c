@@ -6,16 +6,17 @@
  */
 #include "glob.h"
 
-static unsigned char fold(char c, bool ignore_case)
+/* Signed, since Redis compares the ends of ranges as it is on x86: there 0x80 to 0xff lie in front of 0. */
+static signed char fold(char c, bool ignore_case)
 {
-    return (unsigned char)(ignore_case && c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return (signed char)(ignore_case && c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
 /* The class whose '[' is pattern[at]: does `c` belong to it? *at moves to its last byte. A missing ']' ends
  * it. */
 static bool match_class(struct slice pattern, size_t *at, char text, bool ignore_case)
 {
-    unsigned char c = fold(text, ignore_case);
+    signed char c = fold(text, ignore_case);
     size_t i = *at + 1;
     bool negated = i < pattern.size && pattern.data[i] == '^';
     bool found = false;
@@ -24,7 +25,7 @@ static bool match_class(struct slice pattern, size_t *at, char text, bool ignore
             i++;
             found |= fold(pattern.data[i], ignore_case) == c;
         } else if (i + 2 < pattern.size && pattern.data[i + 1] == '-') {
-            unsigned char low = fold(pattern.data[i], ignore_case), high = fold(pattern.data[i + 2], ignore_case);
+            signed char low = fold(pattern.data[i], ignore_case), high = fold(pattern.data[i + 2], ignore_case);
             found |= low <= high ? low <= c && c <= high : high <= c && c <= low;
             i += 2;
         } else {

@@ -51,6 +51,7 @@ void command_flushall(struct context *context, const struct slice *argv, uint32_
 
 struct search {
     struct slice pattern;
+    bool all; /* the pattern is "*": the empty key, too */
     struct buffer *out;
     size_t found;
 };
@@ -58,7 +59,8 @@ struct search {
 static void list_if_match(void *context, struct slice key)
 {
     struct search *search = context;
-    if (glob_match(search->pattern, key, false)) {
+    bool nothing = key.size == 0 && search->pattern.size > 0; /* which only "*" matches */
+    if (search->all || (!nothing && glob_match(search->pattern, key, false))) {
         reply_bulk(search->out, key);
         search->found++;
     }
@@ -68,7 +70,7 @@ void command_keys(struct context *context, const struct slice *argv, uint32_t ar
 {
     (void)argc;
     struct buffer *out = context->out;
-    struct search search = { argv[1], out, 0 };
+    struct search search = { argv[1], argv[1].size == 1 && argv[1].data[0] == '*', out, 0 };
     size_t begin = out->size;
     keyspace_each(context->keyspace, list_if_match, &search);
     /* How many there are is known only now, and stands in front. */
