@@ -231,7 +231,8 @@ static long resident_bytes(void)
 static void info_memory(struct mini_redis *server, struct buffer *out)
 {
     (void)server;
-    size_t used = mallinfo2().uordblks;
+    struct mallinfo2 heap = mallinfo2();
+    size_t used = heap.uordblks + heap.hblkhd; /* large blocks are mapped, and counted apart */
     buffer_format(out,
                   "# Memory\r\nused_memory:%zu\r\nused_memory_human:%.2fM\r\nused_memory_rss:%ld\r\nmaxmemory:0\r\n",
                   used, (double)used / (1 << 20), resident_bytes());

@@ -119,7 +119,8 @@ static void set_with_options(struct context *context, const struct slice *argv, 
     }
     if (options.kind != NO_TIME && !read_expiry(context, &options, &expires_ms))
         return;
-    const struct entry *old = keyspace_find(context->keyspace, argv[1]);
+    const struct entry *old =
+        options.get ? keyspace_read(context->keyspace, argv[1]) : keyspace_find(context->keyspace, argv[1]);
     size_t before = context->out->size;
     if (options.get)
         reply_value(context->out, old);
