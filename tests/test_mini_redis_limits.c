@@ -98,10 +98,96 @@ TASK_TEST(client_list_is_in_the_order_of_coming_or_of_asking)
             expect(lines[j] && atoi(lines[j] + 3) == order[i][j]);
             lines[j + 1] = strstr(lines[j] + 1, "\nid=") ? strstr(lines[j] + 1, "\nid=") + 1 : NULL;
         }
-        expect(!lines[3] && (strstr(text, "cmd=client") != NULL) == (i == 0));
+        expect(!lines[3] && (strstr(text, "cmd=client|list ") != NULL) == (i == 0));
     }
     for (int i = 0; i < 3; i++)
         leave(clients[i]);
+    stop(server);
+}
+
+/* The reply to INFO or CLIENT LIST, which ends with an empty line; `text` has room for 8 KiB. */
+static void hear_page(struct client client, const char *request, char *text)
+{
+    size_t have = 0;
+    say(client, request);
+    for (text[0] = '\0'; !strstr(text, "\n\r\n"); text[have] = '\0') {
+        ssize_t got = tr_read(client.stream, text + have, 8191 - have, tr_after(LONG_TIME));
+        expect(got > 0);
+        have += (size_t)got;
+    }
+}
+
+TASK_TEST(client_list_names_the_last_command)
+{
+    static const char *const commands[][2] = {
+        { "NOSUCH", "NULL" },
+        { "GET", "get" },
+        { "CLIENT GETNAME", "client|getname" },
+        { "CONFIG GET", "config|get" },
+        { "CLIENT", "client" },
+        { "CLIENT NOSUCH", "NULL" },
+        { "COMMAND COUNT", "command|count" },
+        { "TTL a", "ttl" },
+        { "SUBSCRIBE a", "subscribe" },
+        { "SET a 1", "set" },
+    };
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server), other = join_server(server);
+    char text[8192], request[64], wanted[64];
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        snprintf(request, sizeof request, "%s\r\n", commands[i][0]);
+        say(client, request);
+        snprintf(wanted, sizeof wanted, "cmd=%s ", commands[i][1]);
+        do
+            hear_page(other, "CLIENT LIST\r\n", text);
+        while (strstr(text, wanted) == NULL);
+    }
+    leave(client);
+    leave(other);
+    stop(server);
+}
+
+/* A number of the section; each INFO is a command as well. */
+static long long figure(struct client client, const char *section, const char *name)
+{
+    char text[8192], request[64], line[64], *found;
+    snprintf(request, sizeof request, "INFO %s\r\nECHO \"\\n\"\r\n", section); /* a section ends with no empty line */
+    snprintf(line, sizeof line, "\n%s:", name);
+    hear_page(client, request, text);
+    found = strstr(text, line);
+    expect(found != NULL);
+    return atoll(found + strlen(line));
+}
+
+TASK_TEST(info_counts_as_redis_does)
+{
+    struct mini_redis *server = start(&(struct mini_redis_options){ .max_clients = 1 });
+    struct client client = join_server(server);
+    ask(client, "PING\r\n", "+PONG\r\n");
+    struct client refused = join_server(server);
+    hear(refused, "-ERR max number of clients reached\r\n");
+    leave(refused);
+    expect_int(figure(client, "stats", "rejected_connections"), 1);
+    expect_int(figure(client, "stats", "total_connections_received"), 1);
+    long long commands = figure(client, "stats", "total_commands_processed");
+    ask(client, "GET\r\nPING\r\nNOSUCH\r\n",
+        "-ERR wrong number of arguments for 'get' command\r\n+PONG\r\n"
+        "-ERR unknown command 'NOSUCH', with args beginning with: \r\n");
+    commands = figure(client, "stats", "total_commands_processed") - commands;
+    expect_int(commands, 3); /* PING, and INFO and ECHO before it */
+    ask(client, "SET b 1 GET\r\nSET b 2 GET\r\n", "$-1\r\n$1\r\n1\r\n");
+    expect_int(figure(client, "stats", "keyspace_misses"), 1);
+    expect_int(figure(client, "stats", "keyspace_hits"), 1);
+    long long used = figure(client, "memory", "used_memory");
+    char *request = calloc(1, (1 << 20) + 64);
+    int header = sprintf(request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n", 1 << 20);
+    memset(request + header, 'v', 1 << 20);
+    strcpy(request + header + (1 << 20), "\r\n");
+    ask(client, request, "+OK\r\n");
+    free(request);
+    long long more = figure(client, "memory", "used_memory") - used;
+    expect(used == 0 || more > 1000000); /* nothing is known of a sanitizer's memory */
+    leave(client);
     stop(server);
 }
 
@@ -257,6 +343,7 @@ int main(void)
         "mini_redis_limits",
         TESTS(client_that_goes_without_its_replies_is_gone, client_that_does_not_read_gets_all_replies_later,
               client_that_takes_its_replies_slowly_is_not_idle, client_list_is_in_the_order_of_coming_or_of_asking,
+              client_list_names_the_last_command, info_counts_as_redis_does,
               client_that_never_reads_is_closed_at_its_output_limit, client_beyond_the_maximum_is_told_so,
               client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
               request_larger_than_the_query_buffer_ends_the_connection,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* clients.c: see clients.h. */
 #include "clients.h"
-#include "command.h"
 #include "ending.h"
 #include "turn.h"
 
@@ -95,7 +94,7 @@ static void read_statistics(const struct clients *clients, struct clients_statis
 {
     *out = (struct clients_statistics){
         .connected = clients->count,
-        .received = clients->last_id,
+        .received = clients->last_id - clients->rejected,
         .rejected = clients->rejected,
         .commands = clients->commands,
     };
@@ -115,7 +114,7 @@ static bool is_shown(const struct clients_filter *filter, const struct client *c
     case CLIENTS_PUBSUB:
         return subscriptions(client) > 0;
     case CLIENTS_NONE:
-    case CLIENTS_IDS: /* in the order of the ids */
+    case CLIENTS_IDS: /* list_by_ids */
         break;
     }
     return false;
@@ -145,7 +144,7 @@ static void list_client(const struct client *client, struct buffer *out)
     char peer[80] = "?", local[80];
     tr_stream_peer(client->stream, peer, sizeof peer);
     local_address(tr_stream_fd(client->stream), local, sizeof local);
-    const struct command *last = atomic_load_explicit(&client->last_command, memory_order_relaxed);
+    const char *last = atomic_load_explicit(&client->last_command, memory_order_relaxed);
     tr_time now = tr_clock();
     buffer_format(out,
                   "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=%u psub=%u "
@@ -154,7 +153,33 @@ static void list_client(const struct client *client, struct buffer *out)
                   client->name ? client->name : "", (long long)((now - client->since) / TR_SECOND),
                   (long long)((now - atomic_load_explicit(&client->active_at, memory_order_relaxed)) / TR_SECOND),
                   subscriptions(client) > 0 ? "P" : "N", atomic_load_explicit(&client->channels, memory_order_relaxed),
-                  atomic_load_explicit(&client->patterns, memory_order_relaxed), last ? last->name : "NULL");
+                  atomic_load_explicit(&client->patterns, memory_order_relaxed), last ? last : "NULL");
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t left = (*(const struct client *const *)a)->id, right = (*(const struct client *const *)b)->id;
+    return (left > right) - (left < right);
+}
+
+/* In the order of the ids. Both they and the clients may be many, so each is looked up among the clients, whose ids grow. */
+static void list_by_ids(const struct clients *clients, const struct clients_filter *filter, struct buffer *out)
+{
+    size_t count = 0;
+    const struct client **by_id = calloc(clients->count, sizeof *by_id);
+    if (by_id == NULL) {
+        out->failed = true;
+        return;
+    }
+    for (const struct client *client = clients->first; client != NULL; client = client->next)
+        by_id[count++] = client;
+    for (size_t i = 0; i < filter->id_count; i++) {
+        const struct client *wanted = &(struct client){ .id = (uint64_t)filter->ids[i] };
+        const struct client **found = bsearch(&wanted, by_id, count, sizeof *by_id, compare_ids);
+        if (found != NULL)
+            list_client(*found, out);
+    }
+    free(by_id);
 }
 
 static void list(const struct clients *clients, const struct clients_filter *filter, struct buffer *out)
@@ -163,13 +188,8 @@ static void list(const struct clients *clients, const struct clients_filter *fil
         if (is_shown(filter, client))
             list_client(client, out);
     }
-    for (size_t i = 0; i < filter->id_count; i++) {
-        const struct client *client = clients->first;
-        while (client != NULL && client->id != (uint64_t)filter->ids[i])
-            client = client->next;
-        if (client != NULL)
-            list_client(client, out);
-    }
+    if (filter->kind == CLIENTS_IDS)
+        list_by_ids(clients, filter, out);
 }
 
 static int on_message(void *state, void *message)

@@ -11,7 +11,6 @@
 
 #include <stdatomic.h>
 
-struct command;
 struct clients;
 
 /* What the actor knows of a connection; part of struct connection, which is linked in from clients_enter to
@@ -25,9 +24,9 @@ struct client {
 
     /* Written by the connection, read by the actor at any time. */
     _Atomic(int64_t) active_at;
-    _Atomic(const struct command *) last_command;
-    atomic_uint channels, patterns; /* subscriptions */
-    _Atomic(uint64_t) commands;     /* executed */
+    _Atomic(const char *) last_command; /* its name; NULL: none yet, or one that is not known */
+    atomic_uint channels, patterns;     /* subscriptions */
+    _Atomic(uint64_t) commands;         /* executed, without those that were refused */
 };
 
 struct clients_statistics {

@@ -155,6 +155,26 @@ const struct command *command_at(size_t index)
     return &commands[index];
 }
 
+const char *command_full_name(const struct slice *argv, uint32_t argc)
+{
+    static const char *const full[] = { "client|getname", "client|id",     "client|list",
+                                        "client|setname", "command|count", "command|docs",
+                                        "command|info",   "command|list",  "config|get" };
+    const struct command *command = command_find(argv[0]);
+    if (command == NULL || argc == 1)
+        return command == NULL ? NULL : command->name;
+    const char *found = command->name;
+    size_t size = strlen(found);
+    for (size_t i = 0; i < sizeof full / sizeof full[0]; i++) {
+        if (strncmp(full[i], command->name, size) != 0 || full[i][size] != '|')
+            continue;
+        if (slice_is(argv[1], full[i] + size + 1))
+            return full[i];
+        found = NULL;
+    }
+    return found;
+}
+
 size_t command_count(void)
 {
     return COMMANDS;

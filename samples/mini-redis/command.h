@@ -67,8 +67,13 @@ const struct command *command_at(size_t index);
 size_t command_count(void);
 
 /*
+ * As CLIENT LIST shows it, subcommand and all: "get", "client|list". NULL: no such command. The text lives for ever.
+ */
+const char *command_full_name(const struct slice *argv, uint32_t argc);
+
+/*
  * What to execute for a request: its command, or one that writes the error why not (no such command, wrong
- * number of arguments).
+ * number of arguments), whose arity is 0.
  */
 const struct command *command_check(const struct slice *argv, uint32_t argc);
 

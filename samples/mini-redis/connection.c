@@ -124,7 +124,7 @@ static void ping_in_subscription(struct context *context, const struct slice *ar
 
 static const struct command noauth = { .name = "noauth", .route = ROUTE_ANY, .execute = not_authenticated };
 static const struct command refused = { .name = "refused", .route = ROUTE_ANY, .execute = not_in_subscription };
-static const struct command pong = { .name = "ping", .route = ROUTE_ANY, .execute = ping_in_subscription };
+static const struct command pong = { .name = "ping", .arity = -1, .route = ROUTE_ANY, .execute = ping_in_subscription };
 
 /* The command of the request, or one that writes why it is not executed. */
 static const struct command *choose_command(const struct connection *connection, const struct slice *argv,
@@ -192,6 +192,14 @@ static enum route choose_run(struct connection *connection, struct run *run, siz
     return owner;
 }
 
+/* For CLIENT LIST: the request is the last one. */
+static void note_command(struct connection *connection, const struct resp_request *request)
+{
+    const struct slice *argv = connection->parser.arguments + request->first;
+    atomic_store_explicit(&connection->client.last_command, command_full_name(argv, request->argc),
+                          memory_order_relaxed);
+}
+
 static int execute_run(struct connection *connection, struct run *run, enum route owner)
 {
     switch (owner) {
@@ -206,22 +214,24 @@ static int execute_run(struct connection *connection, struct run *run, enum rout
     }
     /* Alone in its run; and it may be CLIENT LIST, which shows it. */
     if (owner == ROUTE_CONNECTION)
-        atomic_store_explicit(&connection->client.last_command, run->requests[run->next].command, memory_order_relaxed);
+        note_command(connection, &run->requests[run->next]);
     run_execute(run, &(struct context){ .connection = connection });
     return connection->abandoned ? -ECONNABORTED : 0;
 }
 
-/* For CLIENT LIST and INFO. */
-static void note_activity(struct connection *connection)
+/* For CLIENT LIST and INFO: the first `count` requests have been executed, or refused. */
+static void note_activity(struct connection *connection, size_t count)
 {
     struct client *client = &connection->client;
-    size_t count = connection->parser.request_count;
+    const struct resp_request *requests = connection->parser.requests;
+    uint64_t commands = atomic_load_explicit(&client->commands, memory_order_relaxed);
     if (count == 0)
         return;
+    for (size_t i = 0; i < count; i++)
+        commands += requests[i].command->arity != 0;
+    note_command(connection, &requests[count - 1]);
     atomic_store_explicit(&client->active_at, tr_after(0), memory_order_relaxed);
-    atomic_store_explicit(&client->last_command, connection->parser.requests[count - 1].command, memory_order_relaxed);
-    atomic_store_explicit(&client->commands, atomic_load_explicit(&client->commands, memory_order_relaxed) + count,
-                          memory_order_relaxed);
+    atomic_store_explicit(&client->commands, commands, memory_order_relaxed);
 }
 
 /* Executes the parser's requests. Replies that grow large are written on the way. */
@@ -244,7 +254,7 @@ static int execute_batch(struct connection *connection)
                 return rc;
         }
     }
-    note_activity(connection);
+    note_activity(connection, run.next);
     return 0;
 }
 
