@@ -59,7 +59,7 @@ SESSIONS = [
     b"command info nosuch\r\n", b"config get APPENDONLY\r\n", b"config get appendonl*\r\n",
     b"ping a\x0bb\r\nping a\x0cb\r\n\x0bping\r\n", b'expire k 1 "a\r\nb\r\n"\r\n',
     b"foo " + b"x" * 300 + b" y\r\n", b"f" * 200 + b" x\r\n", b'foo "a\\x00b" c\r\n', b'foo "a\\r\\nb" c\r\n',
-    b"set '' 1\r\nkeys *\r\nkeys **\r\nkeys ''\r\nkeys ?\r\ndel ''\r\n", b"psubscribe * ** ''\r\n",
+    b"flushall\r\nset '' 1\r\nkeys *\r\nkeys **\r\nkeys ''\r\nkeys ?\r\ndel ''\r\n", b"psubscribe * ** ''\r\n",
     b'flushall\r\nset "\\x80" 1\r\nkeys "[a-\\xe0]"\r\nkeys "[\\x70-\\x90]"\r\nkeys "[\\x7f-\\x81]"\r\nkeys "[^\\x90-\\x20]"\r\ndel "\\x80"\r\n',
     b"client " + b"z" * 200 + b"\r\n", b"foo" + b" a" * 100 + b"\r\n",
 ]

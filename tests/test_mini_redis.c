@@ -200,14 +200,13 @@ TASK_TEST(time_to_live_ends_a_key_by_itself)
 /* Sets so many keys, to give KEYS something to do. */
 static void set_many(struct client client, int count)
 {
-    char *request = malloc(64 * 1024);
+    static char request[64 * 1024];
     for (int i = 0; i < count; i += 1000) {
         int size = sprintf(request, "*2001\r\n$4\r\nMSET\r\n");
         for (int k = i; k < i + 1000; k++)
             size += sprintf(request + size, "$10\r\nkey:%06d\r\n$1\r\n1\r\n", k);
         ask(client, request, "+OK\r\n");
     }
-    free(request);
 }
 
 /*
