@@ -244,8 +244,8 @@ static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
 {
     struct uring *uring = uring_of(reactor);
     op->phase |= CANCEL_WANTED;
-    if (op->phase & (BACKLOG | RETURNED))
-        return; /* the backlog sees to it, or there is nothing left to withdraw */
+    if (op->phase & (BACKLOG | RETURNED | MET))
+        return; /* the backlog sees to it, there is nothing left to withdraw, or it is being withdrawn */
     struct io_uring_sqe *entry = uring->backlog ? NULL : next_entry(uring);
     if (entry)
         fill_cancel(uring, entry, op);
