@@ -71,12 +71,22 @@ expect 0 "handler actor: 100 callers, 1000 calls each, the counter says 100000" 
 expect 0 "^3 workers have all seen version 6, the last" config-watch
 expect 1 "config-watch: /no/such/file: No such file or directory" config-watch /no/such/file
 expect 0 "^2000 users, 3 look-ups each" fan-in --users 2000
-expect 2 "^usage" fan-in --users 0
+for users in 0 12x 1e99 -1 ""; do
+    expect 2 "^usage" fan-in --users "$users"
+done
 expect 0 "^20 jobs, 3 at once: 28760 primes" job-pool --jobs 20 --at-once 3 --bound 12000
 expect 1 "job-pool: job 7 cannot be done" job-pool --jobs 20 --fail 7
 expect 2 "^usage" job-pool --jobs many
 
 expect 0 "^kv-service: 20 clients, 400 requests each: ok" kv-service --selftest
+
+# A result that cannot be written is none.
+for program in config-watch counter fan-in job-pool; do
+    status=0
+    "$samples/$program" >/dev/full 2>"$WORK/out" || status=$?
+    [ "$status" -eq 1 ] || { cat "$WORK/out"; fail "$program with a full disk: status $status, not 1"; }
+done
+
 serve echo
 serve kv-service
 
