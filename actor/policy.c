@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #define SPINS 100
-#define SHORT 256u /* bytes of most messages: a task that sends those may have a stack of two pages */
 
 bool tri_policy_make(struct tri_cold *cold)
 {
@@ -27,9 +26,10 @@ bool tri_policy_make(struct tri_cold *cold)
 
 /* ---- losses --------------------------------------------------------------------------------------------------- */
 
-static void *loss_new(uint32_t bytes)
+_Static_assert(sizeof(struct tri_loss) % 64 == 0, "the message behind it is aligned");
+
+static struct tri_loss *loss_new(uint32_t bytes)
 {
-    _Static_assert(sizeof(struct tri_loss) % 64 == 0, "the message behind it is aligned");
     struct tri_loss *loss = aligned_alloc(64, (sizeof *loss + bytes + 63) / 64 * 64);
     if (loss)
         loss->message = loss + 1;
@@ -83,8 +83,8 @@ static enum tri_fate decide(struct tri_task *target, const struct tri_mailbox_re
         [TRI_FATE_NEWEST] = TR_DEAD_DROPPED_NEWEST,
         [TRI_FATE_OLDEST] = TR_DEAD_DROPPED_OLDEST,
     };
+    struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here());
     for (int turns = 0;;) {
-        struct tri_storage_cache *cache = tri_storage_cache(tri_worker_here()); /* anew: a drop function was called */
         struct tri_debt debt = { NULL, 0 };
         tri_lock(&ref->mailbox->lock);
         enum tri_fate fate = tri_mailbox_send_by_policy(ref, cache, letter, loss->message, &debt, result, schedule);
@@ -117,50 +117,28 @@ static enum tri_fate decide(struct tri_task *target, const struct tri_mailbox_re
     }
 }
 
-/* `loss`: memory for one. */
-static int send_and_tell(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
-                         struct tri_loss *loss, bool *schedule)
+/* Not inlined: the message that is lost lies on our stack, in as much of it as it needs. */
+__attribute__((noinline)) int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref,
+                                                      const struct tri_letter *letter, bool *schedule)
 {
+    struct tri_loss loss;
+    loss.message = __builtin_alloca_with_align(letter->bytes, 512);
     for (;;) {
         int result;
-        switch (decide(target, ref, letter, loss, &result, schedule)) {
+        switch (decide(target, ref, letter, &loss, &result, schedule)) {
         case TRI_FATE_REJECTED:
-            tri_dead_letter(&(struct tr_dead_letter){ loss->name, TR_DEAD_REJECTED, letter->bytes, letter->message });
+            tri_dead_letter(&(struct tr_dead_letter){ loss.name, TR_DEAD_REJECTED, letter->bytes, letter->message });
             return result;
         case TRI_FATE_NEWEST:
-            lose(loss);
+            lose(&loss);
             return result;
         case TRI_FATE_OLDEST: /* and again: the room may be another's by now, but then so is a message to be dropped */
-            lose(loss);
+            lose(&loss);
             break;
         default:
             return result;
         }
     }
-}
-
-static __attribute__((noinline)) int send_long(struct tri_task *target, const struct tri_mailbox_ref *ref,
-                                               const struct tri_letter *letter, bool *schedule)
-{
-    _Alignas(64) char buffer[TR_MESSAGE_LIMIT];
-    struct tri_loss loss;
-    loss.message = buffer;
-    return send_and_tell(target, ref, letter, &loss, schedule);
-}
-
-static __attribute__((noinline)) int send_short(struct tri_task *target, const struct tri_mailbox_ref *ref,
-                                                const struct tri_letter *letter, bool *schedule)
-{
-    _Alignas(64) char buffer[SHORT];
-    struct tri_loss loss;
-    loss.message = buffer;
-    return send_and_tell(target, ref, letter, &loss, schedule);
-}
-
-int tri_send_by_policy_slow(struct tri_task *target, const struct tri_mailbox_ref *ref, const struct tri_letter *letter,
-                            bool *schedule)
-{
-    return letter->bytes > SHORT ? send_long(target, ref, letter, schedule) : send_short(target, ref, letter, schedule);
 }
 
 int tri_send_by_policy_untold(struct tri_task *target, const struct tri_mailbox_ref *ref,

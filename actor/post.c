@@ -234,16 +234,16 @@ static void fire_post(struct tri_worker *worker, struct tri_post *post, struct t
     int rc = send_post(worker, post, &result, losses);
     if (rc == 0)
         return;
-    if (rc == -ENOMEM && !again)
-        tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK);      /* later, then */
-    if (rc == -ENOMEM || (again && (result == 0 || result == -ENOBUFS))) { /* a mailbox that rejects has room later */
-        if (rc == 1)
-            count_lost(result);
+    if (rc == 1)
+        count_lost(result);
+    else if (!again)
+        tri_deadline_set(worker, timer, worker->now + TR_TIMER_TICK); /* later, then */
+    /* A mailbox that rejects has room later. */
+    if (rc == -ENOMEM || (again && (result == 0 || result == -ENOBUFS))) {
         /* [AF1] only we move it from SENDING */
         tri_store(&post->word, tri_post_word(generation, TRI_POST_ARMED), TRI_RELEASE);
         return;
     }
-    count_lost(result);
     tri_wheel_remove(&worker->wheel, timer);
     tri_post_free(worker, post);
 }

@@ -103,11 +103,8 @@ static int run_once(struct tri_io_op *op, tr_time deadline)
         rc = tri_io_attempt(op);
         return rc == -EAGAIN ? -ETIMEDOUT : rc;
     }
-    if (op->try_first && tri_reactor_calm(reactor)) {
-        rc = tri_io_attempt(op);
-        if (rc != -EAGAIN)
-            return rc;
-    }
+    if (op->try_first && tri_reactor_calm(reactor))
+        return tri_io_attempt(op); /* -EAGAIN: to be waited for, not to be tried by other means */
     tri_io_start(op, reactor, tri_self());
     return tri_io_finish(op, deadline);
 }

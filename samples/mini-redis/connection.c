@@ -192,12 +192,18 @@ static enum route choose_run(struct connection *connection, struct run *run, siz
     return owner;
 }
 
+static bool was_refused(const struct resp_request *request)
+{
+    return request->command->arity == 0;
+}
+
 /* For CLIENT LIST: the request is the last one. */
 static void note_command(struct connection *connection, const struct resp_request *request)
 {
     const struct slice *argv = connection->parser.arguments + request->first;
-    atomic_store_explicit(&connection->client.last_command, command_full_name(argv, request->argc),
-                          memory_order_relaxed);
+    const struct command *command = was_refused(request) ? command_find(argv[0]) : request->command;
+    const char *name = command != NULL ? command_full_name(command, argv, request->argc) : NULL;
+    atomic_store_explicit(&connection->client.last_command, name, memory_order_relaxed);
 }
 
 static int execute_run(struct connection *connection, struct run *run, enum route owner)
@@ -228,7 +234,7 @@ static void note_activity(struct connection *connection, size_t count)
     if (count == 0)
         return;
     for (size_t i = 0; i < count; i++)
-        commands += requests[i].command->arity != 0;
+        commands += !was_refused(&requests[i]);
     note_command(connection, &requests[count - 1]);
     atomic_store_explicit(&client->active_at, tr_after(0), memory_order_relaxed);
     atomic_store_explicit(&client->commands, commands, memory_order_relaxed);
@@ -333,10 +339,11 @@ static int serve_input(struct connection *connection)
         connection->in_begin += used;
     } while (status == RESP_FULL && !connection->closing);
     if (status == RESP_BROKEN && !connection->closing) {
-        connection_leave_pubsub(connection);
         reply_error(&connection->out, "ERR Protocol error: %s", parser->error);
         connection->closing = true;
     }
+    if (connection->closing)
+        connection_leave_pubsub(connection); /* before the last words go out: nothing is to come behind them */
     int rc = status == RESP_NO_MEMORY ? -ENOMEM : flush(connection);
     return rc < 0 || connection->closing ? rc : check_unfinished(connection);
 }

@@ -62,6 +62,8 @@ static bool match_one(struct slice pattern, size_t *at, char c, bool ignore_case
 
 bool glob_match(struct slice pattern, struct slice text, bool ignore_case)
 {
+    if (text.size == 0)
+        return pattern.size == 0;
     size_t p = 0, t = 0;
     size_t star = SIZE_MAX, resume = 0; /* behind the last star, and where its next attempt begins */
     while (t < text.size) {

@@ -5,7 +5,7 @@
 
 #include "resp.h"
 
-/* A star matches the empty text as well. In Redis 7.0 it does not if that is all the text, save in KEYS *: callers see to it. */
+/* A star matches nothing as well, but not if that is all the text: only the empty pattern matches that, as in Redis 7.0. */
 bool glob_match(struct slice pattern, struct slice text, bool ignore_case);
 
 #endif

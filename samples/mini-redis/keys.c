@@ -59,8 +59,7 @@ struct search {
 static void list_if_match(void *context, struct slice key)
 {
     struct search *search = context;
-    bool nothing = key.size == 0 && search->pattern.size > 0; /* which only "*" matches */
-    if (search->all || (!nothing && glob_match(search->pattern, key, false))) {
+    if (search->all || glob_match(search->pattern, key, false)) {
         reply_bulk(search->out, key);
         search->found++;
     }

@@ -253,7 +253,7 @@ void command_publish(struct context *context, const struct slice *argv, uint32_t
     for (size_t i = 0; i < dict_chains(&pubsub->patterns); i++) {
         for (struct dict_node *node = *dict_chain(&pubsub->patterns, i); node != NULL; node = node->next) {
             struct slice pattern = dict_key(&pubsub->patterns, node);
-            if ((argv[1].size > 0 || pattern.size == 0) && glob_match(pattern, argv[1], false))
+            if (glob_match(pattern, argv[1], false))
                 receivers += deliver((struct topic *)node,
                                      (struct slice[]){ LITERAL("pmessage"), pattern, argv[1], argv[2] }, 4);
         }

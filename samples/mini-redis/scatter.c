@@ -4,10 +4,10 @@
  *
  * Requests with one key are dealt out: each shard gets those that are its own, in order, in one message, and
  * notes where each reply ends; then the replies are put together in the order of the requests.
- * So commands on keys of different shards may take effect in another order than they were sent in, as others see it. A request with
- * keys in several shards is taken alone: each shard gets the same command with its own keys, and the replies
- * are merged by what they look like: numbers are added, lists joined, values put back in the order of the
- * keys.
+ * So commands on keys of different shards may take effect in another order than they were sent in, as others see
+ * it. A request with keys in several shards is taken alone: each shard gets the same command with its own keys,
+ * and the replies are merged by what they look like: numbers are added, lists joined, values put back in the order
+ * of the keys.
  */
 #include "shard.h"
 

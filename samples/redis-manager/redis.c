@@ -500,6 +500,7 @@ int redis_open(struct redis **out, const char *url, const struct redis_options *
         return rc;
     }
     struct redis *redis = allocate_pool(&all, &parsed);
+    snprintf(why, sizeof why, "%s", strerror(ENOMEM)); /* until somebody is dialed */
     rc = redis ? open_pool(redis, deadline, why) : -ENOMEM;
     if (rc == 0) {
         *out = redis;
@@ -507,8 +508,6 @@ int redis_open(struct redis **out, const char *url, const struct redis_options *
     }
     if (redis)
         redis_close(redis, TR_NOW);
-    else
-        snprintf(why, sizeof why, "%s", strerror(ENOMEM));
     snprintf(all.error, all.error ? all.error_bytes : 0, "%s:%u: %s", parsed.host, parsed.port, why);
     return rc;
 }

@@ -43,9 +43,9 @@ struct redis_options {
     uint32_t queue;         /* most requests waiting to be sent, for each connection; default 256. Then callers wait */
     size_t max_reply_bytes; /* default 64 MiB; a status or an error has 64 KiB at most, whatever this says */
     int64_t connect_ns;     /* one attempt to connect, with AUTH and SELECT; default 2 s */
-    int64_t stall_ns;       /* owing replies, and no byte for so long, or up to twice that, nor 64 KiB of a request that
-                                is going out: lost; default 30 s */
-    int64_t backoff_ns;     /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
+    /* Owing replies, and no byte came for so long, or up to twice that, nor went 64 KiB of a request out: lost; default 30 s. */
+    int64_t stall_ns;
+    int64_t backoff_ns;      /* before the second attempt to connect; doubled each time, with jitter; default 10 ms */
     int64_t most_backoff_ns; /* default 1 s */
     char *error;             /* redis_open writes a sentence here when it fails; may be NULL */
     size_t error_bytes;

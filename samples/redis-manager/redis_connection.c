@@ -135,9 +135,9 @@ static int answer_all(struct connection *c)
             rc = -EPROTO;
     }
     add(&c->counters.replies, c->answered - replies);
-    note_owed(c);
     if (rc == -EMSGSIZE)
         refuse_reply(c);
+    note_owed(c);
     return rc;
 }
 
@@ -148,10 +148,11 @@ static int read_replies(struct connection *c)
     if (rc < 0)
         return rc;
     bool owing = c->forwarded > c->answered;
-    uint64_t pieces = c->pieces;
+    uint64_t written = atomic_load_explicit(&c->counters.bytes_out, memory_order_relaxed);
     ssize_t bytes =
         tr_read(c->stream, c->in + c->in_end, c->in_capacity - c->in_end, tr_after(c->redis->options.stall_ns));
-    if (bytes == -ETIMEDOUT && (!owing || c->pieces != pieces))
+    bool sending = atomic_load_explicit(&c->counters.bytes_out, memory_order_relaxed) != written;
+    if (bytes == -ETIMEDOUT && (!owing || sending))
         return 0;
     if (bytes <= 0)
         return bytes == 0 ? -ECONNRESET : (int)bytes;
@@ -217,11 +218,12 @@ static int reader_body(void *argument)
 static int write_pieces(struct connection *c, const char *bytes, size_t length, size_t *done)
 {
     int rc = 0;
-    for (*done = 0; rc == 0 && *done < length; c->pieces++) {
+    for (*done = 0; rc == 0 && *done < length;) {
         size_t more, piece = length - *done < OUT_BYTES ? length - *done : OUT_BYTES;
         struct iovec part = { (void *)(bytes + *done), piece };
         rc = tr_write_v(c->stream, &part, 1, &more, tr_after(c->redis->options.stall_ns));
         *done += more;
+        add(&c->counters.bytes_out, more);
     }
     return rc;
 }
@@ -239,7 +241,6 @@ static void write_requests(struct connection *c, const char *bytes, size_t lengt
     c->written += sent;
     add(&c->counters.requests, sent);
     add(&c->counters.writes, 1);
-    add(&c->counters.bytes_out, done);
     if (rc < 0)
         lose(c, rc);
 }
@@ -410,7 +411,7 @@ static int attach(struct connection *c)
     c->lost = 0;
     c->since = tr_after(0);
     c->draining = false;
-    c->forwarded = c->written = c->answered = c->pieces = 0;
+    c->forwarded = c->written = c->answered = 0;
     note_owed(c);
     c->in_start = c->in_end = 0;
     c->parser = (struct redis_parser){ .most_bytes = c->redis->options.max_reply_bytes };

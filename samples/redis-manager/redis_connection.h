@@ -83,7 +83,6 @@ struct connection {
     uint64_t forwarded; /* requests handed to the reader on this line: numbers 0, 1, 2 ... */
     uint64_t written;   /* so many of them went out completely */
     uint64_t answered;
-    uint64_t pieces; /* of requests that were written: it grows while a long one makes progress */
 
     /* The writer's. */
     bool stopped; /* no request will come any more */
