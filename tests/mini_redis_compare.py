@@ -162,8 +162,9 @@ def random_command(rng):
     if kind < 18:
         options = rng.choices([b"NX", b"XX", b"GT", b"LT", b"what"], k=rng.choice([0, 0, 0, 1, 1, 2]))
         span = rng.choice(TIMES)
-        if span.isdigit() and len(span) < 12 and (b"GT" in options or b"LT" in options):
-            span = b"%d" % next(SPANS)  # equal spans would compare by the milliseconds between two commands
+        if span.isdigit() and len(span) < 19 and (b"GT" in options or b"LT" in options):
+            # Equal spans would compare by the milliseconds between two commands.
+            span = b"%d" % (int(span) - next(SPANS) if len(span) > 12 else next(SPANS))
         return [rng.choice([b"EXPIRE", b"PEXPIRE"]), key, span + rng.choice([b"", b"", b"000"])] + options
     if kind < 21:
         return [rng.choice([b"INCR", b"DECR"]), rng.choice([b"counter", key])]
