@@ -14,10 +14,26 @@
  * A loop actor that waits in receive is run the same way, on its own stack, and takes the message there: when it comes to
  * wait for its next message and has answered, it goes straight back to the held caller.
  */
+#include "actor/cycle.h"
 #include "actor/policy.h"
 #include "actor/scheduler.h"
 
 #include <errno.h>
+
+/* What stands for a wait for room without end: a slot that nobody answers. NULL: no memory, then nobody looks for it. */
+static struct tri_slot *open_wait(struct tri_worker *worker, struct tri_task *target)
+{
+    struct tri_debt wait = tri_reply_open(tri_slot_cache(worker), worker->current, NULL, 0);
+    if (wait.slot)
+        tri_cycle_aim(wait, target);
+    return wait.slot;
+}
+
+static void close_wait(struct tri_worker *worker, struct tri_slot *wait)
+{
+    tri_cycle_leave(worker->current);
+    tri_reply_free(tri_slot_cache(worker), wait);
+}
 
 /* The mailbox is full: queues for room. Returns 0 when the letter was delivered for us. */
 static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *target, const struct tri_letter *letter,
@@ -25,26 +41,30 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
 {
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_sender sender = { .task = tri_self(), .letter = letter };
+    struct tri_slot *wait = NULL;
     bool schedule;
     if (!sender.task)
         return -ENOMEM;
     if (sender.task == target)
         return -EDEADLK; /* nobody but us could make room */
+    if (deadline == TR_FOREVER && tri_task_is(sender.task, TRI_TASK_ACTOR) &&
+        (wait = open_wait(tri_worker_here(), target)))
+        sender.owed_by = &wait->owed_by;
     struct tr_runtime *visited = tri_visit_begin(target);
     int rc = tri_mailbox_wait_room(ref, tri_storage_cache(tri_worker_here()), &sender, &schedule);
     if (rc == 0 && schedule)
         tri_activate(target, handler);
     tri_visit_end(visited);
-    if (rc < 0)
-        return rc;
-    while (!tri_load(&sender.done, TRI_ACQUIRE)) { /* [M7] of mailbox.c */
+    bool waits = rc == 0;
+    if (waits && wait)
+        rc = tri_cycle_enter(wait);
+    while (rc == 0 && !tri_load(&sender.done, TRI_ACQUIRE)) /* [M7] of mailbox.c */
         rc = tri_park(deadline, TRI_WAIT_ROOM);
-        if (rc < 0 && tri_mailbox_leave_queue(ref, &sender))
-            return rc;
-        if (rc < 0)
-            break; /* served after all */
-    }
-    return sender.result;
+    if (waits && (rc == 0 || !tri_mailbox_leave_queue(ref, &sender))) /* else it was not served */
+        rc = sender.result;
+    if (wait)
+        close_wait(tri_worker_here(), wait);
+    return rc;
 }
 
 /*
@@ -249,6 +269,18 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
     return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
+/* As await_reply, by a task whose wait nothing else ends: unless all would wait for one another. */
+static inline __attribute__((always_inline)) int await_endless(struct tri_task *self, struct tri_slot *slot)
+{
+    int rc = tri_reply_done(slot) ? 0 : tri_cycle_enter(slot);
+    if (rc < 0 && give_up(slot))
+        fail_call(true, rc);
+    else
+        rc = await_reply(slot, TR_FOREVER);
+    tri_cycle_leave(self);
+    return rc;
+}
+
 /* True if the record is still the actor's of this generation, and waits in its receive. For sure when its park word is ours. */
 static inline bool receives(struct tri_task *target, uint64_t generation)
 {
@@ -268,10 +300,10 @@ static inline bool claim_receiver(struct tri_task *target, uint64_t generation, 
 
 /*
  * If the target is idle and may run on this worker, runs it at once with the letter in its hand: nothing goes through the
- * mailbox, and the caller is held. False: nothing was sent.
+ * mailbox, and the caller is held; if that may be `endless`, others are to know. False: nothing was sent.
  */
 static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *worker, struct tr_address address,
-                                                            const struct tri_letter *letter)
+                                                            const struct tri_letter *letter, bool endless)
 {
     struct tri_task *target = address.tri_record;
     uint64_t generation = address.tri_generation;
@@ -285,8 +317,12 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     /* Ours to run from here on: the target or, if that was a loop actor, perhaps a stranger, or it waits for something else
      * by now. (Where it may run need not be looked at again: an address is only got after the spawn.) */
     bool ready = handler || receives(target, generation);
+    if (endless)
+        tri_cycle_note(worker, letter->debt.slot);
     struct tri_stack *to = ready ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
+        if (endless)
+            tri_cycle_leave(worker->current);
         tri_run_claimed(target);
         return false;
     }
@@ -313,12 +349,43 @@ static __attribute__((noinline)) int call_foreign(struct tr_address address, con
     return fail_call(false, rc);
 }
 
+/* By a task that may go on. `endless`: without a deadline. */
+static inline __attribute__((always_inline)) int call_from_task(struct tri_worker *worker, struct tr_address address,
+                                                                const struct tr_type *type, const void *message,
+                                                                struct tr_ask ask, tr_time deadline, bool endless)
+{
+    struct tri_task *self = worker->current, *target = address.tri_record;
+    bool schedule;
+    struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
+    if (!debt.slot)
+        return fail_call(false, -ENOMEM);
+    struct tri_letter letter = { message, type->size, ask.token_offset, debt };
+    if (endless)
+        tri_cycle_aim(debt, target);
+    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
+        return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline);
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    int rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
+    if (rc < 0) {
+        tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
+        return fail_call(false, rc);
+    }
+    if (schedule)
+        tri_activate(target, handler);
+    return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline);
+}
+
+static __attribute__((noinline)) int call_endless(struct tri_worker *worker, struct tr_address address,
+                                                  const struct tr_type *type, const void *message, struct tr_ask ask)
+{
+    return call_from_task(worker, address, type, message, ask, TR_FOREVER, true);
+}
+
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                 tr_time deadline)
 {
     struct tri_task *target = address.tri_record;
     struct tri_worker *worker;
-    bool schedule;
     if (!target)
         return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
@@ -328,24 +395,11 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
         return fail_call(false, rc);
     if (__builtin_expect(!worker || !worker->current, 0))
         return call_foreign(address, type, message, ask, deadline);
-    struct tri_task *self = worker->current;
-    if (self == target)
+    if (worker->current == target)
         return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
-    struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
-    if (!debt.slot)
-        return fail_call(false, -ENOMEM);
-    struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    if (deadline != TR_NOW && hand_over(worker, address, &letter))
-        return await_reply(debt.slot, deadline);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
-    rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
-    if (rc < 0) {
-        tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
-        return fail_call(false, rc);
-    }
-    if (schedule)
-        tri_activate(target, handler);
-    return await_reply(debt.slot, deadline);
+    if (deadline == TR_FOREVER && tri_task_is(worker->current, TRI_TASK_ACTOR)) /* others can wait for it */
+        return call_endless(worker, address, type, message, ask);
+    return call_from_task(worker, address, type, message, ask, deadline, false);
 }
 
 /* ---- answering ------------------------------------------------------------------------------------------------ */
@@ -403,6 +457,7 @@ int tr_defer_raw(struct tr_token token)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tri_task *task = worker->current;
+    tri_cycle_forget(debt);
     if (!in_hand(task, debt))
         return tri_reply_wanted(debt) ? 0 : -ESRCH; /* owed already */
     if (!tri_task_is(task, TRI_TASK_HANDLER))
@@ -437,12 +492,17 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
     }
     bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     struct tri_letter letter = { message, type->size, token_offset, debt };
+    bool lifted = tri_cycle_lift(debt, task);
     rc = deliver(worker, address, &letter, deadline, &schedule);
     if (rc < 0 && was_in_hand)
         tri_hand_take(task, debt);
     else if (rc < 0)
         tri_debts_link(&task->debts, tri_slot_cache(tri_worker_here()), debt);
-    else if (schedule)
+    if (lifted && rc < 0)
+        tri_cycle_return(debt, task);
+    else if (lifted)
+        tri_cycle_arrive(debt, task, address.tri_record);
+    if (rc == 0 && schedule)
         tri_activate(address.tri_record, handler);
     return rc;
 }

@@ -65,9 +65,12 @@ static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time dea
 
 int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
 {
-    tri_store(&task->deadline, deadline, TRI_RELAXED); /* read by the alarm's owner: us, whenever we rely on it */
-    if (deadline == TR_FOREVER)
+    if (deadline > TRI_ENDLESS) { /* what is written there by cycle.h stays */
+        if (tri_load(&task->deadline, TRI_RELAXED) <= TRI_ENDLESS)
+            tri_store(&task->deadline, TR_FOREVER, TRI_RELAXED);
         return 0;
+    }
+    tri_store(&task->deadline, deadline, TRI_RELAXED); /* read by the alarm's owner: us, whenever we rely on it */
     struct tri_alarm *alarm = tri_load(&task->alarm, TRI_RELAXED);
     /* Only its owner frees an alarm that is in a record, so an alarm of ours stays while we look. */
     if (!alarm || tri_load(&alarm->owner, TRI_RELAXED) != worker)
@@ -100,7 +103,7 @@ static void fire(struct tri_timer *timer, void *context)
     struct tri_alarm *alarm = (struct tri_alarm *)(void *)timer;
     struct tri_task *task = alarm->task;
     tr_time deadline = tri_load(&task->deadline, TRI_RELAXED);
-    if (deadline > worker->now && deadline != TR_FOREVER) {
+    if (deadline > worker->now && deadline <= TRI_ENDLESS) {
         tri_wheel_insert(&worker->wheel, timer, deadline);
         return;
     }
@@ -160,7 +163,8 @@ static tr_time due(struct tri_timer *timer, void *context)
         return timer->when;
     if (tri_load(&task->alarm, TRI_RELAXED) != alarm || tri_load(&task->park.state, TRI_RELAXED) != TRI_PARKED)
         return TR_FOREVER;
-    return tri_load(&task->deadline, TRI_RELAXED);
+    tr_time deadline = tri_load(&task->deadline, TRI_RELAXED);
+    return deadline > TRI_ENDLESS ? TR_FOREVER : deadline;
 }
 
 /* As in fire: one that is not in the record any more is on its way home, and freed there. */

@@ -46,6 +46,12 @@ static inline uintptr_t tri_join_nobody(uint64_t generation)
 
 #define TRI_NAME_BYTES 48
 
+/*
+ * Deadlines beyond this are none: TR_FOREVER, or TR_FOREVER less the address of the slot that the task waits for (cycle.h).
+ * (Four of the 292 years before it.)
+ */
+#define TRI_ENDLESS (TR_FOREVER - (INT64_C(1) << 57))
+
 struct tri_policy;
 
 /* What most tasks do without. Made at the spawn, or by the task itself when it first needs it. */
@@ -112,7 +118,7 @@ struct tri_task {
     struct tri_debts debts;
     TRI_ATOMIC(struct tri_slot *) hand; /* the request being handled; NULL: none, or answered */
     uint64_t hand_generation;
-    TRI_ATOMIC(tr_time) deadline; /* of the wait under way */
+    TRI_ATOMIC(tr_time) deadline; /* of the wait under way; see TRI_ENDLESS */
 };
 
 _Static_assert(sizeof(struct tri_task) == 192, "three cache lines");

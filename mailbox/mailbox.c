@@ -196,6 +196,8 @@ static void serve_sender(struct tri_sender *sender, int result)
 {
     struct tri_task *task = sender->task;
     sender->result = result;
+    if (sender->owed_by)
+        tri_store(sender->owed_by, UINT64_C(0), TRI_RELAXED); /* [M6] read after another grant, or as a hint */
     if (sender->served) {
         sender->served(sender);
         return;

@@ -51,12 +51,12 @@ struct tri_debts {
 struct tri_slot {
     TRI_ATOMIC(uint64_t) word; /* generation << TRI_SLOT_SHIFT | LINKED | state */
     void *answer;
-    struct tri_task *caller;
+    TRI_ATOMIC(struct tri_task *) caller; /* this and the next: also looked at by strangers, see actor/cycle.h */
+    TRI_ATOMIC(uint64_t) owed_by;
     TRI_ATOMIC(struct tri_debts *) debtor;
     struct tri_slot *before, *after; /* in the debtor's list, under its lock; `after` also links free slots */
     TRI_ATOMIC(uint32_t) answer_bytes;
     int32_t result;
-    uint64_t spare;
 };
 
 extern struct tri_pool tri_slot_pool;
@@ -80,7 +80,7 @@ static inline struct tri_debt tri_reply_open(struct tri_cache *cache, struct tri
         return (struct tri_debt){ NULL, 0 };
     uint64_t generation = (tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT) + 1;
     slot->answer = answer;
-    slot->caller = caller;
+    tri_store(&slot->caller, caller, TRI_RELAXED);
     tri_store(&slot->answer_bytes, answer_bytes, TRI_RELEASE);                        /* [R8] */
     tri_store(&slot->word, tri_slot_word(generation, TRI_SLOT_WAITING), TRI_RELAXED); /* published by [R1] */
     return (struct tri_debt){ slot, generation };
@@ -118,7 +118,7 @@ static inline void tri_reply_finish(struct tri_debt debt, uint32_t bytes, const 
                                     struct tri_task *held)
 {
     struct tri_slot *slot = debt.slot;
-    struct tri_task *caller = slot->caller;
+    struct tri_task *caller = tri_load(&slot->caller, TRI_RELAXED);
     tri_copy(slot->answer, answer, bytes);
     slot->result = result;
     tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */

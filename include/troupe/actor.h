@@ -112,7 +112,8 @@ TR_PUBLIC int tr_spawn_handler_raw(struct tr_address *out, const struct tr_type 
  * Sends a copy of *message; waits in FIFO order while the mailbox is full (a task that finds it full may yield once before it
  * takes its place in that order: see channel.h). On any error nothing was sent.
  * Thread: any (a foreign thread blocks). Suspends: yes when full.
- * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor waits for room in its own mailbox),
+ * Returns 0, -ESRCH, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (type), -EDEADLK (the actor would wait for room in its own mailbox,
+ * directly or by way of others: see tr_call),
  * -ENOBUFS (full, and its policy is to reject). Under another policy than to wait it never waits for room.
  */
 TR_PUBLIC int tr_send_raw(struct tr_address address, const struct tr_type *type, const void *message, tr_time deadline);
@@ -152,8 +153,14 @@ TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
  * Thread: any (a foreign thread blocks). Suspends: yes.
  * Returns 0, the callee's error (tr_reply_error gives a positive code, see there), -ESRCH (not taken: no such actor, or it
  * ended before receiving the request), -EPIPE (taken, but its debtor ended or let it fall), -ETIMEDOUT, -ECANCELED (both: the
- * outcome is unknown if the request was sent), -EDEADLK (a call to oneself), -ENOBUFS (rejected or dropped by the mailbox's
+ * outcome is unknown if the request was sent), -EDEADLK (it would wait for itself), -ENOBUFS (rejected or dropped by the mailbox's
  * policy), -ENOMEM, -EINVAL.
+ *
+ * Waiting for oneself. A call to oneself is refused. So is an actor's call or send that no deadline and no scope bounds, if the
+ * actor that it waits for waits likewise, for an answer or for room, and so on in a ring of at most 64 back to the caller: that could
+ * only be ended from without. The log names all of them. Of several that close a ring at once at least one is told, and
+ * nobody without cause: provided that an actor which lets another answer in its place says so (tr_forward, tr_defer) before
+ * it waits itself. Other waits (gathers, joins, locks, channels) are not followed.
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);
@@ -184,7 +191,8 @@ TR_PUBLIC bool tr_reply_wanted_raw(struct tr_token token);
 /*
  * Keeps the token past the handler's return (or the next receive): the actor owes the answer until it replies, forwards
  * or ends. Without it, a handler that returns having neither replied nor deferred resolves the call with -EPIPE. In a
- * loop actor tokens are kept by themselves; the call is allowed and does nothing.
+ * loop actor tokens are kept by themselves. In both it also says that others, who have a copy of the token, may answer: see
+ * tr_call on waiting for oneself.
  * Thread: task (the actor that received it). Suspends: no. Returns 0, -ESRCH (nobody waits any more), -EINVAL (no task).
  */
 TR_PUBLIC int tr_defer_raw(struct tr_token token);

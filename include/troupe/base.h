@@ -24,7 +24,8 @@
  *                        unknown.
  *             -EBUSY     the one place is taken: another task reads, or writes, this stream.
  *             -ENOBUFS   refused by a bound, with nobody to wait for: a mailbox's policy, a group's capacity.
- *             -EDEADLK   the wait could never end: for oneself; of a seeded run: all wait for one another.
+ *             -EDEADLK   the wait could never end: for oneself, directly or by way of others (see tr_call); of a seeded
+ *                        run: all wait for one another.
  *             -ENOMEM    no memory.
  *             -EINVAL    not to be called so: a wrong argument, size or type, a wrong thread, or not the caller's to do
  *                        (another owns the lock or the group, or waits for this task already).

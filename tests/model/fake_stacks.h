@@ -60,6 +60,7 @@ static bool may_send(void);
 #define tri_mailbox_send(...) (model_assert(may_send()), tri_mailbox_send(__VA_ARGS__))
 #define tri_activate(...) (model_assert(may_send()), tri_activate(__VA_ARGS__))
 #include "actor/call.c"
+#include "actor/cycle.c"
 #undef tri_mailbox_send
 #undef tri_activate
 #include "actor/scope.c"

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cycle.h: calls and waits for room that would wait for themselves are refused.
+ *
+ * An actor that waits without end, for an answer or for room, waits for one other actor: the one that owes the answer, or
+ * has the mailbox. It writes that down, and goes from there to the one whom that actor waits for, and so on. If it comes
+ * back to itself, none of them can ever go on, and the wait returns -EDEADLK.
+ *
+ *   task.deadline --> slot --> debtor (task) --deadline--> slot --> ...      cycle.c says why nothing needs to be locked
+ *
+ * What is written down is a slot: of a call its own, of a send one that nobody replies to. Its generations tell one wait
+ * from another. Waits with a deadline or in a scope with one end by themselves, and are not written down. Nor does anybody
+ * wait for the debtor of a token that was deferred: others may have a copy, and answer.
+ */
+#ifndef TRI_CYCLE_H
+#define TRI_CYCLE_H
+
+#include "actor/scheduler.h"
+
+/*
+ * The debtor in a slot is the address of a record below the low bits of the slot's generation, and holds for that alone.
+ *
+ *   none ---- aim ----> known <--- arrive, return --- moving <--+ lift (the debtor; perhaps the next one, who has the
+ *     ^                   |------------ lift ---------->|   ----+       debt already, while the last one is to say so)
+ *     +----- forget ------+---------- forget -----------+
+ *
+ * none    others may answer; or other senders may drop the request to make room; or nobody waits without end
+ * moving  it is being sent on, by the one whose address that is, and who owes it as long as it waits for room; once it was sent
+ *         it does not wait before it says so
+ */
+#define TRI_DEBTOR_BITS 48
+#define TRI_DEBTOR_MASK ((UINT64_C(1) << TRI_DEBTOR_BITS) - 1)
+#define TRI_DEBTOR_MOVING UINT64_C(1)
+
+static inline uint64_t tri_debtor_word(struct tri_debt debt, struct tri_task *debtor)
+{
+    bool sure = debtor && !tri_mailbox_is_shared(&debtor->consumer);
+    return debt.generation << TRI_DEBTOR_BITS | (sure ? (uintptr_t)debtor : 0);
+}
+
+/* Known or moving. */
+static inline bool tri_debtor_watched(struct tri_debt debt, uint64_t owed_by)
+{
+    return owed_by >> TRI_DEBTOR_BITS == (debt.generation & 0xffff) && (owed_by & TRI_DEBTOR_MASK);
+}
+
+/* What such an actor has for a deadline. */
+static inline tr_time tri_endless(struct tri_slot *slot)
+{
+    return TR_FOREVER - (tr_time)(uintptr_t)slot;
+}
+
+/* Where a request is sent that is waited for without end: before it is sent. */
+static inline void tri_cycle_aim(struct tri_debt debt, struct tri_task *target)
+{
+    tri_store(&debt.slot->owed_by, tri_debtor_word(debt, target), TRI_RELEASE); /* [CY1] */
+}
+
+/*
+ * The running task is about to wait for what `slot` stands for, without end; or is held, which is as good. Does nothing in a
+ * scope with a deadline. Until tri_cycle_leave.
+ */
+static inline void tri_cycle_note(struct tri_worker *worker, struct tri_slot *slot)
+{
+    if (!worker->stack->scope || tri_bounded(worker, TR_FOREVER) == TR_FOREVER)
+        tri_store(&worker->current->deadline, tri_endless(slot), TRI_RELAXED); /* [CY2] */
+}
+
+static inline void tri_cycle_leave(struct tri_task *self)
+{
+    tri_store(&self->deadline, TR_FOREVER, TRI_RELAXED); /* a hint, as ever: see [CY1] */
+}
+
+/* As tri_cycle_note, and looks. Returns 0, or -EDEADLK if the wait would never end: that is logged, with all who are in it. */
+int tri_cycle_enter(struct tri_slot *slot);
+
+/* The debtor is about to send the debt on. False: nobody looks who owes it. Else one of the two below follows. */
+bool tri_cycle_lift_slow(struct tri_debt debt, struct tri_task *self);
+static inline bool tri_cycle_lift(struct tri_debt debt, struct tri_task *self)
+{
+    return tri_debtor_watched(debt, tri_load(&debt.slot->owed_by, TRI_RELAXED)) && tri_cycle_lift_slow(debt, self);
+}
+
+/* It was sent on, and may be answered by now. If its caller waits for itself since then, it is told. */
+void tri_cycle_arrive(struct tri_debt debt, struct tri_task *self, struct tri_task *to);
+/* It was not. */
+void tri_cycle_return(struct tri_debt debt, struct tri_task *self);
+
+/* Others may answer. */
+void tri_cycle_forget(struct tri_debt debt);
+
+#endif
