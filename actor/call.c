@@ -59,7 +59,7 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     if (waits && wait)
         rc = tri_cycle_enter(wait);
     while (rc == 0 && !tri_load(&sender.done, TRI_ACQUIRE)) /* [M7] of mailbox.c */
-        rc = tri_park(deadline, TRI_WAIT_ROOM);
+        rc = wait ? tri_cycle_park(tri_worker_here(), TRI_WAIT_ROOM) : tri_park(deadline, TRI_WAIT_ROOM);
     if (waits && (rc == 0 || !tri_mailbox_leave_queue(ref, &sender))) /* else it was not served */
         rc = sender.result;
     if (wait)
@@ -255,12 +255,17 @@ static __attribute__((noinline)) bool give_up(struct tri_slot *slot)
     return false;
 }
 
-/* Waits for the answer in `slot`, which is free afterwards, or the replier's. */
-static inline __attribute__((always_inline)) int await_reply(struct tri_slot *slot, tr_time deadline)
+/* Waits for the answer in `slot`, which is free afterwards, or the replier's. `endless`: see cycle.h. */
+static inline __attribute__((always_inline)) int await_reply(struct tri_slot *slot, tr_time deadline, bool endless)
 {
+    int rc = endless && !tri_reply_done(slot) ? tri_cycle_enter(slot) : 0;
+    if (rc < 0 && give_up(slot))
+        return fail_call(true, rc);
     while (!tri_reply_done(slot)) {
         struct tri_worker *worker = tri_worker_here();
-        int rc = worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY) : park_thread(deadline);
+        rc = endless                     ? tri_cycle_park(worker, TRI_WAIT_REPLY)
+             : worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY)
+                                         : park_thread(deadline);
         if (rc < 0 && give_up(slot))
             return fail_call(true, rc);
     }
@@ -269,14 +274,9 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
     return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
-/* As await_reply, by a task whose wait nothing else ends: unless all would wait for one another. */
 static inline __attribute__((always_inline)) int await_endless(struct tri_task *self, struct tri_slot *slot)
 {
-    int rc = tri_reply_done(slot) ? 0 : tri_cycle_enter(slot);
-    if (rc < 0 && give_up(slot))
-        fail_call(true, rc);
-    else
-        rc = await_reply(slot, TR_FOREVER);
+    int rc = await_reply(slot, TR_FOREVER, true);
     tri_cycle_leave(self);
     return rc;
 }
@@ -344,48 +344,19 @@ static __attribute__((noinline)) int call_foreign(struct tr_address address, con
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
     int rc = deliver_foreign(address, &letter, deadline);
     if (rc == 0)
-        return await_reply(debt.slot, deadline);
+        return await_reply(debt.slot, deadline, false);
     tri_reply_free(NULL, debt.slot);
     return fail_call(false, rc);
 }
 
-/* By a task that may go on. `endless`: without a deadline. */
-static inline __attribute__((always_inline)) int call_from_task(struct tri_worker *worker, struct tr_address address,
-                                                                const struct tr_type *type, const void *message,
-                                                                struct tr_ask ask, tr_time deadline, bool endless)
-{
-    struct tri_task *self = worker->current, *target = address.tri_record;
-    bool schedule;
-    struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
-    if (!debt.slot)
-        return fail_call(false, -ENOMEM);
-    struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    if (endless)
-        tri_cycle_aim(debt, target);
-    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
-        return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
-    int rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
-    if (rc < 0) {
-        tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
-        return fail_call(false, rc);
-    }
-    if (schedule)
-        tri_activate(target, handler);
-    return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline);
-}
-
-static __attribute__((noinline)) int call_endless(struct tri_worker *worker, struct tr_address address,
-                                                  const struct tr_type *type, const void *message, struct tr_ask ask)
-{
-    return call_from_task(worker, address, type, message, ask, TR_FOREVER, true);
-}
-
-int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
-                tr_time deadline)
+/* `endless`: without a deadline. */
+static inline __attribute__((always_inline)) int call_any(struct tr_address address, const struct tr_type *type,
+                                                          const void *message, struct tr_ask ask, tr_time deadline,
+                                                          bool endless)
 {
     struct tri_task *target = address.tri_record;
     struct tri_worker *worker;
+    bool schedule;
     if (!target)
         return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
@@ -395,11 +366,41 @@ int tr_call_raw(struct tr_address address, const struct tr_type *type, const voi
         return fail_call(false, rc);
     if (__builtin_expect(!worker || !worker->current, 0))
         return call_foreign(address, type, message, ask, deadline);
-    if (worker->current == target)
+    struct tri_task *self = worker->current;
+    if (self == target)
         return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
-    if (deadline == TR_FOREVER && tri_task_is(worker->current, TRI_TASK_ACTOR)) /* others can wait for it */
-        return call_endless(worker, address, type, message, ask);
-    return call_from_task(worker, address, type, message, ask, deadline, false);
+    struct tri_debt debt = tri_reply_open(tri_slot_cache(worker), self, ask.answer, ask.answer_bytes);
+    if (!debt.slot)
+        return fail_call(false, -ENOMEM);
+    struct tri_letter letter = { message, type->size, ask.token_offset, debt };
+    endless = endless && tri_task_is(self, TRI_TASK_ACTOR); /* nobody waits for one that is none */
+    if (endless)
+        tri_cycle_aim(debt, target);
+    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
+        return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline, false);
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
+    if (rc < 0) {
+        tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
+        return fail_call(false, rc);
+    }
+    if (schedule)
+        tri_activate(target, handler);
+    return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline, false);
+}
+
+static __attribute__((noinline)) int call_endless(struct tr_address address, const struct tr_type *type,
+                                                  const void *message, struct tr_ask ask, tr_time deadline)
+{
+    return call_any(address, type, message, ask, deadline, true);
+}
+
+int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
+                tr_time deadline)
+{
+    if (deadline == TR_FOREVER)
+        return call_endless(address, type, message, ask, deadline);
+    return call_any(address, type, message, ask, deadline, false);
 }
 
 /* ---- answering ------------------------------------------------------------------------------------------------ */

@@ -66,6 +66,22 @@ static inline void tri_cycle_note(struct tri_worker *worker, struct tri_slot *sl
         tri_store(&worker->current->deadline, tri_endless(slot), TRI_RELAXED); /* [CY2] */
 }
 
+/* As tri_park_task, for such a wait: what is written down stays. */
+static inline __attribute__((always_inline)) int tri_cycle_park(struct tri_worker *worker, enum tri_wait on)
+{
+    struct tri_task *self = worker->current;
+    if (worker->stack->scope && tri_bounded(worker, TR_FOREVER) != TR_FOREVER)
+        return tri_park_task(worker, TR_FOREVER, on);
+    if (tri_worker_cancelled(worker))
+        return -ECANCELED;
+    if (tri_park_consume(&self->park))
+        return 0;
+    tri_store(&self->wait, (uint8_t)on, TRI_RELAXED);
+    worker->stack->since = worker->now;
+    tri_suspend(worker, TRI_HOOK_PARK);
+    return 0;
+}
+
 static inline void tri_cycle_leave(struct tri_task *self)
 {
     tri_store(&self->deadline, TR_FOREVER, TRI_RELAXED); /* a hint, as ever: see [CY1] */

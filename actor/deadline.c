@@ -48,7 +48,7 @@ static void free_alarm(struct tri_worker *worker, struct tri_alarm *alarm)
     tri_pool_give(&tri_alarm_pool, alarm_cache(worker), alarm);
 }
 
-static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
+static __attribute__((noinline)) int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
 {
     struct tri_alarm *alarm = tri_pool_take(&tri_alarm_pool, alarm_cache(worker));
     if (!alarm)
@@ -63,11 +63,18 @@ static int arm_new(struct tri_worker *worker, struct tri_task *task, tr_time dea
     return 0;
 }
 
+static __attribute__((noinline)) int arm_earlier(struct tri_worker *worker, struct tri_alarm *alarm, tr_time deadline)
+{
+    tri_wheel_remove(&worker->wheel, &alarm->timer);
+    tri_deadline_set(worker, &alarm->timer, deadline);
+    return 0;
+}
+
+/* A leaf, but for the tail calls. */
 int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time deadline)
 {
-    if (deadline > TRI_ENDLESS) { /* what is written there by cycle.h stays */
-        if (tri_load(&task->deadline, TRI_RELAXED) <= TRI_ENDLESS)
-            tri_store(&task->deadline, TR_FOREVER, TRI_RELAXED);
+    if (deadline > TRI_ENDLESS) { /* also one that is a slot's address to cycle.h */
+        tri_store(&task->deadline, TR_FOREVER, TRI_RELAXED);
         return 0;
     }
     tri_store(&task->deadline, deadline, TRI_RELAXED); /* read by the alarm's owner: us, whenever we rely on it */
@@ -75,11 +82,7 @@ int tri_deadline_arm(struct tri_worker *worker, struct tri_task *task, tr_time d
     /* Only its owner frees an alarm that is in a record, so an alarm of ours stays while we look. */
     if (!alarm || tri_load(&alarm->owner, TRI_RELAXED) != worker)
         return arm_new(worker, task, deadline);
-    if (alarm->timer.when > deadline) {
-        tri_wheel_remove(&worker->wheel, &alarm->timer);
-        tri_deadline_set(worker, &alarm->timer, deadline);
-    }
-    return 0;
+    return alarm->timer.when > deadline ? arm_earlier(worker, alarm, deadline) : 0;
 }
 
 void tri_deadline_forget(struct tri_worker *worker, struct tri_task *task)

@@ -132,7 +132,7 @@ test_models()
 }
 # The protocols that everything else rests on.
 CORE_MODELS=(mailbox reply park queue join)
-MODELS_WITH_MUTANTS=(join lock mailbox room reply park queue sleep stop alarm bias monitor mutex notify once rwlock select
+MODELS_WITH_MUTANTS=(cycle join lock mailbox room reply park queue sleep stop alarm bias monitor mutex notify once rwlock select
     channel mpmc oneshot broadcast watch token group after blocking reactor clock policy gate address)
 
 # On the build of the lint, which has them all.
