@@ -6,7 +6,10 @@
  * waits for all, and every wake is the same to it: it looks. While nothing but the number of those that are left matters, it looks
  * at the first of them alone, so that a gather of n calls is n looks and not n times n. The answers are copied to where they belong by
  * the repliers, in whatever order.
+ *
+ * Without a deadline an actor that looks at the first alone waits for that as if it had called it (cycle.h).
  */
+#include "actor/cycle.h"
 #include "actor/policy.h"
 #include "actor/scheduler.h"
 
@@ -88,7 +91,7 @@ static int check_call(const struct tr_gather_call *call, const struct tri_task *
     return 0;
 }
 
-static void start_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline)
+static void start_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline, bool endless)
 {
     call->sent = false;
     call->tri_slot = NULL;
@@ -104,6 +107,8 @@ static void start_call(struct tr_gather_call *call, struct tri_task *self, tr_ti
         return;
     }
     call->tri_slot = debt.slot;
+    if (endless)
+        tri_cycle_aim(debt, call->address.tri_record);
     parts_of(call)->letter = (struct tri_letter){ call->message, call->type->size, call->ask.token_offset, debt };
     send_call(call, self, deadline);
 }
@@ -183,7 +188,7 @@ static bool look_at_all(struct tr_gather_call *calls, uint32_t *first, struct tr
 
 /* Starts all, and links those that are under way. *over: one has ended at once that ends the whole; those after it are not made. */
 static uint32_t start_all(struct tr_gather_call *calls, uint32_t count, struct tri_task *self, tr_time deadline,
-                          unsigned flags, bool *over)
+                          unsigned flags, bool endless, bool *over)
 {
     uint32_t first = NONE, *place = &first;
     for (uint32_t i = 0; i < count; i++) {
@@ -192,7 +197,7 @@ static uint32_t start_all(struct tr_gather_call *calls, uint32_t count, struct t
             calls[i].result = -ECANCELED;
             continue;
         }
-        start_call(&calls[i], self, deadline);
+        start_call(&calls[i], self, deadline, endless);
         if (calls[i].tri_state == ENDED) {
             *over = is_last(&calls[i], flags);
             continue;
@@ -222,6 +227,23 @@ static int refuse_all(struct tr_gather_call *calls, uint32_t count, int rc)
     return 0;
 }
 
+/*
+ * Waits for something to happen to the first that is left, by an actor and without end. *noted: which it was last time. Gives
+ * up that call alone if it would wait for itself. While it waits for room nobody looks.
+ */
+static int park_endless(struct tr_gather_call *calls, uint32_t first, uint32_t *noted)
+{
+    struct tr_gather_call *call = &calls[first];
+    if (call->tri_state == ROOM)
+        return tri_park(TR_FOREVER, TRI_WAIT_REPLY);
+    int rc = *noted == first ? 0 : tri_cycle_enter(call->tri_slot);
+    *noted = first;
+    if (rc == 0)
+        return tri_cycle_park(tri_worker_here(), TRI_WAIT_REPLY);
+    give_up(call, rc);
+    return 0;
+}
+
 int tr_gather(struct tr_gather_call *calls, uint32_t count, tr_time deadline, unsigned flags)
 {
     if (count > INT32_MAX || flags & ~(unsigned)(TR_GATHER_FIRST_ERROR | TR_GATHER_FIRST_SUCCESS))
@@ -230,14 +252,16 @@ int tr_gather(struct tr_gather_call *calls, uint32_t count, tr_time deadline, un
     struct tri_task *self = rc == 0 ? tri_self() : NULL;
     if (!self)
         return refuse_all(calls, count, rc < 0 ? rc : -ENOMEM);
-    bool over = false;
-    uint32_t first = start_all(calls, count, self, deadline, flags, &over);
+    bool over = false, endless = deadline == TR_FOREVER && flags == TR_GATHER_ALL && tri_task_is(self, TRI_TASK_ACTOR);
+    uint32_t first = start_all(calls, count, self, deadline, flags, endless, &over), noted = NONE;
     while (!over && rc == 0) {
         over = look_at_all(calls, &first, self, deadline, flags);
         if (over || first == NONE)
             break;
-        rc = tri_park(deadline, TRI_WAIT_REPLY);
+        rc = endless ? park_endless(calls, first, &noted) : tri_park(deadline, TRI_WAIT_REPLY);
     }
+    if (endless)
+        tri_cycle_leave(self);
     for (; first != NONE; first = calls[first].tri_next)
         if (!look_at(&calls[first], self, TR_NOW))
             give_up(&calls[first], over ? -ECANCELED : rc);

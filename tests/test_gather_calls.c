@@ -346,10 +346,67 @@ TASK_TEST(gather_unknown_flags_einval)
     expect_int(tr_join_all(NULL, 0, TR_NOW, 64), -EINVAL);
 }
 
+/* ---- waiting for oneself ---------------------------------------------------------------------------------------- */
+
+static int answer_in_a_while(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    tr_sleep(10 * TR_MILLISECOND);
+    expect_int(tr_reply(number->reply, &number->value), 0);
+    return 0;
+}
+
+/* Of all that it asks at once only the one that asks it back is given up. */
+static int gather_all(void *argument)
+{
+    struct number_address *others = argument;
+    struct tr_gather_call calls[3];
+    struct number requests[3], message;
+    int64_t answers[3];
+    for (int i = 0; i < 3; i++) {
+        requests[i] = (struct number){ .value = i };
+        calls[i] = tr_gather_call(others[i], &answers[i], &requests[i]);
+    }
+    expect_int(tr_gather(calls, 3, TR_FOREVER, TR_GATHER_ALL), 2);
+    for (int i = 0; i < 3; i++)
+        expect_int(calls[i].result, i == 1 ? -EDEADLK : 0);
+    expect_int(tr_receive(&message, TR_FOREVER), 0);
+    expect_int(tr_reply(message.reply, &message.value), 0);
+    return 0;
+}
+
+static int ask_back(void *state, void *message)
+{
+    struct number *number = message;
+    int64_t answer = 0;
+    tr_sleep(10 * TR_MILLISECOND); /* the gatherer waits */
+    int rc = tr_call(*(struct number_address *)state, &answer, TR_FOREVER, &(struct number){ .value = 6 });
+    expect_int(rc, 0);
+    expect_int(answer, 6);
+    expect_int(tr_reply(number->reply, &answer), -ESRCH);
+    return TR_END;
+}
+
+TASK_TEST_ON(1, gather_gives_up_the_call_that_waits_for_itself)
+{
+    struct number_address *others = test_new(3 * sizeof *others), *gatherer = test_new(sizeof *gatherer);
+    struct tr_task task, back;
+    others[0] = test_handler(answer_in_a_while, NULL, 4, NULL);
+    others[1] = test_handler(ask_back, gatherer, 4, &back);
+    others[2] = test_handler(answer_in_a_while, NULL, 4, NULL);
+    *gatherer = test_loop(gather_all, others, 4, &task);
+    expect_int(test_join(task), 0);
+    expect_int(test_join(back), 0);
+    expect_int(tr_actor_stop(others[0]), 0);
+    expect_int(tr_actor_stop(others[2]), 0);
+}
+
 int main(void)
 {
     return test_main("gather_calls",
-                     TESTS(gather_calls_table, gather_a_thousand_calls_over_small_mailboxes,
+                     TESTS(gather_gives_up_the_call_that_waits_for_itself, gather_calls_table,
+                           gather_a_thousand_calls_over_small_mailboxes,
                            gather_given_up_while_waiting_for_room_has_not_sent, gather_inside_a_scope,
                            gather_cancelled_keeps_what_has_come, gather_call_to_oneself_edeadlk,
                            gather_from_a_foreign_thread, gather_from_a_foreign_thread_holds_the_clock_while_it_sends,
