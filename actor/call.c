@@ -20,21 +20,6 @@
 
 #include <errno.h>
 
-/* What stands for a wait for room without end: a slot that nobody answers. NULL: no memory, then nobody looks for it. */
-static struct tri_slot *open_wait(struct tri_worker *worker, struct tri_task *target)
-{
-    struct tri_debt wait = tri_reply_open(tri_slot_cache(worker), worker->current, NULL, 0);
-    if (wait.slot)
-        tri_cycle_aim(wait, target);
-    return wait.slot;
-}
-
-static void close_wait(struct tri_worker *worker, struct tri_slot *wait)
-{
-    tri_cycle_leave(worker->current);
-    tri_reply_free(tri_slot_cache(worker), wait);
-}
-
 /* The mailbox is full: queues for room. Returns 0 when the letter was delivered for us. */
 static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *target, const struct tri_letter *letter,
                           tr_time deadline)
@@ -48,7 +33,7 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     if (sender.task == target)
         return -EDEADLK; /* nobody but us could make room */
     if (deadline == TR_FOREVER && tri_task_is(sender.task, TRI_TASK_ACTOR) &&
-        (wait = open_wait(tri_worker_here(), target)))
+        (wait = tri_cycle_open(tri_worker_here(), target)))
         sender.owed_by = &wait->owed_by;
     struct tr_runtime *visited = tri_visit_begin(target);
     int rc = tri_mailbox_wait_room(ref, tri_storage_cache(tri_worker_here()), &sender, &schedule);
@@ -63,7 +48,7 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
     if (waits && (rc == 0 || !tri_mailbox_leave_queue(ref, &sender))) /* else it was not served */
         rc = sender.result;
     if (wait)
-        close_wait(tri_worker_here(), wait);
+        tri_cycle_close(tri_worker_here(), wait);
     return rc;
 }
 

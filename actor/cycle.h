@@ -87,6 +87,21 @@ static inline void tri_cycle_leave(struct tri_task *self)
     tri_store(&self->deadline, TR_FOREVER, TRI_RELAXED); /* a hint, as ever: see [CY1] */
 }
 
+/* What stands for a wait for room without end: a slot that nobody answers. NULL: no memory, then nobody looks. */
+static inline struct tri_slot *tri_cycle_open(struct tri_worker *worker, struct tri_task *target)
+{
+    struct tri_debt wait = tri_reply_open(tri_slot_cache(worker), worker->current, NULL, 0);
+    if (wait.slot)
+        tri_cycle_aim(wait, target);
+    return wait.slot;
+}
+
+static inline void tri_cycle_close(struct tri_worker *worker, struct tri_slot *wait)
+{
+    tri_cycle_leave(worker->current);
+    tri_reply_free(tri_slot_cache(worker), wait);
+}
+
 /* As tri_cycle_note, and looks. Returns 0, or -EDEADLK if the wait would never end: that is logged, with all who are in it. */
 int tri_cycle_enter(struct tri_slot *slot);
 

@@ -24,6 +24,8 @@ enum state { ENDED, ROOM, SENT };
 struct parts {
     struct tri_letter letter;
     struct tri_sender sender;
+    struct tri_slot *wait; /* what stands for the wait for room, if that is without end */
+    bool looked;           /* whether what it waits for now waits for us */
 };
 _Static_assert(sizeof(struct parts) <= sizeof((struct tr_gather_call *)NULL)->tri_space, "room for it");
 
@@ -39,8 +41,17 @@ static struct tri_mailbox_ref mailbox_of(const struct tr_gather_call *call)
 
 /* ---- one call ------------------------------------------------------------------------------------------------- */
 
+static void leave_room(struct tr_gather_call *call)
+{
+    struct parts *parts = parts_of(call);
+    if (parts->wait)
+        tri_cycle_close(tri_worker_here(), parts->wait);
+    parts->wait = NULL;
+}
+
 static void end_call(struct tr_gather_call *call, int result)
 {
+    leave_room(call);
     if (call->tri_slot)
         tri_reply_free(tri_slot_cache(tri_worker_here()), call->tri_slot);
     call->tri_slot = NULL;
@@ -49,10 +60,11 @@ static void end_call(struct tr_gather_call *call, int result)
 }
 
 /* Sends, or queues for room. By a foreign thread: where a clock that stands can see it, as in deliver_foreign of call.c. */
-static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline)
+static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline, bool endless)
 {
     struct tri_task *target = call->address.tri_record;
     struct parts *parts = parts_of(call);
+    parts->looked = false;
     struct tri_mailbox_ref ref = mailbox_of(call);
     struct tr_runtime *visited = tri_visit_begin(target);
     int rc = -EAGAIN;
@@ -66,7 +78,11 @@ static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_tim
             rc = -ETIMEDOUT;
         if (rc == -EAGAIN) {
             call->tri_state = ROOM;
-            parts->sender = (struct tri_sender){ .task = self, .letter = &parts->letter };
+            if (endless && !parts->wait)
+                parts->wait = tri_cycle_open(tri_worker_here(), target);
+            parts->sender = (struct tri_sender){ .task = self,
+                                                 .letter = &parts->letter,
+                                                 .owed_by = parts->wait ? &parts->wait->owed_by : NULL };
             rc = tri_mailbox_wait_room(&ref, tri_storage_cache(tri_worker_here()), &parts->sender, &schedule);
         }
         if (rc == 0 && schedule)
@@ -95,6 +111,7 @@ static void start_call(struct tr_gather_call *call, struct tri_task *self, tr_ti
 {
     call->sent = false;
     call->tri_slot = NULL;
+    parts_of(call)->wait = NULL;
     int rc = check_call(call, self);
     if (rc < 0) {
         end_call(call, rc);
@@ -110,18 +127,22 @@ static void start_call(struct tr_gather_call *call, struct tri_task *self, tr_ti
     if (endless)
         tri_cycle_aim(debt, call->address.tri_record);
     parts_of(call)->letter = (struct tri_letter){ call->message, call->type->size, call->ask.token_offset, debt };
-    send_call(call, self, deadline);
+    send_call(call, self, deadline, endless);
 }
 
 /* Looks at a call under way. True if it has ended. */
 static bool look_at(struct tr_gather_call *call, struct tri_task *self, tr_time deadline)
 {
-    struct tri_sender *sender = &parts_of(call)->sender;
+    struct parts *parts = parts_of(call);
+    struct tri_sender *sender = &parts->sender;
     if (call->tri_state == ROOM) {
         if (!tri_load(&sender->done, TRI_ACQUIRE)) /* [M7] of mailbox.c */
             return false;
+        bool endless = parts->wait;
+        leave_room(call);
+        parts->looked = false;
         if (sender->result == -EAGAIN) {
-            send_call(call, self, deadline);
+            send_call(call, self, deadline, endless);
         } else if (sender->result < 0) {
             end_call(call, sender->result);
         } else {
@@ -228,16 +249,15 @@ static int refuse_all(struct tr_gather_call *calls, uint32_t count, int rc)
 }
 
 /*
- * Waits for something to happen to the first that is left, by an actor and without end. *noted: which it was last time. Gives
- * up that call alone if it would wait for itself. While it waits for room nobody looks.
+ * Waits for something to happen to the first that is left, by an actor and without end. Gives up that call alone if it would wait
+ * for itself.
  */
-static int park_endless(struct tr_gather_call *calls, uint32_t first, uint32_t *noted)
+static int park_endless(struct tr_gather_call *call)
 {
-    struct tr_gather_call *call = &calls[first];
-    if (call->tri_state == ROOM)
-        return tri_park(TR_FOREVER, TRI_WAIT_REPLY);
-    int rc = *noted == first ? 0 : tri_cycle_enter(call->tri_slot);
-    *noted = first;
+    struct parts *parts = parts_of(call);
+    struct tri_slot *slot = call->tri_state == ROOM ? parts->wait : call->tri_slot;
+    int rc = parts->looked || !slot ? 0 : tri_cycle_enter(slot);
+    parts->looked = true;
     if (rc == 0)
         return tri_cycle_park(tri_worker_here(), TRI_WAIT_REPLY);
     give_up(call, rc);
@@ -253,12 +273,12 @@ int tr_gather(struct tr_gather_call *calls, uint32_t count, tr_time deadline, un
     if (!self)
         return refuse_all(calls, count, rc < 0 ? rc : -ENOMEM);
     bool over = false, endless = deadline == TR_FOREVER && flags == TR_GATHER_ALL && tri_task_is(self, TRI_TASK_ACTOR);
-    uint32_t first = start_all(calls, count, self, deadline, flags, endless, &over), noted = NONE;
+    uint32_t first = start_all(calls, count, self, deadline, flags, endless, &over);
     while (!over && rc == 0) {
         over = look_at_all(calls, &first, self, deadline, flags);
         if (over || first == NONE)
             break;
-        rc = endless ? park_endless(calls, first, &noted) : tri_park(deadline, TRI_WAIT_REPLY);
+        rc = endless ? park_endless(&calls[first]) : tri_park(deadline, TRI_WAIT_REPLY);
     }
     if (endless)
         tri_cycle_leave(self);

@@ -54,6 +54,22 @@ static int answer_later(void *argument)
     return 0;
 }
 
+/* Asks that one, and another, if there is one. Returns the worse result. */
+static int gather(struct place *place, int to, struct number next)
+{
+    struct tr_gather_call calls[2];
+    struct number requests[2] = { next, next };
+    int64_t answers[2];
+    int other = choose(place, next.value);
+    unsigned count = other < 0 ? 1 : 2;
+    for (unsigned i = 0; i < count; i++)
+        calls[i] = tr_gather_call(actors[i == 0 ? to : other], &answers[i], &requests[i]);
+    tr_gather(calls, count, TR_FOREVER, TR_GATHER_ALL);
+    if (count == 2)
+        count_ring(calls[1].result);
+    return calls[0].result;
+}
+
 static void take(struct place *place, struct number *number)
 {
     int to = choose(place, number->value);
@@ -89,6 +105,10 @@ static void take(struct place *place, struct number *number)
     case 3:
         for (int i = 0; i < 3 && rc == 0; i++)
             rc = tr_send(actors[to], TR_FOREVER, &(struct number){ .kind = NEWS });
+        break;
+    case 4:
+    case 5:
+        rc = gather(place, to, next);
         break;
     default:
         rc = tr_call(actors[to], &ignored, TR_FOREVER, &next);

@@ -161,7 +161,7 @@ TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
  * only be ended from without. The log names all of them. Of several that close a ring at once at least one is told, and
  * nobody without cause: provided that an actor which lets another answer in its place says so (tr_forward, tr_defer) before
  * it waits itself. An actor that gathers all (TR_GATHER_ALL) waits for the first call that is left. Other waits (for the first of
- * several, for room in a gather, of joins, locks and channels) are not followed.
+ * several, joins, locks, channels) are not followed.
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);
