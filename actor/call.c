@@ -302,8 +302,8 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     /* Ours to run from here on: the target or, if that was a loop actor, perhaps a stranger, or it waits for something else
      * by now. (Where it may run need not be looked at again: an address is only got after the spawn.) */
     bool ready = handler || receives(target, generation);
-    if (endless)
-        tri_cycle_note(worker, letter->debt.slot);
+    if (endless && ready)
+        tri_cycle_hold(worker, letter->debt, target);
     struct tri_stack *to = ready ? tri_leave_held(worker, target, letter->debt.slot) : NULL;
     if (!to) {
         if (endless)
@@ -443,8 +443,10 @@ int tr_defer_raw(struct tr_token token)
     if (!worker || !worker->current)
         return -EINVAL;
     struct tri_task *task = worker->current;
-    tri_cycle_forget(debt);
-    if (!in_hand(task, debt))
+    bool hand = in_hand(task, debt);
+    if (hand || (debt.slot && tri_load(&debt.slot->debtor, TRI_RELAXED) == &task->debts))
+        tri_cycle_forget(debt);
+    if (!hand)
         return tri_reply_wanted(debt) ? 0 : -ESRCH; /* owed already */
     if (!tri_task_is(task, TRI_TASK_HANDLER))
         return tri_reply_wanted(debt) ? 0 : -ESRCH; /* a loop actor keeps it by itself */

@@ -9,6 +9,9 @@
  *        close a cycle the last one's fence comes after all the others', and it sees the whole. One that is held has no
  *        fence: whom it waits for runs after it and has one before it waits itself.
  *
+ *   [CY3] finding: who was found to wait for itself is struck out before the lock is given, and whoever looks under it
+ *        sees that. So one of a ring is told, and not a second one who has been let go by the first.
+ *
  * No false alarm. A chain is followed twice, and counts if all was as before. Say A waits for B, as read at first, and B for
  * C: what B had done before it began that wait is seen in the second round ([CY1]). So if A still waits then, B has begun to wait
  * without having answered A, and cannot do so before its own wait ends; and so on round the cycle. From without it can be
@@ -58,6 +61,19 @@ static bool stands(const struct wait *seen)
     return look(seen->who, &now) && now.slot == seen->slot && now.word == seen->word && now.owed_by == seen->owed_by;
 }
 
+/* Whether the waits of `self` lead back to it, at first sight. */
+static bool leads_back(struct tri_task *self)
+{
+    struct wait wait;
+    struct tri_task *who = self;
+    for (unsigned i = 0; i < MOST; i++) {
+        who = look(who, &wait);
+        if (!who || who == self)
+            return who;
+    }
+    return false;
+}
+
 /* Follows the waits of `self` until it is met again. Returns how many there are in the cycle; 0: there is none. */
 static unsigned follow(struct tri_task *self, struct wait *waits)
 {
@@ -85,81 +101,78 @@ static unsigned find(struct tri_task *self, struct wait *waits)
     }
 }
 
+/* In as many lines as it takes. */
 static void report(const struct wait *waits, unsigned count)
 {
     char text[512], label[TRI_NAME_BYTES];
-    size_t length = 0;
-    for (unsigned i = 0; i < count && length < sizeof text; i++)
-        length += (size_t)snprintf(text + length, sizeof text - length, "'%s'%s waits for ",
-                                   tri_task_copy_label(waits[i].who, label), i > 0 ? ", which" : "");
-    if (length >= sizeof text)
-        memcpy(text + sizeof text - sizeof "... ", "... ", sizeof "... ");
-    tr_log(TR_LOG_WARNING, "a wait that would never end is refused with -EDEADLK: %s'%s'", text,
-           tri_task_copy_label(waits[0].who, label));
+    int length = snprintf(text, sizeof text, "a wait that would never end is refused with -EDEADLK: ");
+    for (unsigned i = 0; i <= count; i++) {
+        if (length > (int)(sizeof text - TRI_NAME_BYTES - sizeof "'', which waits for ")) {
+            tr_log(TR_LOG_WARNING, "%s", text);
+            length = snprintf(text, sizeof text, "... ");
+        }
+        length += snprintf(text + length, sizeof text - (size_t)length, "'%s'%s",
+                           tri_task_copy_label(waits[i % count].who, label),
+                           i == count ? ""
+                           : i == 0   ? " waits for "
+                                      : ", which waits for ");
+    }
+    tr_log(TR_LOG_WARNING, "%s", text);
+}
+
+/* Of those who find a ring at once the first withdraws its wait, so that there is none for the others ([CY3]). */
+static struct tri_lock finding;
+
+/*
+ * Apart, for the room that it takes: a ring is rare. Whether `self`, which waits for that, would wait for ever; if so it is struck
+ * out, and the ring reported.
+ */
+static __attribute__((noinline)) bool withdraw(struct tri_task *self, struct tri_debt debt)
+{
+    struct wait waits[MOST];
+    tri_lock(&finding);
+    unsigned count = find(self, waits);
+    bool found = count > 0 && waits[0].slot == debt.slot && waits[0].word >> TRI_SLOT_SHIFT == debt.generation;
+    if (found)
+        tri_debtor_set(debt, tri_debtor_word(debt, NULL)); /* [CY3] */
+    tri_unlock(&finding);
+    if (found)
+        report(waits, count);
+    return found;
 }
 
 int tri_cycle_enter(struct tri_slot *slot)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *self = worker->current;
-    struct wait waits[MOST];
     tri_cycle_note(worker, slot);
     if (tri_load(&self->deadline, TRI_RELAXED) != tri_endless(slot))
         return 0;
     tri_fence(TRI_SEQ_CST); /* [CY2] */
-    unsigned count = find(self, waits);
-    if (count == 0)
-        return 0;
-    report(waits, count);
-    return -EDEADLK;
-}
-
-/* By who has the debt. */
-static bool set_debtor(struct tri_debt debt, uint64_t next)
-{
-    uint64_t owed_by = tri_load(&debt.slot->owed_by, TRI_RELAXED);
-    while (tri_debtor_watched(debt, owed_by)) /* the last debtor may be about to say that it has arrived */
-        if (tri_cas(&debt.slot->owed_by, &owed_by, next, TRI_RELAXED, TRI_RELAXED)) /* [CY1] */
-            return true;
-    return false;
-}
-
-static uint64_t moving_word(struct tri_debt debt, struct tri_task *self)
-{
-    return tri_debtor_word(debt, NULL) | (uintptr_t)self | TRI_DEBTOR_MOVING;
+    struct tri_debt debt = { slot, tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT };
+    return leads_back(self) && withdraw(self, debt) ? -EDEADLK : 0;
 }
 
 /* By who has lifted it. False if the next one has done something with it meanwhile, or answered. */
-static bool settle(struct tri_debt debt, struct tri_task *self, struct tri_task *debtor)
+static bool settle(struct tri_debt debt, struct tri_task *self, uint64_t next)
 {
-    uint64_t owed_by = moving_word(debt, self);
-    return tri_cas(&debt.slot->owed_by, &owed_by, tri_debtor_word(debt, debtor), TRI_RELAXED, TRI_RELAXED); /* [CY1] */
-}
-
-bool tri_cycle_lift_slow(struct tri_debt debt, struct tri_task *self)
-{
-    return set_debtor(debt, moving_word(debt, self));
+    uint64_t owed_by = tri_debtor_word(debt, self) | TRI_DEBTOR_MOVING;
+    return tri_cas(&debt.slot->owed_by, &owed_by, next, TRI_RELAXED, TRI_RELAXED); /* [CY1] */
 }
 
 void tri_cycle_return(struct tri_debt debt, struct tri_task *self)
 {
-    settle(debt, self, self);
+    settle(debt, self, tri_debtor_word(debt, self));
 }
 
 void tri_cycle_arrive(struct tri_debt debt, struct tri_task *self, struct tri_task *to)
 {
-    struct wait waits[MOST];
-    if (!settle(debt, self, to))
+    if (!settle(debt, self, tri_debtor_sent(debt, to)))
         return;
     tri_fence(TRI_SEQ_CST); /* [CY2] */
-    unsigned count = find(tri_load(&debt.slot->caller, TRI_RELAXED), waits);
+    struct tri_task *caller = tri_load(&debt.slot->caller, TRI_RELAXED);
+    if (!leads_back(caller) || !withdraw(caller, debt))
+        return;
     struct tri_worker *worker = tri_worker_here();
-    if (count > 0 && tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -EDEADLK, worker->held) == 0)
-        report(waits, count);
-}
-
-void tri_cycle_forget(struct tri_debt debt)
-{
-    if (debt.slot)
-        set_debtor(debt, tri_debtor_word(debt, NULL));
+    tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -EDEADLK, worker->held);
 }

@@ -20,28 +20,46 @@
 /*
  * The debtor in a slot is the address of a record below the low bits of the slot's generation, and holds for that alone.
  *
- *   none ---- aim ----> known <--- arrive, return --- moving <--+ lift (the debtor; perhaps the next one, who has the
- *     ^                   |------------ lift ---------->|   ----+       debt already, while the last one is to say so)
- *     +----- forget ------+---------- forget -----------+
+ *   none ---- aim ----> known <---- take ---- shared       aim and arrive make it shared, if the mailbox is
+ *     ^                   |  ^------- arrive, return ----+
+ *     |                   +---------- lift ---------> moving <--+ lift by the next debtor, who has it already, while the
+ *     +----- forget ------+-----------------------------+ ------+ last one is to say so
  *
- * none    others may answer; or other senders may drop the request to make room; or nobody waits without end
+ * none    others may answer, or nobody waits without end
+ * shared  it lies in a mailbox where other senders may drop it to make room
  * moving  it is being sent on, by the one whose address that is, and who owes it as long as it waits for room; once it was sent
  *         it does not wait before it says so
  */
 #define TRI_DEBTOR_BITS 48
 #define TRI_DEBTOR_MASK ((UINT64_C(1) << TRI_DEBTOR_BITS) - 1)
-#define TRI_DEBTOR_MOVING UINT64_C(1)
+#define TRI_DEBTOR_MOVING UINT64_C(1) /* without an address: shared */
 
 static inline uint64_t tri_debtor_word(struct tri_debt debt, struct tri_task *debtor)
 {
-    bool sure = debtor && !tri_mailbox_is_shared(&debtor->consumer);
-    return debt.generation << TRI_DEBTOR_BITS | (sure ? (uintptr_t)debtor : 0);
+    return debt.generation << TRI_DEBTOR_BITS | (uintptr_t)debtor;
 }
 
-/* Known or moving. */
+/* Of one to whose mailbox it was sent. */
+static inline uint64_t tri_debtor_sent(struct tri_debt debt, struct tri_task *target)
+{
+    return tri_mailbox_is_shared(&target->consumer) ? tri_debtor_word(debt, NULL) | TRI_DEBTOR_MOVING
+                                                    : tri_debtor_word(debt, target);
+}
+
+/* Known, shared or moving. */
 static inline bool tri_debtor_watched(struct tri_debt debt, uint64_t owed_by)
 {
     return owed_by >> TRI_DEBTOR_BITS == (debt.generation & 0xffff) && (owed_by & TRI_DEBTOR_MASK);
+}
+
+/* By who has the debt. */
+static inline bool tri_debtor_set(struct tri_debt debt, uint64_t next)
+{
+    uint64_t owed_by = tri_load(&debt.slot->owed_by, TRI_RELAXED);
+    while (tri_debtor_watched(debt, owed_by)) /* the last debtor may be about to say that it has arrived */
+        if (tri_cas(&debt.slot->owed_by, &owed_by, next, TRI_RELAXED, TRI_RELAXED)) /* [CY1] */
+            return true;
+    return false;
 }
 
 /* What such an actor has for a deadline. */
@@ -53,7 +71,7 @@ static inline tr_time tri_endless(struct tri_slot *slot)
 /* Where a request is sent that is waited for without end: before it is sent. */
 static inline void tri_cycle_aim(struct tri_debt debt, struct tri_task *target)
 {
-    tri_store(&debt.slot->owed_by, tri_debtor_word(debt, target), TRI_RELEASE); /* [CY1] */
+    tri_store(&debt.slot->owed_by, tri_debtor_sent(debt, target), TRI_RELEASE); /* [CY1] */
 }
 
 /*
@@ -82,6 +100,13 @@ static inline __attribute__((always_inline)) int tri_cycle_park(struct tri_worke
     return 0;
 }
 
+/* It is held while `target` runs, the request in its hand. */
+static inline void tri_cycle_hold(struct tri_worker *worker, struct tri_debt debt, struct tri_task *target)
+{
+    tri_store(&debt.slot->owed_by, tri_debtor_word(debt, target), TRI_RELEASE); /* [CY1] */
+    tri_cycle_note(worker, debt.slot);
+}
+
 static inline void tri_cycle_leave(struct tri_task *self)
 {
     tri_store(&self->deadline, TR_FOREVER, TRI_RELAXED); /* a hint, as ever: see [CY1] */
@@ -102,14 +127,16 @@ static inline void tri_cycle_close(struct tri_worker *worker, struct tri_slot *w
     tri_reply_free(tri_slot_cache(worker), wait);
 }
 
-/* As tri_cycle_note, and looks. Returns 0, or -EDEADLK if the wait would never end: that is logged, with all who are in it. */
+/*
+ * As tri_cycle_note, and looks. Returns 0, or -EDEADLK if the wait would never end: that is logged, with all who are in it, and
+ * the wait is not written down any more.
+ */
 int tri_cycle_enter(struct tri_slot *slot);
 
 /* The debtor is about to send the debt on. False: nobody looks who owes it. Else one of the two below follows. */
-bool tri_cycle_lift_slow(struct tri_debt debt, struct tri_task *self);
 static inline bool tri_cycle_lift(struct tri_debt debt, struct tri_task *self)
 {
-    return tri_debtor_watched(debt, tri_load(&debt.slot->owed_by, TRI_RELAXED)) && tri_cycle_lift_slow(debt, self);
+    return tri_debtor_set(debt, tri_debtor_word(debt, self) | TRI_DEBTOR_MOVING);
 }
 
 /* It was sent on, and may be answered by now. If its caller waits for itself since then, it is told. */
@@ -117,7 +144,17 @@ void tri_cycle_arrive(struct tri_debt debt, struct tri_task *self, struct tri_ta
 /* It was not. */
 void tri_cycle_return(struct tri_debt debt, struct tri_task *self);
 
+/* It was taken out of a shared mailbox. */
+static inline void tri_cycle_take(struct tri_debt debt, struct tri_task *self)
+{
+    if (debt.slot)
+        tri_debtor_set(debt, tri_debtor_word(debt, self));
+}
+
 /* Others may answer. */
-void tri_cycle_forget(struct tri_debt debt);
+static inline void tri_cycle_forget(struct tri_debt debt)
+{
+    tri_debtor_set(debt, tri_debtor_word(debt, NULL));
+}
 
 #endif

@@ -4,6 +4,7 @@
  * lost on its stack, which takes no memory; for a timer, which has no stack of its own, it is copied to the heap.
  */
 #include "actor/policy.h"
+#include "actor/cycle.h"
 #include "actor/receive.h"
 #include "mailbox/dead_letter.h"
 
@@ -173,10 +174,11 @@ bool tri_take_message_shared(struct tri_task *task, void *message)
 {
     uint32_t bytes = tri_load(&task->mailbox.bytes, TRI_RELAXED);
     struct tri_debt debt;
-    do
+    do {
         if (tri_mailbox_take_shared(&task->mailbox, &task->consumer, message, bytes, &debt) == TRI_TAKE_EMPTY)
             return false;
-    while (!tri_take_on(task, message, debt));
+        tri_cycle_take(debt, task);
+    } while (!tri_take_on(task, message, debt));
     return true;
 }
 

@@ -85,8 +85,7 @@ struct tri_sender {
     struct tri_task *task;
     void (*served)(struct tri_sender *sender);
     const struct tri_letter *letter;
-    TRI_ATOMIC(uint64_t)
-        *owed_by; /* zeroed when it is served: who waits for nobody any more. NULL: see actor/cycle.h */
+    TRI_ATOMIC(uint64_t) *owed_by; /* zeroed when it is served; NULL: see actor/cycle.h */
     int result;
     TRI_ATOMIC(uint32_t) done;
 };

@@ -339,6 +339,34 @@ TASK_TEST_ON(1, call_that_others_may_drop_is_not_refused)
     expect_int(tr_actor_stop(members[1].next), 0);
 }
 
+/* What was taken, or handed over, nobody can drop any more. */
+static int loop_later(void *argument)
+{
+    tr_sleep(10 * TR_MILLISECOND);
+    return loop(argument);
+}
+
+static void ask_through_a_dropper(bool queued)
+{
+    struct member members[2] = { { .asks = true, .deadline = never }, { .asks = true, .deadline = never } };
+    struct tr_actor_options options = { .capacity = 4, .overflow = TR_OVERFLOW_DROP_OLDEST };
+    int64_t answer;
+    members[1].next = test_handler(handle, &members[0], 4, NULL);
+    expect_int(queued ? tr_spawn(&members[0].next, loop_later, &members[1], &options)
+                      : tr_spawn_handler(&members[0].next, handle, &members[1], &options),
+               0);
+    expect_int(tr_call(members[1].next, &answer, tr_after(LONG_TIME), &(struct number){ 0 }), REFUSED);
+    expect_int(members[1].rc, -EDEADLK);
+    expect_int(tr_actor_stop(members[0].next), 0);
+    expect_int(tr_actor_stop(members[1].next), 0);
+}
+
+TASK_TEST_ON(1, ring_through_a_mailbox_that_drops_is_refused)
+{
+    ask_through_a_dropper(false);
+    ask_through_a_dropper(true);
+}
+
 /* ---- debts that move --------------------------------------------------------------------------------------------- */
 
 static int forward_on(void *state, void *message)
@@ -563,9 +591,9 @@ int main(void)
                        rings_closed_at_once_in_any_order_are_refused, rings_closed_at_once_on_two_workers_are_refused,
                        call_with_a_deadline_is_not_refused, call_in_a_scope_is_not_refused,
                        call_of_one_in_a_scope_is_not_refused, call_while_another_answers_is_not_refused,
-                       call_that_others_may_drop_is_not_refused, debt_forwarded_to_one_who_waits_is_told,
-                       debt_forwarded_on_two_workers_to_one_who_waits_is_told, forwarder_may_call_whom_it_has_helped,
-                       room_of_one_who_waits_for_the_sender_is_refused, room_on_two_workers_of_one_who_waits_is_refused,
-                       call_of_one_who_waits_for_our_room_is_refused,
+                       call_that_others_may_drop_is_not_refused, ring_through_a_mailbox_that_drops_is_refused,
+                       debt_forwarded_to_one_who_waits_is_told, debt_forwarded_on_two_workers_to_one_who_waits_is_told,
+                       forwarder_may_call_whom_it_has_helped, room_of_one_who_waits_for_the_sender_is_refused,
+                       room_on_two_workers_of_one_who_waits_is_refused, call_of_one_who_waits_for_our_room_is_refused,
                        call_on_two_workers_of_one_who_waits_for_our_room_is_refused));
 }

@@ -158,10 +158,10 @@ TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
  *
  * Waiting for oneself. A call to oneself is refused. So is an actor's call or send that no deadline and no scope bounds, if the
  * actor that it waits for waits likewise, for an answer or for room, and so on in a ring of at most 64 back to the caller: that could
- * only be ended from without. The log names all of them. Of several that close a ring at once at least one is told, and
+ * only be ended from without. The log names all of them. Of several that close a ring at once one is told, and
  * nobody without cause: provided that an actor which lets another answer in its place says so (tr_forward, tr_defer) before
  * it waits itself. An actor that gathers all (TR_GATHER_ALL) waits for the first call that is left. Other waits (for the first of
- * several, joins, locks, channels) are not followed.
+ * several, joins, locks, channels), and requests whose token was deferred, also if they are forwarded after that, are not followed.
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);
@@ -202,7 +202,8 @@ TR_PUBLIC int tr_defer_raw(struct tr_token token);
  * Sends *message to `address` with the debt: the receiver now owes the answer. The token goes into the mailbox's copy.
  * Thread: task (the actor that owes it). Suspends: yes when full.
  * Returns as tr_send, on an error the debt has not moved; -ESRCH also for a token whose caller has given up, or that the caller
- * does not owe: nothing is sent; -EINVAL also outside a task.
+ * does not owe: nothing is sent; -EINVAL also outside a task. Should the caller wait for itself since then (see tr_call), it is told
+ * with -EDEADLK, and the receiver gets the request all the same.
  */
 TR_PUBLIC int tr_forward_raw(struct tr_token token, struct tr_address address, const struct tr_type *type,
                              const void *message, uint32_t token_offset, tr_time deadline);

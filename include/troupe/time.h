@@ -25,7 +25,7 @@ typedef int64_t tr_time;
 #define TR_MILLISECOND INT64_C(1000000)
 #define TR_SECOND INT64_C(1000000000)
 
-#define TR_FOREVER INT64_MAX /* no deadline */
+#define TR_FOREVER INT64_MAX /* no deadline; nor is what is less than four years before it */
 #define TR_NOW INT64_C(0)    /* a deadline that has passed: do it at once or return -ETIMEDOUT */
 
 #define TR_TIMER_TICK (INT64_C(1) << 17) /* about 131 microseconds */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * model_cycle.c: waits that would wait for themselves (actor/cycle.c), among actors that are threads of the model. Where they
- * close a cycle, one at least is told and nobody waits for ever; where they do not, nobody is told.
+ * close a cycle, one is told and nobody waits for ever; where they do not, nobody is told.
  *
  *   both      two call each other; three do in a ring
+ *   let go    three do, and who is let go, because another was told, calls that one
  *   again     one answers, and calls the one it has answered, who calls again meanwhile, with the same slot
  *   answered  one answers, and calls the one it has answered: no cycle
  *   forward   a debt is sent on to one who calls its caller meanwhile
@@ -33,10 +34,12 @@ enum { A, B, C, ACTORS };
 
 static struct tri_task actors[ACTORS];
 static struct tri_worker workers[MODEL_THREADS + 1];
-static TRI_ATOMIC(const struct tri_debt *) inbox[ACTORS]; /* stands for a mailbox ([R1] of mailbox/reply.c) */
-static struct tri_debt debts[ACTORS], moved[ACTORS];
+static TRI_ATOMIC(const struct tri_debt *) inbox[ACTORS],
+    second[ACTORS];                                     /* stand for a mailbox ([R1] of mailbox/reply.c) */
+static struct tri_debt debts[ACTORS][2], moved[ACTORS]; /* of each one's requests; on their way */
+static int asked[ACTORS];
 static int answers[ACTORS];
-static bool told[ACTORS];
+static int told[ACTORS]; /* how often */
 static TRI_ATOMIC(uint32_t) parks;
 
 /* ---- what those leave to others ---- */
@@ -109,7 +112,7 @@ static int await_answer(struct tri_slot *slot)
         tri_reply_free(&worker->slots, slot);
     }
     model_assert(rc == 0 || rc == -EDEADLK);
-    told[model_self()] |= rc < 0;
+    told[model_self()] += rc < 0;
     return rc;
 }
 
@@ -120,15 +123,21 @@ static int await(struct tri_slot *slot)
     return rc;
 }
 
-static struct tri_slot *ask(int to)
+static struct tri_slot *ask_in(TRI_ATOMIC(const struct tri_debt *) *box, int to)
 {
     int self = model_self();
     struct tri_worker *worker = tri_worker_here();
     struct tri_debt debt = tri_reply_open(&worker->slots, worker->current, &answers[self], sizeof(int));
     tri_cycle_aim(debt, &actors[to]);
-    debts[self] = debt;
-    tri_store(&inbox[to], &debts[self], TRI_RELEASE);
+    struct tri_debt *request = &debts[self][asked[self]++];
+    *request = debt;
+    tri_store(box, request, TRI_RELEASE);
     return debt.slot;
+}
+
+static struct tri_slot *ask(int to)
+{
+    return ask_in(&inbox[to], to);
 }
 
 static int call(int to)
@@ -142,13 +151,18 @@ static bool is_there(const void *of)
     return model_peek(from) != 0;
 }
 
-static struct tri_debt receive(void)
+static struct tri_debt receive_from(TRI_ATOMIC(const struct tri_debt *) *box)
 {
     const struct tri_debt *debt;
-    model_block(is_there, &inbox[model_self()]);
-    while (!(debt = tri_exchange(&inbox[model_self()], NULL, TRI_ACQUIRE)))
+    model_block(is_there, box);
+    while (!(debt = tri_exchange(box, NULL, TRI_ACQUIRE)))
         tri_spin();
     return *debt;
+}
+
+static struct tri_debt receive(void)
+{
+    return receive_from(&inbox[model_self()]);
 }
 
 static void answer(struct tri_debt debt)
@@ -186,6 +200,26 @@ static void caller_of_c(void)
 static void cycle_check(void)
 {
     model_assert(told[A] || told[B] || told[C]);
+}
+
+static void once_check(void)
+{
+    model_assert(told[A] + told[B] + told[C] == 1);
+}
+
+/* Whoever of the others was told, and let this one go, is not in its way any more. */
+static void call_on(void)
+{
+    call(C);
+    serve();
+    await(ask_in(&second[A], A));
+}
+
+static void call_and_serve_both(void)
+{
+    call(B);
+    serve();
+    answer(receive_from(&second[A]));
 }
 
 static void call_twice(void)
@@ -313,7 +347,7 @@ static int send_waiting(void)
     tri_cycle_leave(worker->current);
     tri_reply_free(&worker->slots, wait.slot);
     model_assert(rc == 0 || rc == -EDEADLK);
-    told[model_self()] |= rc < 0;
+    told[model_self()] += rc < 0;
     return rc;
 }
 
@@ -401,8 +435,8 @@ static void held_and_callee(void)
     struct tri_debt held = *tri_exchange(&inbox[C], NULL, TRI_ACQUIRE);
     struct tri_debt debt = tri_reply_open(&worker->slots, &actors[C], &answers[C], sizeof(int));
     tri_cycle_aim(debt, &actors[B]);
-    debts[C] = debt;
-    tri_store(&inbox[B], &debts[C], TRI_RELEASE);
+    debts[C][0] = debt;
+    tri_store(&inbox[B], &debts[C][0], TRI_RELEASE);
     await(debt.slot);
     answer(held);
     worker->current = &actors[A];
@@ -440,11 +474,15 @@ static void serve_and_look(void)
 /* clang-format on */
 
 static const struct model_case cases[] = {
-    { .name = "both", .setup = setup, .check = cycle_check, .threads = TWO(caller_of_b, caller_of_a) },
+    { .name = "both", .setup = setup, .check = once_check, .threads = TWO(caller_of_b, caller_of_a) },
     { .name = "both, three",
       .setup = setup,
-      .check = cycle_check,
+      .check = once_check,
       .threads = THREE(caller_of_b, caller_of_c, caller_of_a) },
+    { .name = "let go",
+      .setup = setup,
+      .check = once_check,
+      .threads = THREE(call_and_serve_both, call_on, caller_of_a) },
     { .name = "again", .setup = setup, .check = cycle_check, .threads = TWO(call_twice, serve_and_call) },
     { .name = "answered", .setup = setup, .check = nobody_told, .threads = TWO(caller_of_b, serve_then_call) },
     { .name = "forward", .setup = setup, .check = cycle_check, .threads = THREE(caller_of_b, forwarder, caller_of_a) },
