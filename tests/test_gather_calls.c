@@ -376,11 +376,11 @@ static int gather_all(void *argument)
     return 0;
 }
 
+/* Ready before the first answer is: the gatherer waits for that then. */
 static int ask_back(void *state, void *message)
 {
     struct number *number = message;
     int64_t answer = 0;
-    tr_sleep(10 * TR_MILLISECOND); /* the gatherer waits */
     int rc = tr_call(*(struct number_address *)state, &answer, TR_FOREVER, &(struct number){ .value = 6 });
     expect_int(rc, 0);
     expect_int(answer, 6);
