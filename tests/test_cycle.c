@@ -122,7 +122,7 @@ TASK_TEST_ON(2, ring_of_calls_on_two_workers_is_refused)
     ask_all_rings(false);
 }
 
-TASK_TEST(refusal_names_all)
+TASK_TEST_ON(1, refusal_names_all)
 {
     struct member members[2] = { { .asks = true, .deadline = never }, { .asks = true, .deadline = never } };
     struct tr_actor_options options = { .name = "the-hen" };
