@@ -32,8 +32,7 @@ static int send_when_room(const struct tri_mailbox_ref *ref, struct tri_task *ta
         return -ENOMEM;
     if (sender.task == target)
         return -EDEADLK; /* nobody but us could make room */
-    if (deadline == TR_FOREVER && tri_task_is(sender.task, TRI_TASK_ACTOR) &&
-        (wait = tri_cycle_open(tri_worker_here(), target)))
+    if (tri_cycle_concerns(sender.task, deadline) && (wait = tri_cycle_open(tri_worker_here(), target)))
         sender.owed_by = &wait->owed_by;
     struct tr_runtime *visited = tri_visit_begin(target);
     int rc = tri_mailbox_wait_room(ref, tri_storage_cache(tri_worker_here()), &sender, &schedule);
@@ -259,10 +258,13 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
     return __builtin_expect(result == 0, 1) ? 0 : fail_call(true, result);
 }
 
-static inline __attribute__((always_inline)) int await_endless(struct tri_task *self, struct tri_slot *slot)
+/* As await_reply, and what was written down for an endless wait goes. */
+static inline __attribute__((always_inline)) int await_call(struct tri_task *self, struct tri_slot *slot,
+                                                            tr_time deadline, bool endless)
 {
-    int rc = await_reply(slot, TR_FOREVER, true);
-    tri_cycle_leave(self);
+    int rc = await_reply(slot, deadline, endless);
+    if (endless)
+        tri_cycle_leave(self);
     return rc;
 }
 
@@ -359,10 +361,10 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
         return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
     endless = endless && tri_task_is(self, TRI_TASK_ACTOR); /* nobody waits for one that is none */
+    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
+        return await_call(self, debt.slot, deadline, endless);
     if (endless)
         tri_cycle_aim(debt, target);
-    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
-        return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline, false);
     bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
     if (rc < 0) {
@@ -371,20 +373,20 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
     }
     if (schedule)
         tri_activate(target, handler);
-    return endless ? await_endless(self, debt.slot) : await_reply(debt.slot, deadline, false);
+    return await_call(self, debt.slot, deadline, endless);
 }
 
 static __attribute__((noinline)) int call_endless(struct tr_address address, const struct tr_type *type,
-                                                  const void *message, struct tr_ask ask, tr_time deadline)
+                                                  const void *message, struct tr_ask ask)
 {
-    return call_any(address, type, message, ask, deadline, true);
+    return call_any(address, type, message, ask, TR_FOREVER, true);
 }
 
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                 tr_time deadline)
 {
     if (deadline == TR_FOREVER)
-        return call_endless(address, type, message, ask, deadline);
+        return call_endless(address, type, message, ask);
     return call_any(address, type, message, ask, deadline, false);
 }
 
@@ -444,12 +446,11 @@ int tr_defer_raw(struct tr_token token)
         return -EINVAL;
     struct tri_task *task = worker->current;
     bool hand = in_hand(task, debt);
+    /* Ours or not, nobody but us makes it so; and a stale token fails by its generation. */
     if (hand || (debt.slot && tri_load(&debt.slot->debtor, TRI_RELAXED) == &task->debts))
         tri_cycle_forget(debt);
-    if (!hand)
-        return tri_reply_wanted(debt) ? 0 : -ESRCH; /* owed already */
-    if (!tri_task_is(task, TRI_TASK_HANDLER))
-        return tri_reply_wanted(debt) ? 0 : -ESRCH; /* a loop actor keeps it by itself */
+    if (!hand || !tri_task_is(task, TRI_TASK_HANDLER)) /* owed already; or a loop actor, which keeps it by itself */
+        return tri_reply_wanted(debt) ? 0 : -ESRCH;
     tri_hand_clear(task);
     return tri_debts_link(&task->debts, tri_slot_cache(worker), debt) ? 0 : -ESRCH;
 }

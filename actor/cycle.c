@@ -7,8 +7,7 @@
  *        the record is a hint where to look, of any age, and shows no wait that is over (the slot's generation) or another's (its caller).
  *   [CY2] an actor writes down its wait, and then looks at those of others; a sequentially consistent fence lies between. Of those who
  *        close a cycle the last one's fence comes after all the others', and it sees the whole. One that is held has no
- *        fence: whom it waits for runs after it and has one before it waits itself.
- *
+ *        fence: whom it waits for runs after it and has one before it waits itself. Who has moved a debt has one as well.
  *   [CY3] finding: who was found to wait for itself is struck out before the lock is given, and whoever looks under it
  *        sees that. So one of a ring is told, and not a second one who has been let go by the first.
  *
@@ -27,7 +26,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #define MOST 64 /* actors in a cycle; a longer one is not found */
 
@@ -61,30 +59,21 @@ static bool stands(const struct wait *seen)
     return look(seen->who, &now) && now.slot == seen->slot && now.word == seen->word && now.owed_by == seen->owed_by;
 }
 
-/* Whether the waits of `self` lead back to it, at first sight. */
-static bool leads_back(struct tri_task *self)
+/* Follows the waits of `self` until it is met again. Returns how many there are in the cycle, into `waits` unless that is NULL; 0: none. */
+static unsigned follow(struct tri_task *self, struct wait *waits)
 {
     struct wait wait;
     struct tri_task *who = self;
-    for (unsigned i = 0; i < MOST; i++) {
-        who = look(who, &wait);
-        if (!who || who == self)
-            return who;
-    }
-    return false;
-}
-
-/* Follows the waits of `self` until it is met again. Returns how many there are in the cycle; 0: there is none. */
-static unsigned follow(struct tri_task *self, struct wait *waits)
-{
-    unsigned count = 0;
-    struct tri_task *who = self;
-    do {
-        if (count == MOST || !(who = look(who, &waits[count])))
+    for (unsigned count = 0; count < MOST;) {
+        if (!(who = look(who, &wait)))
             return 0;
+        if (waits)
+            waits[count] = wait;
         count++;
-    } while (who != self);
-    return count;
+        if (who == self)
+            return count;
+    }
+    return 0;
 }
 
 static unsigned find(struct tri_task *self, struct wait *waits)
@@ -145,12 +134,11 @@ int tri_cycle_enter(struct tri_slot *slot)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *self = worker->current;
-    tri_cycle_note(worker, slot);
-    if (tri_load(&self->deadline, TRI_RELAXED) != tri_endless(slot))
+    if (!tri_cycle_note(worker, slot))
         return 0;
     tri_fence(TRI_SEQ_CST); /* [CY2] */
     struct tri_debt debt = { slot, tri_load(&slot->word, TRI_RELAXED) >> TRI_SLOT_SHIFT };
-    return leads_back(self) && withdraw(self, debt) ? -EDEADLK : 0;
+    return follow(self, NULL) > 0 && withdraw(self, debt) ? -EDEADLK : 0;
 }
 
 /* By who has lifted it. False if the next one has done something with it meanwhile, or answered. */
@@ -170,8 +158,9 @@ void tri_cycle_arrive(struct tri_debt debt, struct tri_task *self, struct tri_ta
     if (!settle(debt, self, tri_debtor_sent(debt, to)))
         return;
     tri_fence(TRI_SEQ_CST); /* [CY2] */
-    struct tri_task *caller = tri_load(&debt.slot->caller, TRI_RELAXED);
-    if (!leads_back(caller) || !withdraw(caller, debt))
+    struct tri_task *caller =
+        tri_load(&debt.slot->caller, TRI_RELAXED); /* perhaps of a later call: that is not struck out */
+    if (follow(caller, NULL) == 0 || !withdraw(caller, debt))
         return;
     struct tri_worker *worker = tri_worker_here();
     tri_reply_send(tri_slot_cache(worker), debt, 0, NULL, -EDEADLK, worker->held);

@@ -74,21 +74,34 @@ static inline void tri_cycle_aim(struct tri_debt debt, struct tri_task *target)
     tri_store(&debt.slot->owed_by, tri_debtor_sent(debt, target), TRI_RELEASE); /* [CY1] */
 }
 
-/*
- * The running task is about to wait for what `slot` stands for, without end; or is held, which is as good. Does nothing in a
- * scope with a deadline. Until tri_cycle_leave.
- */
-static inline void tri_cycle_note(struct tri_worker *worker, struct tri_slot *slot)
+/* Whether such a wait of `task` is to be written down, as others may wait for it; unless a scope has a deadline. */
+static inline bool tri_cycle_concerns(struct tri_task *task, tr_time deadline)
 {
-    if (!worker->stack->scope || tri_bounded(worker, TR_FOREVER) == TR_FOREVER)
+    return deadline == TR_FOREVER && tri_task_is(task, TRI_TASK_ACTOR);
+}
+
+static inline bool tri_cycle_unbounded(struct tri_worker *worker)
+{
+    return !worker->stack->scope || tri_bounded(worker, TR_FOREVER) == TR_FOREVER;
+}
+
+/*
+ * The running task is about to wait for what `slot` stands for, without end; or is held, which is as good. False, and nothing
+ * done, in a scope with a deadline. Until tri_cycle_leave.
+ */
+static inline bool tri_cycle_note(struct tri_worker *worker, struct tri_slot *slot)
+{
+    bool unbounded = tri_cycle_unbounded(worker);
+    if (unbounded)
         tri_store(&worker->current->deadline, tri_endless(slot), TRI_RELAXED); /* [CY2] */
+    return unbounded;
 }
 
 /* As tri_park_task, for such a wait: what is written down stays. */
 static inline __attribute__((always_inline)) int tri_cycle_park(struct tri_worker *worker, enum tri_wait on)
 {
     struct tri_task *self = worker->current;
-    if (worker->stack->scope && tri_bounded(worker, TR_FOREVER) != TR_FOREVER)
+    if (!tri_cycle_unbounded(worker))
         return tri_park_task(worker, TR_FOREVER, on);
     if (tri_worker_cancelled(worker))
         return -ECANCELED;

@@ -272,7 +272,7 @@ int tr_gather(struct tr_gather_call *calls, uint32_t count, tr_time deadline, un
     struct tri_task *self = rc == 0 ? tri_self() : NULL;
     if (!self)
         return refuse_all(calls, count, rc < 0 ? rc : -ENOMEM);
-    bool over = false, endless = deadline == TR_FOREVER && flags == TR_GATHER_ALL && tri_task_is(self, TRI_TASK_ACTOR);
+    bool over = false, endless = flags == TR_GATHER_ALL && tri_cycle_concerns(self, deadline);
     uint32_t first = start_all(calls, count, self, deadline, flags, endless, &over);
     while (!over && rc == 0) {
         over = look_at_all(calls, &first, self, deadline, flags);

@@ -8,8 +8,6 @@
  */
 #include "tests/support.h"
 
-#include <pthread.h>
-
 enum { ACTORS = 9, ASKERS = 12, REQUESTS = 20000, REFUSED = 70, OTHER = 71 };
 enum { ASK, NEWS };
 

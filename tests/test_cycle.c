@@ -408,7 +408,7 @@ static int ask_then_take(void *argument)
     return 0;
 }
 
-static void forward_to_a_waiter(void)
+TASK_TEST_ON(1, debt_forwarded_to_one_who_waits_is_told)
 {
     struct member *members = test_new(2 * sizeof *members);
     struct number_address *last = test_new(sizeof *last);
@@ -423,11 +423,6 @@ static void forward_to_a_waiter(void)
     expect_int(members[0].rc, -EDEADLK);
     expect_int(members[1].rc, 0);
     expect_int(tr_actor_stop(members[0].next), 0);
-}
-
-TASK_TEST_ON(1, debt_forwarded_to_one_who_waits_is_told)
-{
-    forward_to_a_waiter();
 }
 
 /* The forwarder owes it no more, and may call whom it has helped. */
@@ -507,7 +502,7 @@ static int ask_who_fills(void *argument)
     return (int)answer;
 }
 
-static void wait_for_room_of_who_waits(void)
+TASK_TEST_ON(1, room_of_one_who_waits_for_the_sender_is_refused)
 {
     struct member *members = test_new(2 * sizeof *members);
     struct tr_task task;
@@ -517,11 +512,6 @@ static void wait_for_room_of_who_waits(void)
     expect_int(members[0].rc, -EDEADLK);
     expect_int(members[1].rc, 0);
     expect_int(tr_actor_stop(members[1].next), 0);
-}
-
-TASK_TEST_ON(1, room_of_one_who_waits_for_the_sender_is_refused)
-{
-    wait_for_room_of_who_waits();
 }
 
 /* The sender waits first, and the one that could make room calls it: that is told. */
@@ -554,7 +544,7 @@ static int ask_who_waits(void *argument)
     return 0;
 }
 
-static void call_who_waits_for_room(void)
+TASK_TEST_ON(1, call_of_one_who_waits_for_our_room_is_refused)
 {
     struct member *members = test_new(2 * sizeof *members);
     struct tr_task tasks[2];
@@ -564,11 +554,6 @@ static void call_who_waits_for_room(void)
     expect_int(members[1].rc, -EDEADLK);
     expect_int(tr_actor_stop(members[1].next), 0);
     expect_int(test_join(tasks[0]), 0);
-}
-
-TASK_TEST_ON(1, call_of_one_who_waits_for_our_room_is_refused)
-{
-    call_who_waits_for_room();
 }
 
 int main(void)
