@@ -101,7 +101,7 @@ static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *messa
     if (worker->alone && deadline > worker->now && tri_had_better_yield(worker) &&
         tri_queue_length(&worker->queue) == 1) {
         tri_suspend(worker, TRI_HOOK_REQUEUE);
-        if (tri_take_message(tri_worker_here(), task, message, bytes))
+        if (tri_take_message(task, message, bytes))
             return 0;
     }
     do {
@@ -111,7 +111,7 @@ static __attribute__((noinline)) int receive_waiting(uint32_t bytes, void *messa
         worker = tri_worker_here();
         if (tri_take_letter(worker, task, message, bytes))
             return 0;
-    } while (!tri_take_message(worker, task, message, bytes));
+    } while (!tri_take_message(task, message, bytes));
     return 0;
 }
 
@@ -125,7 +125,7 @@ static __attribute__((noinline)) int receive_slow(uint32_t bytes, void *message,
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    return tri_take_message(worker, task, message, bytes) ? 0 : receive_waiting(bytes, message, deadline);
+    return tri_take_message(task, message, bytes) ? 0 : receive_waiting(bytes, message, deadline);
 }
 
 static __attribute__((noinline)) int grant_room(struct tri_worker *worker, struct tri_task *task)
@@ -141,8 +141,9 @@ static inline __attribute__((always_inline)) enum plain take_plain(struct tri_ta
 {
     uintptr_t stamp;
     uint32_t kind = tri_load(&task->flags, TRI_RELAXED) & (TRI_TASK_ACTOR | TRI_TASK_HANDLER);
-    if (kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes || !tri_is_short(bytes) ||
-        tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage)
+    if (__builtin_expect(kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes ||
+                             !tri_is_short(bytes) || tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage,
+                         0))
         return NOT_PLAIN;
     struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, task->consumer.storage, &stamp);
     if (!place)
@@ -168,7 +169,7 @@ int tr_receive_raw(uint32_t bytes, void *message, tr_time deadline)
         return receive_slow(bytes, message, deadline);
     struct tri_task *task = worker->current;
     enum plain plain = take_plain(task, bytes, message);
-    if (plain == NOT_PLAIN)
+    if (__builtin_expect(plain == NOT_PLAIN, 0))
         return receive_slow(bytes, message, deadline);
     worker->budget--;
     if (plain == EMPTY)
@@ -182,11 +183,11 @@ static __attribute__((noinline)) int try_receive_slow(uint32_t bytes, void *mess
     if (!task)
         return -EINVAL;
     tri_settle_hand(task);
-    if (tri_take_message(tri_worker_here(), task, message, bytes))
+    if (tri_take_message(task, message, bytes))
         return 0;
     /* One that only tries never parks, which is where a sender that registered meanwhile is seen for sure. */
     if (tri_mailbox_serve_waiting(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here())) &&
-        tri_take_message(tri_worker_here(), task, message, bytes))
+        tri_take_message(task, message, bytes))
         return 0;
     return tri_mailbox_is_drained(&task->mailbox, &task->consumer) ? -EPIPE : -EAGAIN;
 }
@@ -214,7 +215,7 @@ int tr_receive_many_raw(uint32_t bytes, void *messages, uint32_t count, tr_time 
     for (; taken < (int)count; taken++) {
         next += bytes;
         tri_settle_hand(task);
-        if (!tri_take_message(tri_worker_here(), task, next, bytes))
+        if (!tri_take_message(task, next, bytes))
             break;
     }
     return taken;

@@ -105,6 +105,15 @@ static __attribute__((noinline)) int activate(struct tri_task *target, bool hand
     return 0;
 }
 
+/* What kind of actor it is is looked up while the place is only claimed: until it is published the actor cannot end. */
+static inline __attribute__((always_inline)) int publish(struct tri_task *target, struct tri_place *place,
+                                                         const struct tri_letter *letter, bool schedule)
+{
+    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
+    tri_mailbox_publish(place, letter);
+    return schedule ? activate(target, handler) : 0;
+}
+
 /* By a foreign thread. */
 static __attribute__((noinline)) int deliver_foreign(struct tr_address address, const struct tri_letter *letter,
                                                      tr_time deadline)
@@ -149,16 +158,17 @@ static __attribute__((noinline)) int send_fresh(struct tr_address address, const
 {
     struct tri_task *target = address.tri_record;
     struct tri_worker *worker = tri_worker_here();
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     bool schedule;
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
+    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
+    struct tri_place *place =
+        worker->no_caches ? NULL : tri_mailbox_claim_fast(&ref, tail, &worker->storages, &letter, &schedule);
+    if (__builtin_expect(place != NULL, 1))
+        return publish(target, place, &letter, schedule);
     if (deadline > worker->now && tri_had_better_yield(worker) && tri_mailbox_looks_full(&ref))
         return send_after_yield(address, type, message, deadline);
-    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
-    if (!tri_mailbox_send_fast(&ref, tail, tri_storage_cache(worker), &letter, &schedule))
-        return send_slow(address, type, message, deadline);
-    return schedule ? activate(target, handler) : 0;
+    return send_slow(address, type, message, deadline);
 }
 
 /*
@@ -174,14 +184,12 @@ int tr_send_raw(struct tr_address address, const struct tr_type *type, const voi
         return send_slow(address, type, message, deadline);
     worker->budget--;                                             /* send_slow takes another unit */
     uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
-    if (tri_tail_storage(tail) == 0)
-        return send_fresh(address, type, message, deadline);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    if (!tri_mailbox_send_fast(&ref, tail, NULL, &letter, &schedule))
+    struct tri_place *place = tri_mailbox_claim_fast(&ref, tail, NULL, &letter, &schedule);
+    if (!place)
         return send_fresh(address, type, message, deadline);
-    return schedule ? activate(target, handler) : 0;
+    return publish(target, place, &letter, schedule);
 }
 
 int tr_try_send_raw(struct tr_address address, const struct tr_type *type, const void *message)
@@ -245,7 +253,7 @@ static inline __attribute__((always_inline)) int await_reply(struct tri_slot *sl
     int rc = endless && !tri_reply_done(slot) ? tri_cycle_enter(slot) : 0;
     if (rc < 0 && give_up(slot))
         return fail_call(true, rc);
-    while (!tri_reply_done(slot)) {
+    while (__builtin_expect(!tri_reply_done(slot), 0)) {
         struct tri_worker *worker = tri_worker_here();
         rc = endless                     ? tri_cycle_park(worker, TRI_WAIT_REPLY)
              : worker && worker->current ? tri_park_task(worker, deadline, TRI_WAIT_REPLY)
@@ -297,7 +305,7 @@ static inline __attribute__((always_inline)) bool hand_over(struct tri_worker *w
     struct tri_mailbox_ref ref = tri_task_mailbox(target, generation);
     uint32_t flags = tri_load(&target->flags, TRI_RELAXED);
     bool handler = flags & TRI_TASK_HANDLER;
-    if ((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target))
+    if (__builtin_expect((flags & TRI_TASK_SLOW) || !tri_can_hold(worker, target), 0))
         return false;
     if (handler ? !tri_mailbox_claim_idle(&ref, letter->bytes) : !claim_receiver(target, generation, letter->bytes))
         return false;
@@ -361,7 +369,7 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
         return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
     endless = endless && tri_task_is(self, TRI_TASK_ACTOR); /* nobody waits for one that is none */
-    if (deadline != TR_NOW && hand_over(worker, address, &letter, endless))
+    if (__builtin_expect(deadline != TR_NOW, 1) && hand_over(worker, address, &letter, endless))
         return await_call(self, debt.slot, deadline, endless);
     if (endless)
         tri_cycle_aim(debt, target);
@@ -418,7 +426,7 @@ int tr_reply_raw(struct tr_token token, uint32_t bytes, const void *value)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_debt debt = debt_of(token);
-    if (worker && worker->current && in_hand(worker->current, debt) &&
+    if (__builtin_expect(worker && worker->current && in_hand(worker->current, debt), 1) &&
         tri_reply_send_fast(debt, bytes, value, worker->held)) {
         tri_hand_clear(worker->current);
         return 0;

@@ -34,7 +34,7 @@ static inline __attribute__((always_inline)) struct tri_worker *handle(struct tr
     if (__builtin_expect(tri_load(&task->hand, TRI_RELAXED) != NULL, 0))
         refuse_hand(task);
     struct tri_worker *worker = tri_worker_here();
-    worker->stack->scope = NULL; /* what the handler left open lay in its frame */
+    tri_forget_scopes(worker);
     if (rc == 0 && !tri_task_cancelled(task))
         return worker;
     end_handled(task, rc);
@@ -70,7 +70,7 @@ static __attribute__((noinline)) void run_on(struct tri_task *task, char *messag
             end_cancelled(task, NULL);
             return;
         }
-        if (tri_take_message(tri_worker_here(), task, message, bytes)) {
+        if (tri_take_message(task, message, bytes)) {
             if (handle(task, message))
                 continue;
             return;
@@ -94,7 +94,7 @@ static inline __attribute__((always_inline)) void run(struct tri_task *task, cha
         end_cancelled(task, there ? message : NULL);
         return;
     }
-    if (there || tri_take_message(worker, task, message, bytes)) {
+    if (there || tri_take_message(task, message, bytes)) {
         worker = handle(task, message);
         if (!worker || tri_mailbox_idle_plain(&task->mailbox, &task->consumer, tri_storage_cache(worker)))
             return; /* the record may run elsewhere */

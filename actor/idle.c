@@ -24,7 +24,7 @@ static void start_pass(struct tri_worker *worker, int32_t most)
 
 static void measure(struct tri_worker *worker)
 {
-    int64_t switches = worker->quota_start - tri_load(&worker->quota, TRI_RELAXED);
+    int64_t switches = (int64_t)(tri_load(&worker->switches, TRI_RELAXED) - worker->pass_at) + worker->quota_start;
     if (switches <= 0)
         return;
     int64_t mean = (worker->real - worker->pass_start) / switches;

@@ -102,10 +102,12 @@ static inline __attribute__((always_inline)) int await_end(struct tri_task *task
  */
 static inline __attribute__((always_inline)) void run_waiting(struct tri_worker *worker, struct tri_task *task)
 {
-    if (!tri_take_lifo(worker)) /* nobody but us puts another there */
+    if (worker->alone)
+        tri_store(&worker->lifo, NULL, TRI_RELAXED);
+    else if (!tri_take_lifo(worker)) /* nobody but us puts another there */
         return;
     struct tri_stack *to = tri_leave_held(worker, task, NULL);
-    if (to)
+    if (__builtin_expect(to != NULL, 1))
         tri_go(worker, to);
     else
         tri_ready_last(worker, task);
@@ -155,16 +157,17 @@ int tr_task_join(struct tr_task handle, int *result, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *task = handle.tri_record;
-    if (!tri_may_go_on(worker) || !task || tri_load(&worker->lifo, TRI_RELAXED) != task || deadline == TR_NOW ||
-        worker->migrate)
+    if (__builtin_expect(!tri_may_go_on(worker) || !task || tri_load(&worker->lifo, TRI_RELAXED) != task ||
+                             deadline == TR_NOW || worker->migrate,
+                         0))
         return join_slow(handle, result, deadline);
     struct tri_task *self = worker->current;
     uintptr_t expected = tri_join_nobody(handle.tri_generation);
-    if (!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_RELEASE, TRI_RELAXED)) /* [T4] */
+    if (__builtin_expect(!tri_cas(&task->join, &expected, (uintptr_t)self, TRI_RELEASE, TRI_RELAXED), 0)) /* [T4] */
         return join_slow(handle, result, deadline);
     worker->budget--;
     run_waiting(worker, task);
-    if (tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN) /* [T1] */
+    if (__builtin_expect(tri_load(&task->join, TRI_ACQUIRE) != TRI_JOIN_TAKEN, 0)) /* [T1] */
         return await_slow(handle, self, result, deadline);
     return take_result(task, handle.tri_generation, (struct wanted){ .result = result }, true);
 }

@@ -13,7 +13,8 @@
 /* True if a pinned task is ready, and all that stood in the ring before it has been taken. */
 static inline bool pinned_turn(struct tri_worker *worker, uint32_t head)
 {
-    return worker->pinned_first && (int32_t)(head - worker->pinned_first->queue_place) >= 0;
+    return __builtin_expect(worker->pinned_first != NULL, 0) &&
+           (int32_t)(head - worker->pinned_first->queue_place) >= 0;
 }
 
 static struct tri_task *pop_pinned(struct tri_worker *worker)
@@ -80,7 +81,7 @@ static inline struct tri_task *next_task(struct tri_worker *worker)
 {
     worker->budget = TRI_BUDGET; /* a seed may say less */
     struct tri_task *lifo = tri_take_lifo(worker);
-    return lifo && ++worker->lifo_run < LIFO_RUN_LIMIT ? lifo : next_waiting(worker, lifo);
+    return __builtin_expect(lifo && ++worker->lifo_run < LIFO_RUN_LIMIT, 1) ? lifo : next_waiting(worker, lifo);
 }
 
 #endif

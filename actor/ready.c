@@ -55,11 +55,13 @@ static __attribute__((noinline)) void ready_elsewhere(struct tri_task *task)
 void tri_ready(struct tri_task *task)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (!worker || worker->runtime->index != tri_load(&task->runtime, TRI_RELAXED) || tri_pin(task) != 0 ||
-        worker->migrate) {
+    if (__builtin_expect(!worker || worker->runtime->index != tri_load(&task->runtime, TRI_RELAXED) ||
+                             tri_pin(task) != 0 || worker->migrate,
+                         0)) {
         ready_elsewhere(task);
         return;
     }
-    __builtin_prefetch(task->stack); /* the context that the next switch loads */
+    if (task->stack)
+        __builtin_prefetch(task->stack); /* the context that the next switch loads */
     tri_ready_next(worker, task);
 }

@@ -43,15 +43,16 @@ bool tri_take_message_shared(struct tri_task *task, void *message);
 /*
  * Takes a message that is there, skipping requests whose caller has given up, which may suspend. Nothing is in hand before.
  */
-static inline __attribute__((always_inline)) bool tri_take_message(struct tri_worker *worker, struct tri_task *task,
-                                                                   void *message, uint32_t bytes)
+static inline __attribute__((always_inline)) bool tri_take_message(struct tri_task *task, void *message, uint32_t bytes)
 {
     struct tri_debt debt;
-    for (;; worker = tri_worker_here()) {
-        struct tri_storage_cache *cache = tri_storage_cache(worker);
-        if (tri_mailbox_take(&task->mailbox, &task->consumer, cache, message, bytes, &debt) == TRI_TAKE_EMPTY)
+    bool waiting;
+    for (;;) {
+        if (tri_mailbox_take_only(&task->mailbox, &task->consumer, message, bytes, &debt, &waiting) == TRI_TAKE_EMPTY)
             return __builtin_expect(tri_mailbox_is_shared(&task->consumer), 0) &&
                    tri_take_message_shared(task, message);
+        if (waiting)
+            tri_mailbox_grant(&task->mailbox, &task->consumer, tri_storage_cache(tri_worker_here()));
         if (tri_take_on(task, message, debt))
             return true;
     }

@@ -162,10 +162,8 @@ static __attribute__((noinline, cold)) struct tri_stack *scrape_turn(struct tri_
     }
     if (unstarted) /* behind the others: one of them is tried first the next time */
         tri_ready_last(worker, unstarted);
-    if (!stack) {
+    if (!stack)
         tri_count(&worker->switches);
-        tri_use_quota(worker);
-    }
     return stack;
 }
 
@@ -267,7 +265,7 @@ static __attribute__((noinline)) struct tri_stack *leave_slow(struct tri_worker 
         die_of_overflow(self, from);
     if (worker->held && !(to = answered_caller(worker)))
         release_held(worker);
-    if (tri_load(&worker->quota, TRI_RELAXED) <= 0 && tri_pass(worker) && !to)
+    if (tri_pass_due(worker) && tri_pass(worker) && !to)
         return leave_turn(worker, hook);
     if (!to && !(to = next_stack(worker, hook)))
         return NULL;
@@ -330,7 +328,7 @@ struct tri_stack *tri_leave(struct tri_worker *worker, enum tri_hook hook)
 {
     struct tri_task *self = worker->current, *next = NULL;
     struct tri_stack *from = worker->stack, *to = NULL;
-    if (tri_load(&worker->quota, TRI_RELAXED) <= 0 || !tri_stack_intact(from))
+    if (__builtin_expect(tri_pass_due(worker) || !tri_stack_intact(from), 0))
         return leave_slow(worker, hook);
     if (worker->held)
         to = answered_caller(worker);
@@ -378,15 +376,15 @@ struct tri_stack *tri_leave_held(struct tri_worker *worker, struct tri_task *nex
     struct tri_task *self = worker->current;
     struct tri_stack *to;
     if (next->stack) {
+        hold_caller(worker, self, awaits);
         to = own_stack(worker, next);
     } else {
         to = worker->no_caches ? NULL : tri_stack_take_cached(&worker->stacks, worker->stack_class, next->stack_class);
         if (!to)
             return leave_held_slow(worker, next, awaits);
-        worker->hand = next;
-        worker->current = NULL;
+        hold_caller(worker, self, awaits);
+        worker->hand = next; /* and soon the current one */
     }
-    hold_caller(worker, self, awaits);
     return to;
 }
 
@@ -400,7 +398,7 @@ void tri_give_way(struct tri_worker *worker)
 static inline __attribute__((always_inline)) void start_task(struct tri_worker *worker, struct tri_task *task)
 {
     worker->current = task;
-    worker->stack->scope = NULL;
+    tri_forget_scopes(worker);
     if (tri_task_is(task, TRI_TASK_HANDLER)) {
         tri_handler_run(task);
         return;
@@ -413,10 +411,12 @@ static inline __attribute__((always_inline)) void start_task(struct tri_worker *
 static struct tri_task *after_task(struct tri_worker *worker)
 {
     struct tri_task *task = worker->held;
-    if (task)
+    if (task) {
         worker->held = task->next;
-    else
+        tri_count(&worker->switches);
+    } else {
         worker->current = NULL;
+    }
     return task;
 }
 
@@ -426,20 +426,21 @@ static struct tri_task *after_task(struct tri_worker *worker)
  */
 static inline void release_after_switch(struct tri_worker *worker, struct tri_stack *stack)
 {
-    if (!worker->no_caches && tri_stack_give_cached(&worker->stacks, worker->stack_class, stack))
+    if (__builtin_expect(!worker->no_caches && tri_stack_give_cached(&worker->stacks, worker->stack_class, stack), 1))
         return;
     worker->hook = TRI_HOOK_RELEASE;
     worker->hook_stack = stack;
 }
 
-/* On the other side of a switch to a loop. Returns what it is to start; NULL: it is to look for itself. */
+/*
+ * On the other side of a switch to a loop. Returns what it is to start; NULL: it is to look for itself. Whoever goes to a loop has
+ * said which, so that nothing need be cleared.
+ */
 static inline __attribute__((always_inline)) struct tri_task *arrive_in_loop(void)
 {
     struct tri_worker *worker = tri_worker_here();
     tri_arrive(worker);
-    struct tri_task *task = worker->hand;
-    worker->hand = NULL;
-    return task;
+    return worker->hand;
 }
 
 /* No memory for the stack of `task`. One of a size of its own ends; the usual ones come back, and it waits for that. */
@@ -467,9 +468,9 @@ static inline __attribute__((always_inline)) struct tri_task *leave_loop(struct 
 {
     struct tri_stack *from = worker->stack;
     struct tri_stack *to = stack_for(worker, task);
-    if (!to && !(to = leave_without(worker, task)))
+    if (__builtin_expect(!to, 0) && !(to = leave_without(worker, task)))
         return NULL;
-    if (to != from) {
+    if (__builtin_expect(to != from, 1)) {
         release_after_switch(worker, from);
         tri_switch_stacks(worker, from, to);
     }
@@ -493,18 +494,19 @@ void tri_loop_entry(struct tri_stack *stack)
         if (!task)
             task = after_task(worker);
         if (!task) {
-            if (tri_use_quota(worker) <= 0 && tri_pass(worker)) {
+            if (__builtin_expect(tri_pass_due(worker), 0) && tri_pass(worker)) {
                 task = leave_worker(worker);
                 continue;
             }
             task = next_task(worker);
-            if (task && __builtin_expect(worker->on_watch, 0))
+            if (__builtin_expect(!task, 0)) {
+                if (tri_idle(worker) == TRI_IDLE_EXIT)
+                    task = leave_worker(worker);
+                continue;
+            }
+            tri_count(&worker->switches);
+            if (__builtin_expect(worker->on_watch, 0))
                 tri_leave_watch(worker);
-        }
-        if (!task) {
-            if (tri_idle(worker) == TRI_IDLE_EXIT)
-                task = leave_worker(worker);
-            continue;
         }
         if (task->stack || task->stack_class != stack->size_class) {
             task = leave_loop(worker, task);
@@ -521,6 +523,7 @@ void tri_loop_entry(struct tri_stack *stack)
 static struct tri_stack *first_stack(struct tri_worker *worker, int *result)
 {
     struct tri_stack *to = take_stack(worker, worker->stack_class);
+    worker->hand = NULL;
     *result = 0;
     while (!to && worker->turns) {
         struct tri_task *task = next_task(worker);

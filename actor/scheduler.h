@@ -83,9 +83,9 @@ struct tri_worker {
     tr_time seen_computed[TRI_WORKER_LIMIT]; /* what a hog's thread had computed at the last look; 0: no hog then */
 
     /* owner writes, others read */
-    _Alignas(64) TRI_ATOMIC(uint64_t) switches;
-    TRI_ATOMIC(uint32_t) quotas; /* how many were begun */
-    TRI_ATOMIC(int32_t) quota;   /* turns until the next pass */
+    _Alignas(64) TRI_ATOMIC(uint64_t) switches; /* turns: tasks put on this worker */
+    uint64_t pass_at;                           /* the owner's: the count of switches at which a pass is due */
+    TRI_ATOMIC(uint32_t) quotas;                /* how many were begun */
     TRI_ATOMIC(uint64_t) spawned, ended, steals, sleeps, wakes, polls, expired;
     TRI_ATOMIC(uint32_t) mean_ns; /* per switch, smoothed */
 
@@ -152,31 +152,32 @@ static inline __attribute__((always_inline)) void tri_arrive(struct tri_worker *
 static inline void tri_start_quota(struct tri_worker *worker, int32_t turns)
 {
     worker->quota_start = turns;
-    tri_store(&worker->quota, turns, TRI_RELAXED);
+    worker->pass_at = tri_load(&worker->switches, TRI_RELAXED) + (uint64_t)turns;
     tri_store(&worker->quotas, tri_load(&worker->quotas, TRI_RELAXED) + 1, TRI_RELAXED);
 }
 
-/* A task gets a turn here, or the loop looks for one. Returns how many were left. */
-static inline int32_t tri_use_quota(struct tri_worker *worker)
+/* The quota is used up. */
+static inline bool tri_pass_due(const struct tri_worker *worker)
 {
-    int32_t left = tri_load(&worker->quota, TRI_RELAXED);
-    tri_store(&worker->quota, left - 1, TRI_RELAXED);
-    return left;
+    return tri_load(&worker->switches, TRI_RELAXED) >= worker->pass_at;
 }
 
-/* Another value after each of these, and after each pass and sleep: if it stands, a task keeps the worker to itself. */
+static inline __attribute__((always_inline)) void tri_count(TRI_ATOMIC(uint64_t) *counter)
+{
+    tri_store(counter, tri_load(counter, TRI_RELAXED) + 1, TRI_RELAXED); /* one writer */
+}
+
+/* Another value after each switch, pass and sleep: if it stands, a task keeps the worker to itself. */
 static inline uint64_t tri_progress(const struct tri_worker *worker)
 {
     uint64_t quotas = tri_load(&worker->quotas, TRI_RELAXED);
-    return quotas << 32 | (uint32_t)tri_load(&worker->quota, TRI_RELAXED);
+    return quotas << 32 | (uint32_t)tri_load(&worker->switches, TRI_RELAXED);
 }
 
 /* Leaves `from`, which keeps the context, for `to`. Returns on whichever worker resumes `from`. */
 static inline __attribute__((always_inline)) void tri_switch_stacks(struct tri_worker *worker, struct tri_stack *from,
                                                                     struct tri_stack *to)
 {
-    tri_store(&worker->switches, tri_load(&worker->switches, TRI_RELAXED) + 1, TRI_RELAXED);
-    tri_use_quota(worker);
     worker->stack = to;
     tri_asan_leave(&from->fake, to->low, to->bytes);
     tri_fiber_switch(to->fiber);
@@ -201,6 +202,13 @@ static inline struct tri_worker *tri_worker_here(void)
 struct tri_worker *tri_worker_here(void);
 #endif
 
+/* What the last one on this stack has left open lay in its frames. */
+static inline void tri_forget_scopes(struct tri_worker *worker)
+{
+    if (__builtin_expect(worker->stack->scope != NULL, 0))
+        worker->stack->scope = NULL;
+}
+
 static inline bool tri_shielded(struct tri_worker *worker)
 {
     return worker->stack->scope && worker->stack->scope->tri_shielded;
@@ -217,10 +225,12 @@ static inline __attribute__((always_inline)) void tri_go(struct tri_worker *work
 {
     struct tri_stack *from = worker->stack;
     int saved = *worker->errno_at;
+    tri_count(&worker->switches);
     tri_switch_stacks(worker, from, to);
     worker = tri_worker_here();
     tri_arrive(worker);
-    *worker->errno_at = saved;
+    if (__builtin_expect(*worker->errno_at != saved, 0))
+        *worker->errno_at = saved;
 }
 
 /* Suspends the running task as `hook` says (PARK or REQUEUE). May return without a switch. */
@@ -311,9 +321,8 @@ struct tr_runtime *tri_runtime_at(uint32_t index);
 static inline bool tri_can_hold(const struct tri_worker *worker, struct tri_task *next)
 {
     uint32_t pin = tri_pin(next);
-    return (tri_load(&worker->quota, TRI_RELAXED) > 0 || worker->quota_start == TRI_PASS_SWITCHES) &&
-           !worker->migrate && (pin == 0 || pin == worker->index + 1) &&
-           worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
+    return (!tri_pass_due(worker) || worker->quota_start == TRI_PASS_SWITCHES) && !worker->migrate &&
+           (pin == 0 || pin == worker->index + 1) && worker->runtime->index == tri_load(&next->runtime, TRI_RELAXED);
 }
 
 /* Makes a task run that the caller has taken from PARKED to RUNNING: a task of any runtime, or a foreign thread. */
@@ -371,10 +380,5 @@ static inline void tri_task_give(struct tri_worker *worker, struct tri_task *tas
 
 /* The thread function of a worker; argument: struct tri_worker. */
 void *tri_worker_main(void *argument);
-
-static inline void tri_count(TRI_ATOMIC(uint64_t) *counter)
-{
-    tri_store(counter, tri_load(counter, TRI_RELAXED) + 1, TRI_RELAXED); /* one writer */
-}
 
 #endif

@@ -21,7 +21,8 @@ int tri_sim_init(struct tr_runtime *runtime)
         return -ENOMEM;
     runtime->sim->digest = runtime->seed;
     worker->random = runtime->seed;
-    worker->quota = worker->quota_start = 0;
+    worker->quota_start = 0;
+    worker->pass_at = 0;
     return 0;
 }
 
@@ -131,7 +132,7 @@ void tri_sim_gather(struct tri_worker *worker)
 {
     struct tri_sim *sim = worker->runtime->sim;
     struct tri_task *task = tri_take_lifo(worker);
-    tri_store(&worker->quota, 0, TRI_RELAXED); /* a pass at the next switch as well */
+    worker->pass_at = tri_load(&worker->switches, TRI_RELAXED); /* a pass at the next switch as well */
     worker->quota_start = sim->hold;
     while (task || (task = tri_queue_pop_alone(&worker->queue))) {
         if (!add(sim, task)) {

@@ -186,22 +186,18 @@ void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack)
     if (!cache)
         return;
     uint32_t count = tri_load(&cache->count, TRI_RELAXED);
-    for (; count > TRI_STACK_CACHE_CAP / 2; count--) {
-        stack = cache->head;
-        cache->head = stack->next;
+    while (count > TRI_STACK_CACHE_CAP / 2) {
         tri_fetch_sub(&live, 1, TRI_RELAXED);
-        give_shared(stack);
+        give_shared(cache->stacks[--count]);
     }
     tri_store(&cache->count, count, TRI_RELAXED);
 }
 
 void tri_stack_flush(struct tri_stack_cache *cache)
 {
-    struct tri_stack *stack;
-    while ((stack = cache->head)) {
-        cache->head = stack->next;
-        tri_stack_give_slow(NULL, stack);
-    }
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
+    while (count > 0)
+        tri_stack_give_slow(NULL, cache->stacks[--count]);
     tri_store(&cache->count, 0u, TRI_RELAXED);
 }
 

@@ -42,8 +42,8 @@ struct tri_stack {
 };
 
 struct tri_stack_cache {
-    struct tri_stack *head;
     TRI_ATOMIC(uint32_t) count;
+    struct tri_stack *stacks[TRI_STACK_CACHE_CAP];
 };
 
 /* The class that holds `bytes` of a task's stack, whatever the colour; or -1 when there is none so large. */
@@ -55,12 +55,11 @@ void tri_stack_give_slow(struct tri_stack_cache *cache, struct tri_stack *stack)
 static inline struct tri_stack *tri_stack_take_cached(struct tri_stack_cache *cache, uint32_t cached,
                                                       uint32_t size_class)
 {
-    struct tri_stack *stack = cache->head;
-    if (size_class != cached || !stack)
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
+    if (size_class != cached || count == 0)
         return NULL;
-    cache->head = stack->next;
-    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
-    return stack;
+    tri_store(&cache->count, count - 1, TRI_RELAXED);
+    return cache->stacks[count - 1];
 }
 
 /*
@@ -79,8 +78,7 @@ static inline bool tri_stack_give_cached(struct tri_stack_cache *cache, uint32_t
     uint32_t count = tri_load(&cache->count, TRI_RELAXED);
     if (stack->size_class != cached || count >= TRI_STACK_CACHE_CAP)
         return false;
-    stack->next = cache->head;
-    cache->head = stack;
+    cache->stacks[count] = stack;
     tri_store(&cache->count, count + 1, TRI_RELAXED);
     return true;
 }

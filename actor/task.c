@@ -126,15 +126,16 @@ static inline __attribute__((always_inline)) int check(struct tri_worker *worker
     return 0;
 }
 
+/* A record that is free has no stack, no cold part and no request in hand: its last tenant has seen to that. */
 static inline __attribute__((always_inline)) void fill(struct tri_task *task, const struct tri_spawn *spawn,
                                                        struct tri_cold *cold)
 {
+    assert(!task->stack && !tri_load(&task->cold, TRI_RELAXED) && !tri_load(&task->hand, TRI_RELAXED));
     task->body = spawn->body;
     task->argument = cold && cold->copy ? cold->copy : spawn->argument;
-    tri_store(&task->cold, cold, TRI_RELAXED);
-    task->stack = NULL;
+    if (cold)
+        tri_store(&task->cold, cold, TRI_RELAXED);
     tri_store(&task->flags, spawn->flags, TRI_RELAXED);
-    tri_hand_clear(task);
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
     tri_store(&task->join, spawn->handle ? tri_join_nobody(tri_task_generation(task)) : TRI_JOIN_DETACHED, TRI_RELAXED);
 }
@@ -349,11 +350,11 @@ static inline void mark_ended(struct tri_task *task)
 
 /*
  * The joiner is held: it cannot leave the word, and goes on when we return to the loop. On this very thread, so that the
- * store releases nothing; to others TAKEN only says no.
+ * store releases nothing; to others TAKEN only says no. In the plain case the record is not even marked as ended: the joiner
+ * frees it at once.
  */
 static inline void end_for_held(struct tri_task *task)
 {
-    mark_ended(task);
     tri_store(&task->join, TRI_JOIN_TAKEN, TRI_RELAXED); /* [T1] */
 }
 
@@ -361,11 +362,11 @@ static inline void end_for_held(struct tri_task *task)
 static inline void end_joinable(struct tri_worker *worker, struct tri_task *task)
 {
     struct tri_task *held = worker->held;
+    mark_ended(task);
     if (held && tri_load(&task->join, TRI_RELAXED) == (uintptr_t)held) {
         end_for_held(task);
         return;
     }
-    mark_ended(task);
     uintptr_t nobody = tri_join_nobody(tri_task_generation(task)), joiner = nobody, next;
     do {
         if (joiner == TRI_JOIN_DETACHED) { /* meanwhile */
@@ -392,7 +393,7 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     bool actor = tri_task_is(task, TRI_TASK_ACTOR);
     struct tri_cold *cold = tri_load(&task->cold, TRI_RELAXED);
     if (actor || cold)
-        tri_worker_here()->stack->scope = NULL; /* what the body left open lay in its frame */
+        tri_forget_scopes(tri_worker_here());
     if (actor) {
         /* Before what may take its time: nobody need wait for that. */
         resolve_debts(task);
@@ -430,9 +431,11 @@ void tri_task_end(struct tri_task *task, int result)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_task *held = worker->held;
-    if (!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held || tri_task_is(task, TRI_TASK_ACTOR) ||
-        ((uintptr_t)tri_load(&task->cold, TRI_RELAXED) | (uintptr_t)tri_load(&task->alarm, TRI_RELAXED)) ||
-        tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN) {
+    if (__builtin_expect(!held || tri_load(&task->join, TRI_RELAXED) != (uintptr_t)held ||
+                             tri_task_is(task, TRI_TASK_ACTOR) || tri_load(&task->cold, TRI_RELAXED) ||
+                             tri_load(&task->alarm, TRI_RELAXED) ||
+                             tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN,
+                         0)) {
         end_slow(task, result);
         return;
     }
@@ -492,11 +495,12 @@ int tr_task_spawn(struct tr_task *out, int (*body)(void *argument), void *argume
                   const struct tr_task_options *options)
 {
     struct tri_worker *worker = tri_worker_here();
-    if (options || !body || !worker || worker->no_caches || worker->migrate || !worker->tasks.head ||
-        !count_spawn(worker, worker->runtime))
+    if (__builtin_expect(options || !body || !worker || worker->no_caches || worker->migrate ||
+                             tri_load(&worker->tasks.count, TRI_RELAXED) == 0 || !count_spawn(worker, worker->runtime),
+                         0))
         return spawn_slow(out, body, argument, options);
     struct tri_spawn spawn = { .body = body, .argument = argument, .handle = out };
-    struct tri_task *task = tri_pool_take_cached(&tri_task_pool, &worker->tasks);
+    struct tri_task *task = tri_pool_take_cached(&worker->tasks);
     bring_to_life(task, &spawn, NULL, worker->runtime, worker->runtime->stack_class, 0);
     tri_ready_next(worker, task);
     return 0;

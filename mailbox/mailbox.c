@@ -49,14 +49,14 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&mailbox->bytes, bytes, TRI_RELEASE); /* [M8] */
     tri_store(&mailbox->shape, tri_shape_make(bytes, capacity), TRI_RELAXED);
     /* Moved past every position of earlier tenants, so that no sender of theirs can claim here. */
-    uint64_t position = tri_position_after(tri_tail_position(tail));
-    tri_store(&consumer->head, position, TRI_RELAXED);
-    tri_store(&mailbox->head_copy, position, TRI_RELAXED); /* or the first send would find it full at first sight */
+    uint64_t head = (tail & ~(TRI_TAIL_PLACE - 1)) + TRI_TAIL_PLACE;
+    tri_store(&consumer->head, head, TRI_RELAXED);
+    tri_store(&mailbox->head_copy, head, TRI_RELAXED); /* or the first send would find it full at first sight */
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
     consumer->keep = !idle || policy == TR_OVERFLOW_DROP_OLDEST; /* it is given back from that note only */
     tri_store(&consumer->policy, (uint8_t)policy, TRI_RELEASE);  /* [M10] */
-    tri_store(&mailbox->tail, position << TRI_TAIL_POSITION_SHIFT | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
+    tri_store(&mailbox->tail, head | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
 }
 
 /* False full tests of a stale tail are sorted out by the caller. */
@@ -385,7 +385,7 @@ enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mail
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M3] [M9] */
     if (tail & TRI_TAIL_WAIT)
         tri_mailbox_grant(mailbox, consumer, cache);
-    else if ((tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED))
+    else if ((tail & TRI_TAIL_CLOSED) && tri_tail_used(tail, tri_load(&consumer->head, TRI_RELAXED)) == 0)
         return TRI_IDLE_DRAINED;
     return TRI_IDLE_RETRY;
 }
@@ -398,7 +398,7 @@ void tri_mailbox_unidle(struct tri_mailbox *mailbox)
 bool tri_mailbox_is_drained(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer)
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_ACQUIRE); /* [M9] */
-    return (tail & TRI_TAIL_CLOSED) && tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED);
+    return (tail & TRI_TAIL_CLOSED) && tri_tail_used(tail, tri_load(&consumer->head, TRI_RELAXED)) == 0;
 }
 
 void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
@@ -410,7 +410,7 @@ void tri_mailbox_finish(struct tri_mailbox *mailbox, struct tri_mailbox_consumer
     }
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED); /* as the consumer found it drained: it moves no more */
     assert(tail & TRI_TAIL_CLOSED && !(tail & TRI_TAIL_WAIT));
-    assert(tri_tail_position(tail) == tri_load(&consumer->head, TRI_RELAXED));
+    assert(tri_tail_used(tail, tri_load(&consumer->head, TRI_RELAXED)) == 0);
     if (tri_tail_storage(tail) != 0) {
         /*
          * Nor is it found again: the actor may still try to receive, in the callbacks of its end. Nothing is passed by this: who

@@ -94,16 +94,16 @@ struct tri_sender {
 struct tri_mailbox {
     /* producers */
     TRI_ATOMIC(uint64_t) tail;
-    TRI_ATOMIC(uint64_t) head_copy;
-    TRI_ATOMIC(uint32_t) capacity; /* these three: written at init only, read by senders before they own a place, */
-    TRI_ATOMIC(uint32_t) bytes;    /* so a stale sender may read a stranger's: its claim then fails */
-    TRI_ATOMIC(uint32_t) shape;    /* of the ring: see storage.h */
+    TRI_ATOMIC(uint64_t) head_copy; /* at most the head */
+    TRI_ATOMIC(uint32_t) capacity;  /* these three: written at init only, read by senders before they own a place, */
+    TRI_ATOMIC(uint32_t) bytes;     /* so a stale sender may read a stranger's: its claim then fails */
+    TRI_ATOMIC(uint32_t) shape;     /* of the ring: see storage.h */
     struct tri_lock lock;
     struct tri_sender *last; /* circular list of waiting senders; last->next is the first */
 };
 
 struct tri_mailbox_consumer {
-    TRI_ATOMIC(uint64_t) head;
+    TRI_ATOMIC(uint64_t) head;    /* as a tail word: the position and nothing else */
     struct tri_storage *storage;  /* the consumer's own note; NULL: ask the tail. Always, if senders drop the oldest */
     TRI_ATOMIC(uint32_t) waiting; /* senders wait: set and cleared under the lock, looked at after every take */
     bool keep;                    /* the storage stays through idle times (loop actors) */
@@ -153,16 +153,10 @@ static inline uint32_t tri_tail_storage(uint64_t tail)
     return (uint32_t)((tail & TRI_TAIL_STORAGE_MASK) >> TRI_TAIL_STORAGE_SHIFT);
 }
 
-/* Positions wrap with the tail. */
-static inline uint64_t tri_position_after(uint64_t position)
-{
-    return (position + 1) & (UINT64_MAX >> TRI_TAIL_POSITION_SHIFT);
-}
-
 /* The places that are claimed and not taken, as far as `head` knows. */
 static inline uint64_t tri_tail_used(uint64_t tail, uint64_t head)
 {
-    return (tail - (head << TRI_TAIL_POSITION_SHIFT)) >> TRI_TAIL_POSITION_SHIFT;
+    return (tail - head) >> TRI_TAIL_POSITION_SHIFT;
 }
 
 /* Fills a claimed place and publishes it. */
@@ -178,24 +172,27 @@ static inline __attribute__((always_inline)) void tri_mailbox_publish(struct tri
 }
 
 /*
- * The plain case of tri_mailbox_send: room, nobody waits, a storage is there or in the cache, the message is short. `tail`
- * was read with acquire [M3]. False: nothing happened. All is computed before the compare-and-swap, behind which a processor starts nothing for a while; it
- * may be a stranger's, who makes the compare-and-swap fail.
+ * The plain case of tri_mailbox_send, up to the claim: room, nobody waits, a storage is there or in the cache, the message is
+ * short. `tail` was read with acquire [M3]. Returns the place that is to be published; NULL: nothing happened. All is computed
+ * before the compare-and-swap, behind which a processor starts nothing for a while; it may be a stranger's, who makes the
+ * compare-and-swap fail.
  */
-static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const struct tri_mailbox_ref *ref,
-                                                                        uint64_t tail, struct tri_storage_cache *cache,
-                                                                        const struct tri_letter *letter, bool *schedule)
+static inline __attribute__((always_inline)) struct tri_place *tri_mailbox_claim_fast(const struct tri_mailbox_ref *ref,
+                                                                                      uint64_t tail,
+                                                                                      struct tri_storage_cache *cache,
+                                                                                      const struct tri_letter *letter,
+                                                                                      bool *schedule)
 {
     struct tri_mailbox *mailbox = ref->mailbox;
     if (!cache && !(tail & TRI_TAIL_STORAGE_MASK))
-        return false;
+        return NULL;
     if ((tail & (TRI_TAIL_CLOSED | TRI_TAIL_WAIT)) ||
         tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation ||
         tri_load(&mailbox->bytes, TRI_RELAXED) != letter->bytes || !tri_is_short(letter->bytes))
-        return false;
+        return NULL;
     uint64_t head = tri_load(&mailbox->head_copy, TRI_ACQUIRE); /* [M2] */
     if (tri_tail_used(tail, head) >= tri_load(&mailbox->capacity, TRI_RELAXED))
-        return false;
+        return NULL;
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
     uint64_t next = (tail + TRI_TAIL_PLACE) & ~TRI_TAIL_IDLE;
     struct tri_storage *fresh = NULL, *storage;
@@ -204,17 +201,16 @@ static inline __attribute__((always_inline)) bool tri_mailbox_send_fast(const st
     } else {
         storage = fresh = tri_storage_peek(cache, shape);
         if (!fresh)
-            return false;
+            return NULL;
         next |= (uint64_t)fresh->index << TRI_TAIL_STORAGE_SHIFT;
     }
     struct tri_place *place = tri_storage_place(storage, shape, tri_tail_position(tail));
     if (!tri_cas(&mailbox->tail, &tail, next, TRI_ACQ_REL, TRI_RELAXED)) /* [M3] [M4] */
-        return false;
+        return NULL;
     if (fresh)
-        tri_storage_take_peeked(cache, fresh, shape);
-    tri_mailbox_publish(place, letter);
+        tri_storage_take_peeked(cache, shape);
     *schedule = tail & TRI_TAIL_IDLE;
-    return true;
+    return place;
 }
 
 /* A snapshot: full, and nobody waits for room yet. Thread: any. */
@@ -238,8 +234,11 @@ static inline __attribute__((always_inline)) int tri_mailbox_send(const struct t
                                                                   const struct tri_letter *letter, bool *schedule)
 {
     uint64_t tail = tri_load(&ref->mailbox->tail, TRI_ACQUIRE); /* [M3] */
-    if (__builtin_expect(tri_mailbox_send_fast(ref, tail, cache, letter, schedule), 1))
+    struct tri_place *place = tri_mailbox_claim_fast(ref, tail, cache, letter, schedule);
+    if (__builtin_expect(place != NULL, 1)) {
+        tri_mailbox_publish(place, letter);
         return 0;
+    }
     struct tri_mailbox_ref ref_copy = *ref; /* so that neither need be in memory on the short way */
     struct tri_letter letter_copy = *letter;
     return tri_mailbox_send_slow(&ref_copy, cache, &letter_copy, schedule);
@@ -312,7 +311,7 @@ static inline __attribute__((always_inline)) struct tri_place *tri_mailbox_front
 {
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
     uint32_t shape = tri_load(&mailbox->shape, TRI_RELAXED);
-    struct tri_place *place = tri_storage_place(storage, shape, head);
+    struct tri_place *place = tri_storage_place(storage, shape, tri_tail_position(head));
     *stamp = tri_load(&place->stamp, TRI_ACQUIRE); /* [M1] */
     return *stamp == 0 ? NULL : place;
 }
@@ -332,7 +331,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_pop(struct tri_mai
 {
     tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
     uint64_t head = tri_load(&consumer->head, TRI_RELAXED);
-    tri_store(&consumer->head, tri_position_after(head), TRI_RELEASE);          /* [M2] */
+    tri_store(&consumer->head, head + TRI_TAIL_PLACE, TRI_RELEASE);             /* [M2] wraps as the tail does */
     return __builtin_expect(tri_load(&consumer->waiting, TRI_RELAXED) != 0, 0); /* [M5], its cheap half */
 }
 
@@ -360,14 +359,14 @@ static inline __attribute__((always_inline)) bool tri_mailbox_find_storage(struc
 enum tri_take tri_mailbox_take_shared(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer, void *message,
                                       uint32_t bytes, struct tri_debt *debt);
 
-/* Takes the next message. `bytes`: the mailbox's. */
-static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox,
-                                                                            struct tri_mailbox_consumer *consumer,
-                                                                            struct tri_storage_cache *cache,
-                                                                            void *message, uint32_t bytes,
-                                                                            struct tri_debt *debt)
+/* As tri_mailbox_take, which see. *waiting: senders wait for room, and are to be granted it. */
+static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take_only(struct tri_mailbox *mailbox,
+                                                                                 struct tri_mailbox_consumer *consumer,
+                                                                                 void *message, uint32_t bytes,
+                                                                                 struct tri_debt *debt, bool *waiting)
 {
     uintptr_t stamp;
+    *waiting = false;
     if (!consumer->storage && !tri_mailbox_find_storage(mailbox, consumer))
         return TRI_TAKE_EMPTY;
     struct tri_place *place = tri_mailbox_front(mailbox, consumer, consumer->storage, &stamp);
@@ -375,9 +374,22 @@ static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(stru
         return TRI_TAKE_EMPTY;
     *debt = tri_place_debt(place, stamp);
     tri_copy(message, place->message, bytes);
-    if (tri_mailbox_pop(consumer, place))
-        tri_mailbox_grant(mailbox, consumer, cache);
+    *waiting = tri_mailbox_pop(consumer, place);
     return TRI_TAKE_MESSAGE;
+}
+
+/* Takes the next message. `bytes`: the mailbox's. */
+static inline __attribute__((always_inline)) enum tri_take tri_mailbox_take(struct tri_mailbox *mailbox,
+                                                                            struct tri_mailbox_consumer *consumer,
+                                                                            struct tri_storage_cache *cache,
+                                                                            void *message, uint32_t bytes,
+                                                                            struct tri_debt *debt)
+{
+    bool waiting;
+    enum tri_take taken = tri_mailbox_take_only(mailbox, consumer, message, bytes, debt, &waiting);
+    if (waiting)
+        tri_mailbox_grant(mailbox, consumer, cache);
+    return taken;
 }
 
 enum tri_idle tri_mailbox_idle_slow(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *consumer,
@@ -390,7 +402,7 @@ static inline __attribute__((always_inline)) bool tri_mailbox_idle_plain(struct 
 {
     uint64_t tail = tri_load(&mailbox->tail, TRI_RELAXED);
     uint64_t flags = TRI_TAIL_IDLE | TRI_TAIL_CLOSED | TRI_TAIL_WAIT;
-    if (tri_tail_position(tail) != tri_load(&consumer->head, TRI_RELAXED) || (tail & flags))
+    if (tri_tail_used(tail, tri_load(&consumer->head, TRI_RELAXED)) > 0 || (tail & flags))
         return false;
     struct tri_storage *storage = consumer->storage;
     bool keep = consumer->keep;

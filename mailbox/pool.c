@@ -95,16 +95,10 @@ bool tri_pool_refill(struct tri_pool *pool, struct tri_cache *cache)
 {
     uint32_t count = 0;
     tri_lock(&pool->lock);
-    while (count < TRI_CACHE_CAP / 2) {
-        void *object = take_locked(pool);
-        if (!object)
-            break;
-        *tri_pool_link(pool, object) = cache->head;
-        cache->head = object;
+    while (count < TRI_CACHE_CAP / 2 && (cache->objects[count] = take_locked(pool)))
         count++;
-    }
     tri_unlock(&pool->lock);
-    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) + count, TRI_RELAXED);
+    tri_store(&cache->count, count, TRI_RELAXED);
     return count > 0;
 }
 
@@ -112,11 +106,8 @@ void tri_pool_spill(struct tri_pool *pool, struct tri_cache *cache, uint32_t kee
 {
     uint32_t count = tri_load(&cache->count, TRI_RELAXED);
     tri_lock(&pool->lock);
-    for (; count > keep; count--) {
-        void *object = cache->head;
-        cache->head = *tri_pool_link(pool, object);
-        give_locked(pool, object);
-    }
+    while (count > keep)
+        give_locked(pool, cache->objects[--count]);
     tri_unlock(&pool->lock);
     tri_store(&cache->count, count, TRI_RELAXED);
 }

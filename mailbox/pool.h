@@ -48,9 +48,10 @@ struct tri_pool {
 
 #define TRI_CACHE_CAP 128u
 
+/* An array, and no list: that would be one store more each way, and a look at an object that may be in no cache yet. */
 struct tri_cache {
-    void *head;
     TRI_ATOMIC(uint32_t) count; /* written by the owner, read by the census */
+    void *objects[TRI_CACHE_CAP];
 };
 
 static inline void **tri_pool_link(const struct tri_pool *pool, void *object)
@@ -65,21 +66,20 @@ bool tri_pool_refill(struct tri_pool *pool, struct tri_cache *cache);
 void tri_pool_spill(struct tri_pool *pool, struct tri_cache *cache, uint32_t keep);
 
 /* Of a cache that is not empty. */
-static inline void *tri_pool_take_cached(struct tri_pool *pool, struct tri_cache *cache)
+static inline void *tri_pool_take_cached(struct tri_cache *cache)
 {
-    void *object = cache->head;
-    cache->head = *tri_pool_link(pool, object);
-    tri_store(&cache->count, tri_load(&cache->count, TRI_RELAXED) - 1, TRI_RELAXED);
-    return object;
+    uint32_t left = tri_load(&cache->count, TRI_RELAXED) - 1;
+    tri_store(&cache->count, left, TRI_RELAXED);
+    return cache->objects[left];
 }
 
 static inline void *tri_pool_take(struct tri_pool *pool, struct tri_cache *cache)
 {
     if (!cache)
         return tri_pool_take_shared(pool);
-    if (!cache->head && !tri_pool_refill(pool, cache))
+    if (tri_load(&cache->count, TRI_RELAXED) == 0 && !tri_pool_refill(pool, cache))
         return NULL;
-    return tri_pool_take_cached(pool, cache);
+    return tri_pool_take_cached(cache);
 }
 
 static inline void tri_pool_give(struct tri_pool *pool, struct tri_cache *cache, void *object)
@@ -88,11 +88,10 @@ static inline void tri_pool_give(struct tri_pool *pool, struct tri_cache *cache,
         tri_pool_give_shared(pool, object);
         return;
     }
-    *tri_pool_link(pool, object) = cache->head;
-    cache->head = object;
-    uint32_t count = tri_load(&cache->count, TRI_RELAXED) + 1;
+    uint32_t count = tri_load(&cache->count, TRI_RELAXED);
+    cache->objects[count++] = object; /* there is room for one, always */
     tri_store(&cache->count, count, TRI_RELAXED);
-    if (count >= TRI_CACHE_CAP)
+    if (__builtin_expect(count == TRI_CACHE_CAP, 0))
         tri_pool_spill(pool, cache, TRI_CACHE_CAP / 2);
 }
 

@@ -40,9 +40,10 @@ static uint32_t class_of(size_t bytes)
 
 uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity)
 {
-    uint32_t units = (uint32_t)(sizeof(struct tri_place) + bytes + TRI_PLACE_UNIT - 1) / TRI_PLACE_UNIT;
+    uint32_t place_bytes =
+        (uint32_t)(sizeof(struct tri_place) + bytes + TRI_PLACE_UNIT - 1) / TRI_PLACE_UNIT * TRI_PLACE_UNIT;
     uint32_t log2 = capacity <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
-    return ((UINT32_C(1) << log2) - 1) << 16 | class_of((size_t)units * TRI_PLACE_UNIT << log2) << 12 | units;
+    return ((UINT32_C(1) << log2) - 1) << 16 | place_bytes | class_of((size_t)place_bytes << log2);
 }
 
 /* Under the lock. 0 when all indices are used. */
@@ -118,9 +119,10 @@ struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint3
 {
     uint32_t size_class = tri_shape_class(shape);
     struct tri_storage *storage = NULL;
-    if (cache && size_class < TRI_STORAGE_CLASSES && (storage = cache->head[size_class])) {
-        cache->head[size_class] = storage->next; /* of another shape */
-        tri_store(&cache->count[size_class], tri_load(&cache->count[size_class], TRI_RELAXED) - 1, TRI_RELAXED);
+    uint32_t count = cache ? tri_load(&cache->count[size_class], TRI_RELAXED) : 0;
+    if (count > 0) { /* of another shape */
+        storage = cache->kept[size_class][count - 1];
+        tri_storage_take_peeked(cache, shape);
         clean(storage, shape);
         return storage;
     }
@@ -152,11 +154,9 @@ void tri_storage_give_slow(struct tri_storage *storage)
 void tri_storage_flush(struct tri_storage_cache *cache)
 {
     for (uint32_t i = 0; i < TRI_STORAGE_CLASSES; i++) {
-        struct tri_storage *storage;
-        while ((storage = cache->head[i])) {
-            cache->head[i] = storage->next;
-            tri_storage_give_slow(storage);
-        }
+        uint32_t count = tri_load(&cache->count[i], TRI_RELAXED);
+        while (count > 0)
+            tri_storage_give_slow(cache->kept[i][--count]);
         tri_store(&cache->count[i], 0u, TRI_RELAXED);
     }
 }

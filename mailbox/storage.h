@@ -30,14 +30,14 @@ struct tri_place {
 };
 
 /*
- * The shape of a ring in one word, read with few instructions: its places less one (a power of two less one) << 16 | size
- * class << 12 | bytes of a place in units of 16.
+ * The shape of a ring in one word, read with few instructions: its places less one (a power of two less one) << 16 | bytes of
+ * a place, a multiple of 16 | size class.
  */
 #define TRI_PLACE_UNIT 16u
 
 static inline uint32_t tri_shape_place_bytes(uint32_t shape)
 {
-    return (shape & 0xfff) * TRI_PLACE_UNIT;
+    return shape & 0xfff0;
 }
 static inline uint32_t tri_shape_mask(uint32_t shape)
 {
@@ -49,7 +49,7 @@ static inline uint32_t tri_shape_places(uint32_t shape)
 }
 static inline uint32_t tri_shape_class(uint32_t shape)
 {
-    return shape >> 12 & 0xf;
+    return shape & 0xf;
 }
 /* For messages of `bytes` and at least `capacity` of them. */
 uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity);
@@ -61,9 +61,11 @@ struct tri_storage {
     _Alignas(64) char bytes[];
 };
 
+#define TRI_STORAGE_CACHE_CAP 16u
+
 struct tri_storage_cache {
-    struct tri_storage *head[TRI_STORAGE_CLASSES];
-    TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES];
+    TRI_ATOMIC(uint32_t) count[TRI_STORAGE_CLASSES + 1]; /* of the large ones: none, always */
+    struct tri_storage *kept[TRI_STORAGE_CLASSES][TRI_STORAGE_CACHE_CAP];
 };
 
 /* True for whole words, 32 of them at most, which most messages are: the hot paths copy those without a call. */
@@ -95,7 +97,7 @@ static inline __attribute__((always_inline)) void tri_copy(void *target, const v
         memcpy(target, source, bytes);
 }
 
-extern TRI_ATOMIC(struct tri_storage *) *tri_storage_table;
+extern TRI_ATOMIC(struct tri_storage *) *tri_storage_table __attribute__((visibility("hidden")));
 
 /* The storage of a non-zero index that the caller learned from a tail word it owns a place of. */
 static inline struct tri_storage *tri_storage_at(uint32_t index)
@@ -110,8 +112,6 @@ static inline struct tri_place *tri_storage_place(struct tri_storage *storage, u
     return (struct tri_place *)(storage->bytes + (size_t)tri_shape_place_bytes(shape) * slot);
 }
 
-#define TRI_STORAGE_CACHE_CAP 16u
-
 struct tri_storage *tri_storage_take_slow(struct tri_storage_cache *cache, uint32_t shape);
 void tri_storage_give_slow(struct tri_storage *storage);
 
@@ -119,18 +119,17 @@ void tri_storage_give_slow(struct tri_storage *storage);
 static inline struct tri_storage *tri_storage_peek(const struct tri_storage_cache *cache, uint32_t shape)
 {
     uint32_t size_class = tri_shape_class(shape);
-    if (!cache || size_class >= TRI_STORAGE_CLASSES)
+    uint32_t count = cache ? tri_load(&cache->count[size_class], TRI_RELAXED) : 0;
+    if (count == 0)
         return NULL;
-    struct tri_storage *storage = cache->head[size_class];
-    return storage && storage->shape == shape ? storage : NULL;
+    struct tri_storage *storage = cache->kept[size_class][count - 1];
+    return storage->shape == shape ? storage : NULL;
 }
 
 /* Takes out what tri_storage_peek gave. */
-static inline void tri_storage_take_peeked(struct tri_storage_cache *cache, const struct tri_storage *storage,
-                                           uint32_t shape)
+static inline void tri_storage_take_peeked(struct tri_storage_cache *cache, uint32_t shape)
 {
     uint32_t size_class = tri_shape_class(shape);
-    cache->head[size_class] = storage->next;
     tri_store(&cache->count[size_class], tri_load(&cache->count[size_class], TRI_RELAXED) - 1, TRI_RELAXED);
 }
 
@@ -140,7 +139,7 @@ static inline struct tri_storage *tri_storage_take(struct tri_storage_cache *cac
     struct tri_storage *storage = tri_storage_peek(cache, shape);
     if (!storage)
         return tri_storage_take_slow(cache, shape);
-    tri_storage_take_peeked(cache, storage, shape);
+    tri_storage_take_peeked(cache, shape);
     return storage;
 }
 
@@ -148,11 +147,10 @@ static inline struct tri_storage *tri_storage_take(struct tri_storage_cache *cac
 static inline void tri_storage_give(struct tri_storage_cache *cache, struct tri_storage *storage)
 {
     uint32_t size_class = tri_shape_class(storage->shape);
-    if (cache && size_class < TRI_STORAGE_CLASSES) {
+    if (__builtin_expect(cache && size_class < TRI_STORAGE_CLASSES, 1)) {
         uint32_t count = tri_load(&cache->count[size_class], TRI_RELAXED);
-        if (count < TRI_STORAGE_CACHE_CAP) {
-            storage->next = cache->head[size_class];
-            cache->head[size_class] = storage;
+        if (__builtin_expect(count < TRI_STORAGE_CACHE_CAP, 1)) {
+            cache->kept[size_class][count] = storage;
             tri_store(&cache->count[size_class], count + 1, TRI_RELAXED);
             return;
         }

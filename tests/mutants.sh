@@ -49,12 +49,12 @@ change() {
     post_not_taken) # who has been made the sentry, and was woken by something else, does not know
         echo actor/idle.c test_fair
         printf '%s\n' '/ void take_post(/,/^}/ s/worker->on_watch = true;/(void)0;/' ;;
-    loop_seems_a_hog) # nor does it make a pass
+    loop_seems_a_hog) # its turns are not counted, nor does it make a pass
         echo actor/scheduler.c test_fair
-        printf '%s\n' '/^void tri_loop_entry(/,/^}/ s/tri_use_quota(worker) <= 0/false/' ;;
+        printf '%s\n' '/^void tri_loop_entry(/,/^}/ s/tri_count(&worker->switches);//' ;;
     no_pass_without_memory) # who goes on for want of a stack for others keeps the pass away
         echo actor/scheduler.c test_memory
-        printf '%s\n' '/\*scrape_turn(/,/^}/ s/tri_use_quota(worker);//' ;;
+        printf '%s\n' '/\*scrape_turn(/,/^}/ s/tri_count(&worker->switches);/(void)0;/' ;;
     wake_without_notified) # a wake that finds the task running leaves no mark
         echo actor/park.h stress_migration stress_cancel
         printf '%s\n' '/ tri_park_wake(/,/^}/ s/    for (;;) {/    if (state == TRI_RUNNING)\n        return false;\n    for (;;) {/' ;;
@@ -72,7 +72,7 @@ change() {
         printf '%s\n' '/ void serve_sender(/,/^}/ s/    tri_wake(task);/    (void)task;/' ;;
     claim_without_generation) # a stale address reaches the next tenant
         echo mailbox/mailbox.h test_mailbox stress_respawn
-        printf '%s\n' '/ bool tri_mailbox_send_fast(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
+        printf '%s\n' '/\*tri_mailbox_claim_fast(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;
     slow_claim_without_generation) # the same where the plain case ends
         echo mailbox/mailbox.c test_mailbox stress_respawn
         printf '%s\n' '/ int claim(/,/^}/ s/tri_load(ref->life, TRI_RELAXED) >> TRI_LIFE_SHIFT != ref->generation/false/' ;;

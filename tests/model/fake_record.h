@@ -43,7 +43,7 @@ static struct tri_mailbox_ref ref_of(uint64_t generation)
 /* The storage that a sender brings has a past: what is left of that must not be taken for a message. */
 static void use_storage(void)
 {
-    struct tri_storage *storage = my_cache()->head[0];
+    struct tri_storage *storage = my_cache()->kept[0][tri_load(&my_cache()->count[0], TRI_RELAXED) - 1];
     struct tri_place *place = tri_storage_place(storage, storage->shape, 1);
     tri_store(&place->stamp, (uintptr_t)1, TRI_RELAXED);
     tri_store(&place->stamp, (uintptr_t)0, TRI_RELAXED);
@@ -126,8 +126,7 @@ static void check_storages(unsigned in_use)
 {
     unsigned found = 0, made = shared.next_index - 1;
     for (unsigned t = 0; t <= MODEL_THREADS; t++)
-        for (struct tri_storage *storage = caches[t].head[0]; storage; storage = storage->next)
-            model_assert(++found <= made);
+        found += tri_load(&caches[t].count[0], TRI_RELAXED);
     for (struct tri_storage *storage = shared.head[0]; storage; storage = storage->next)
         model_assert(++found <= made);
     model_assert(found + in_use == made);

@@ -201,7 +201,8 @@ enum tri_idle_result tri_idle(struct tri_worker *worker)
         tri_wake(task);
         return TRI_IDLE_LOOK;
     }
-    if (worker->tasks.head == actor.tri_record) { /* it has ended here */
+    uint32_t freed = tri_load(&worker->tasks.count, TRI_RELAXED);
+    if (freed > 0 && worker->tasks.objects[freed - 1] == actor.tri_record) { /* it has ended here */
         spawn_stranger();
         return TRI_IDLE_LOOK;
     }

@@ -154,8 +154,7 @@ static unsigned count_free(void)
 {
     unsigned found = 0;
     for (int i = 0; i <= MODEL_THREADS; i++)
-        for (struct tri_task *task = workers[i].tasks.head; task; task = task->next)
-            model_assert(++found <= tri_task_pool.total);
+        found += tri_load(&workers[i].tasks.count, TRI_RELAXED);
     return found + tri_task_pool.free_count;
 }
 

@@ -119,7 +119,8 @@ static void check_slots(void)
 {
     unsigned found = 0;
     for (unsigned t = 0; t <= MODEL_THREADS; t++)
-        for (struct tri_slot *slot = caches[t].head; slot; slot = slot->after) {
+        for (uint32_t i = tri_load(&caches[t].count, TRI_RELAXED); i > 0; i--) {
+            struct tri_slot *slot = caches[t].objects[i - 1];
             model_assert(tri_slot_state_of(tri_load(&slot->word, TRI_RELAXED)) == TRI_SLOT_FREE);
             model_assert(++found <= tri_slot_pool.total);
         }
