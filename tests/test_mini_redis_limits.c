@@ -238,6 +238,13 @@ TASK_TEST(client_must_authenticate)
         "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
         "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
         "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    /* What would not be executed anyway says why. */
+    ask(client, "CLIENT id\r\nCLIENT foo\r\nClient getname 1\r\nCONFIG get\r\nCONFIG\r\nGET\r\nFOO\r\n",
+        "-NOAUTH Authentication required.\r\n-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n"
+        "-ERR wrong number of arguments for 'client|getname' command\r\n"
+        "-ERR wrong number of arguments for 'config|get' command\r\n"
+        "-ERR wrong number of arguments for 'config' command\r\n-ERR wrong number of arguments for 'get' command\r\n"
+        "-ERR unknown command 'FOO', with args beginning with: \r\n");
     ask(client, "AUTH secret\r\nPING\r\nRESET\r\nPING\r\nAUTH default secret\r\nPING\r\n",
         "+OK\r\n+PONG\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n+PONG\r\n");
     leave(client);

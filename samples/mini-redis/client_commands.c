@@ -205,24 +205,14 @@ static void client_list(struct connection *connection, const struct slice *argv,
 void command_client(struct context *context, const struct slice *argv, uint32_t argc)
 {
     struct connection *connection = context->connection;
-    if (slice_is(argv[1], "id") && argc == 2) {
+    if (slice_is(argv[1], "id"))
         reply_integer(context->out, (int64_t)connection->client.id);
-    } else if (slice_is(argv[1], "id")) {
-        reply_wrong_arity(context->out, "client|id");
-    } else if (slice_is(argv[1], "getname") && argc == 2) {
+    else if (slice_is(argv[1], "getname"))
         client_getname(connection);
-    } else if (slice_is(argv[1], "getname")) {
-        reply_wrong_arity(context->out, "client|getname");
-    } else if (slice_is(argv[1], "setname") && argc == 3) {
-        if (rename_client(connection, argv[2]))
-            REPLY(context->out, "+OK\r\n");
-    } else if (slice_is(argv[1], "setname")) {
-        reply_wrong_arity(context->out, "client|setname");
-    } else if (slice_is(argv[1], "list")) {
+    else if (slice_is(argv[1], "list"))
         client_list(connection, argv, argc);
-    } else {
-        reply_unknown_subcommand(context->out, argv[1], "CLIENT");
-    }
+    else if (rename_client(connection, argv[2]))
+        REPLY(context->out, "+OK\r\n");
 }
 
 /* ---- subscribing --------------------------------------------------------------------------------------- */

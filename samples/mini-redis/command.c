@@ -6,6 +6,7 @@
 #include "command.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <pthread.h>
 #include <string.h>
 #include <troupe.h>
@@ -61,6 +62,19 @@ static const struct command commands[] = {
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* What commands with subcommands know; their arity counts both names. */
+static const struct subcommand {
+    void (*of)(struct context *context, const struct slice *argv, uint32_t argc);
+    const char *name;
+    int arity;
+} subcommands[] = {
+    { command_client, "client|getname", 2 }, { command_client, "client|id", 2 },
+    { command_client, "client|list", -2 },   { command_client, "client|setname", 3 },
+    { command_command, "command|count", 2 }, { command_command, "command|docs", -2 },
+    { command_command, "command|info", -2 }, { command_command, "command|list", -2 },
+    { command_config, "config|get", -3 },
+};
 
 /* ---- by name ------------------------------------------------------------------------------------------- */
 
@@ -155,23 +169,28 @@ const struct command *command_at(size_t index)
     return &commands[index];
 }
 
+/* NULL: none is meant, or (*has) there is no such one. */
+static const struct subcommand *find_subcommand(const struct command *command, const struct slice *argv, uint32_t argc,
+                                                bool *has)
+{
+    *has = false;
+    if (command->first_key > 0 || argc == 1) /* what works on keys has no subcommands */
+        return NULL;
+    for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++) {
+        if (subcommands[i].of != command->execute)
+            continue;
+        if (slice_is(argv[1], strchr(subcommands[i].name, '|') + 1))
+            return &subcommands[i];
+        *has = true;
+    }
+    return NULL;
+}
+
 const char *command_full_name(const struct command *command, const struct slice *argv, uint32_t argc)
 {
-    static const char *const full[] = { "client|getname", "client|id",     "client|list",
-                                        "client|setname", "command|count", "command|docs",
-                                        "command|info",   "command|list",  "config|get" };
-    if (command->first_key > 0 || argc == 1) /* what works on keys has no subcommands */
-        return command->name;
-    const char *found = command->name;
-    size_t size = strlen(found);
-    for (size_t i = 0; i < sizeof full / sizeof full[0]; i++) {
-        if (strncmp(full[i], command->name, size) != 0 || full[i][size] != '|')
-            continue;
-        if (slice_is(argv[1], full[i] + size + 1))
-            return full[i];
-        found = NULL;
-    }
-    return found;
+    bool has;
+    const struct subcommand *subcommand = find_subcommand(command, argv, argc, &has);
+    return subcommand != NULL ? subcommand->name : has ? NULL : command->name;
 }
 
 size_t command_count(void)
@@ -203,33 +222,46 @@ static void unknown_command(struct context *context, const struct slice *argv, u
                 argv[0].data, (int)size, shown_args);
 }
 
-void reply_unknown_subcommand(struct buffer *out, struct slice subcommand, const char *command)
+static void unknown_subcommand(struct context *context, const struct slice *argv, uint32_t argc)
 {
-    reply_error(out, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(subcommand, 128), subcommand.data, command);
+    char name[MAX_NAME_BYTES + 1] = "";
+    for (size_t i = 0; i < argv[0].size; i++)
+        name[i] = (char)toupper((unsigned char)argv[0].data[i]);
+    (void)argc;
+    reply_error(context->out, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(argv[1], 128), argv[1].data, name);
 }
 
 static void wrong_arity(struct context *context, const struct slice *argv, uint32_t argc)
 {
-    (void)argc;
-    reply_wrong_arity(context->out, command_find(argv[0])->name);
+    reply_wrong_arity(context->out, command_full_name(command_find(argv[0]), argv, argc));
 }
 
 static const struct command unknown = {
     .name = "unknown", .execute = unknown_command, .before_auth = true, .in_subscription = true
 };
+static const struct command unknown_within = {
+    .name = "unknown", .execute = unknown_subcommand, .before_auth = true, .in_subscription = true
+};
 static const struct command misused = {
     .name = "misused", .execute = wrong_arity, .before_auth = true, .in_subscription = true
 };
+
+static bool suits(int arity, uint32_t argc)
+{
+    int count = argc < INT32_MAX ? (int)argc : INT32_MAX;
+    return arity > 0 ? count == arity : count >= -arity;
+}
 
 const struct command *command_check(const struct slice *argv, uint32_t argc)
 {
     const struct command *command = command_find(argv[0]);
     if (command == NULL)
         return &unknown;
-    int count = argc < INT32_MAX ? (int)argc : INT32_MAX;
-    if (command->arity > 0 ? count != command->arity : count < -command->arity)
-        return &misused;
-    return command;
+    bool has;
+    const struct subcommand *subcommand = find_subcommand(command, argv, argc, &has);
+    if (has && subcommand == NULL)
+        return &unknown_within;
+    return suits(subcommand != NULL ? subcommand->arity : command->arity, argc) ? command : &misused;
 }
 
 /* ---- executing ----------------------------------------------------------------------------------------- */

@@ -72,12 +72,10 @@ size_t command_count(void);
 const char *command_full_name(const struct command *command, const struct slice *argv, uint32_t argc);
 
 /*
- * What to execute for a request: its command, or one that writes the error why not (no such command, wrong
- * number of arguments), whose arity is 0.
+ * What to execute for a request: its command, or one that writes the error why not (no such command or subcommand,
+ * wrong number of arguments), whose arity is 0.
  */
 const struct command *command_check(const struct slice *argv, uint32_t argc);
-
-void reply_unknown_subcommand(struct buffer *out, struct slice subcommand, const char *command);
 
 /* The commands' functions, by file. keys.c: */
 void command_del(struct context *, const struct slice *, uint32_t);

@@ -94,18 +94,14 @@ void command_command(struct context *context, const struct slice *argv, uint32_t
         every_command(out, false);
     else if (slice_is(argv[1], "info"))
         command_info_of(out, argv + 2, argc - 2);
-    else if (slice_is(argv[1], "count") && argc == 2)
-        reply_integer(out, (int64_t)command_count());
     else if (slice_is(argv[1], "count"))
-        reply_wrong_arity(out, "command|count");
+        reply_integer(out, (int64_t)command_count());
     else if (slice_is(argv[1], "list") && argc == 2)
         every_command(out, true);
     else if (slice_is(argv[1], "list"))
         REPLY(out, "-ERR syntax error\r\n");
-    else if (slice_is(argv[1], "docs"))
+    else /* docs */
         REPLY(out, "*0\r\n");
-    else
-        reply_unknown_subcommand(out, argv[1], "COMMAND");
 }
 
 /* ---- CONFIG -------------------------------------------------------------------------------------------- */
@@ -169,14 +165,6 @@ static struct slice shown_name(const char *name, const struct slice *match)
 void command_config(struct context *context, const struct slice *argv, uint32_t argc)
 {
     struct buffer *out = context->out;
-    if (!slice_is(argv[1], "get")) {
-        reply_unknown_subcommand(out, argv[1], "CONFIG");
-        return;
-    }
-    if (argc < 3) {
-        reply_wrong_arity(out, "config|get");
-        return;
-    }
     struct setting settings[SETTINGS];
     size_t count = list_settings(context->connection->server, settings), matching = 0;
     for (size_t i = 0; i < count; i++)
