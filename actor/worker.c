@@ -29,12 +29,10 @@ struct tri_reactor *tri_reactor_here(void)
     return worker ? worker->reactor : NULL;
 }
 
-/* Tells the thread in tr_start how it went; the last one to answer wakes it. */
-static void answer_start(struct tr_runtime *runtime, int error)
+/* Tells the thread in tr_start that it may look at how it went. */
+static void answer_start(struct tr_runtime *runtime)
 {
     uint64_t one = 1;
-    if (error < 0)
-        tri_store(&runtime->failed, (uint32_t)-error, TRI_RELAXED);
     tri_fetch_add(&runtime->started, 1u, TRI_RELEASE);
     if (write(runtime->wake_fd, &one, sizeof one) < 0)
         return; /* the counter is full: it is readable anyway */
@@ -95,6 +93,22 @@ static int reserve_stack(struct tri_worker *worker)
     return stack ? 0 : -ENOMEM;
 }
 
+/* One worker after the other, so that what fails for all of them is said once. *opened: has a reactor. */
+static int open_in_turn(struct tri_worker *worker, bool *opened)
+{
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    struct tr_runtime *runtime = worker->runtime;
+    pthread_mutex_lock(&turn);
+    int rc = -(int)tri_load(&runtime->failed, TRI_RELAXED);
+    *opened = rc == 0 && (rc = tri_worker_open(worker)) == 0;
+    if (*opened)
+        rc = reserve_stack(worker);
+    if (rc < 0)
+        tri_store(&runtime->failed, (uint32_t)-rc, TRI_RELAXED);
+    pthread_mutex_unlock(&turn);
+    return rc;
+}
+
 void *tri_worker_main(void *argument)
 {
     struct tri_worker *worker = argument;
@@ -105,11 +119,9 @@ void *tri_worker_main(void *argument)
     void *alternate = tri_fault_enter();
     struct tri_seat *seat = tri_seat_enter();
     worker->home = worker->alone ? seat : NULL;
-    int rc = tri_worker_open(worker);
-    bool opened = rc == 0;
-    if (opened)
-        rc = reserve_stack(worker);
-    answer_start(runtime, rc);
+    bool opened;
+    int rc = open_in_turn(worker, &opened);
+    answer_start(runtime);
     await_all(runtime); /* nobody runs a task that could wake a worker without a reactor */
     if (rc == 0 && tri_load(&runtime->failed, TRI_RELAXED) == 0)
         tri_worker_loop(worker);

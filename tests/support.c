@@ -290,12 +290,19 @@ void test_log_capture(enum tr_log_level most)
     tr_log_set(log_to_memory, NULL, most);
 }
 
+unsigned test_log_count(const char *text)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&log_lock);
+    for (const char *at = log_text; (at = strstr(at, text)); at++)
+        count++;
+    pthread_mutex_unlock(&log_lock);
+    return count;
+}
+
 bool test_log_has(const char *text)
 {
-    pthread_mutex_lock(&log_lock);
-    bool found = strstr(log_text, text) != NULL;
-    pthread_mutex_unlock(&log_lock);
-    return found;
+    return test_log_count(text) > 0;
 }
 
 void test_log_release(void)

@@ -161,8 +161,9 @@ static inline uint64_t test_random(uint64_t *state)
 
 /* ---- logs ----------------------------------------------------------------------------------------------------- */
 
-/* From now on log lines go to memory; test_log_has tells whether one of them holds `text`. */
+/* From now on log lines go to memory; test_log_count tells how often they hold `text`. */
 void test_log_capture(enum tr_log_level most);
+unsigned test_log_count(const char *text);
 bool test_log_has(const char *text);
 void test_log_release(void);
 

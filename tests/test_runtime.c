@@ -422,6 +422,23 @@ START_TEST(run_with_too_few_descriptors_emfile)
 }
 END_TEST
 
+static int start_with_an_unknown_backend(void)
+{
+    struct tr_options options = test_options(4);
+    struct tr_runtime *runtime;
+    options.backend = TR_BACKEND_DEFAULT;
+    setenv("TR_BACKEND", "telepathy", 1);
+    test_log_capture(TR_LOG_DEBUG);
+    int rc = tr_start(&runtime, &options);
+    return rc == -EINVAL && test_log_count("TR_BACKEND=telepathy is unknown") == 1 ? 0 : 1;
+}
+
+START_TEST(start_with_an_unknown_backend_says_so_once)
+{
+    expect_int(test_in_child(start_with_an_unknown_backend), 0);
+}
+END_TEST
+
 static void do_nothing(void)
 {
 }
@@ -447,5 +464,6 @@ int main(void)
                            fork_leaves_the_child_runtimes_it_cannot_use, address_after_runtime_gone_esrch,
                            runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
                            census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
-                           log_names_a_task_that_hogs_its_worker, log_names_the_backend_at_start));
+                           log_names_a_task_that_hogs_its_worker, start_with_an_unknown_backend_says_so_once,
+                           log_names_the_backend_at_start));
 }
