@@ -344,6 +344,18 @@ static __attribute__((noinline)) int call_foreign(struct tr_address address, con
     return fail_call(false, rc);
 }
 
+/* As tri_begin; 1 on a thread that runs no task. */
+static inline __attribute__((always_inline)) int begin_call(struct tri_worker **worker)
+{
+    *worker = tri_worker_here();
+    if (tri_may_go_on(*worker)) {
+        (*worker)->budget--;
+        return 0;
+    }
+    int rc = tri_begin(worker);
+    return rc < 0 ? rc : !*worker || !(*worker)->current;
+}
+
 /* `endless`: without a deadline. */
 static inline __attribute__((always_inline)) int call_any(struct tr_address address, const struct tr_type *type,
                                                           const void *message, struct tr_ask ask, tr_time deadline,
@@ -356,11 +368,9 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
         return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
         return fail_call(false, -EINVAL);
-    int rc = tri_begin(&worker);
-    if (rc < 0)
-        return fail_call(false, rc);
-    if (__builtin_expect(!worker || !worker->current, 0))
-        return call_foreign(address, type, message, ask, deadline);
+    int rc = begin_call(&worker);
+    if (__builtin_expect(rc != 0, 0))
+        return rc < 0 ? fail_call(false, rc) : call_foreign(address, type, message, ask, deadline);
     struct tri_task *self = worker->current;
     if (self == target)
         return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);
@@ -422,14 +432,22 @@ static int answer(struct tr_token token, uint32_t bytes, const void *value, int 
     return rc;
 }
 
+static __attribute__((noinline)) int let_go(struct tri_task *caller)
+{
+    tri_wake(caller);
+    return 0;
+}
+
+/* The plain case in a leaf: the request in hand, of a caller who is held. */
 int tr_reply_raw(struct tr_token token, uint32_t bytes, const void *value)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_debt debt = debt_of(token);
     if (__builtin_expect(worker && worker->current && in_hand(worker->current, debt), 1) &&
-        tri_reply_send_fast(debt, bytes, value, worker->held)) {
+        tri_reply_claim(debt, bytes)) {
         tri_hand_clear(worker->current);
-        return 0;
+        struct tri_task *caller = tri_reply_fill(debt, bytes, value, 0);
+        return __builtin_expect(caller == worker->held, 1) ? 0 : let_go(caller);
     }
     return answer(token, bytes, value, 0);
 }

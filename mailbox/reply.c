@@ -117,7 +117,9 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
         tri_reply_free(cache, debt.slot);
         return -ESRCH;
     }
-    tri_reply_finish(debt, bytes, answer, result, held);
+    struct tri_task *caller = tri_reply_fill(debt, bytes, answer, result);
+    if (caller != held)
+        tri_wake(caller);
     return 0;
 }
 
@@ -195,7 +197,7 @@ void tri_debts_resolve(struct tri_debts *debts, struct tri_cache *cache, int res
         if (!slot)
             return;
         if (found == TRI_SLOT_WAITING)
-            tri_reply_finish(debt, 0, NULL, result, NULL);
+            tri_wake(tri_reply_fill(debt, 0, NULL, result));
         else if (found == TRI_SLOT_ABANDONED)
             tri_reply_free(cache, slot);
     }

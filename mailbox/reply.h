@@ -113,30 +113,30 @@ bool tri_reply_abandon(struct tri_cache *cache, struct tri_slot *slot);
 int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes, const void *answer, int result,
                    struct tri_task *held);
 
-/* Fills in the answer of a claimed, unlinked slot and lets the caller go. */
-static inline void tri_reply_finish(struct tri_debt debt, uint32_t bytes, const void *answer, int result,
-                                    struct tri_task *held)
+/* Fills in the answer of a claimed, unlinked slot and lets the caller go, who is returned: to be woken, unless it is held. */
+static inline __attribute__((always_inline)) struct tri_task *tri_reply_fill(struct tri_debt debt, uint32_t bytes,
+                                                                             const void *answer, int result)
 {
     struct tri_slot *slot = debt.slot;
     struct tri_task *caller = tri_load(&slot->caller, TRI_RELAXED);
     tri_copy(slot->answer, answer, bytes);
     slot->result = result;
     tri_store(&slot->word, tri_slot_word(debt.generation, TRI_SLOT_DONE), TRI_RELEASE); /* [R3] */
-    if (caller != held)
-        tri_wake(caller);
+    return caller;
 }
 
-/* tri_reply_send for the common case: the caller waits, the slot is in hand. False: nothing happened, take the long way. */
-static inline bool tri_reply_send_fast(struct tri_debt debt, uint32_t bytes, const void *answer, struct tri_task *held)
+/*
+ * tri_reply_send for the common case, that the caller waits, the slot is in hand and the answer short: then tri_reply_fill is to
+ * follow. False: nothing happened, take the long way.
+ */
+static inline bool tri_reply_claim(struct tri_debt debt, uint32_t bytes)
 {
     uint64_t word = tri_slot_word(debt.generation, TRI_SLOT_WAITING);
     uint64_t next = tri_slot_word(debt.generation, TRI_SLOT_FILLING);
-    if (!debt.slot || tri_load(&debt.slot->answer_bytes, TRI_RELAXED) != bytes ||
-        !tri_cas(&debt.slot->word, &word, next, TRI_ACQUIRE, TRI_RELAXED)) /* [R2] [R6] */
-        return false;
-    tri_reply_finish(debt, bytes, answer, 0, held);
-    return true;
+    return debt.slot && tri_is_short(bytes) && tri_load(&debt.slot->answer_bytes, TRI_RELAXED) == bytes &&
+           tri_cas(&debt.slot->word, &word, next, TRI_ACQUIRE, TRI_RELAXED); /* [R2] [R6] */
 }
+
 /* True while the caller waits. Thread: any. */
 bool tri_reply_wanted(struct tri_debt debt);
 /* True once the caller has given up; false for an answered or recycled slot. Thread: any. */
