@@ -140,9 +140,8 @@ enum plain { TAKEN, TAKEN_FROM_FULL, EMPTY, NOT_PLAIN };
 static inline __attribute__((always_inline)) enum plain take_plain(struct tri_task *task, uint32_t bytes, void *message)
 {
     uintptr_t stamp;
-    uint32_t kind = tri_load(&task->flags, TRI_RELAXED) & (TRI_TASK_ACTOR | TRI_TASK_HANDLER);
-    if (__builtin_expect(kind != TRI_TASK_ACTOR || tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes ||
-                             !tri_is_short(bytes) || tri_load(&task->hand, TRI_RELAXED) || !task->consumer.storage,
+    if (__builtin_expect(!task->consumer.storage || !task->consumer.plain ||
+                             tri_load(&task->mailbox.bytes, TRI_RELAXED) != bytes || tri_load(&task->hand, TRI_RELAXED),
                          0))
         return NOT_PLAIN;
     struct tri_place *place = tri_mailbox_front(&task->mailbox, &task->consumer, task->consumer.storage, &stamp);

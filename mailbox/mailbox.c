@@ -55,7 +55,8 @@ void tri_mailbox_init(struct tri_mailbox *mailbox, struct tri_mailbox_consumer *
     tri_store(&consumer->waiting, 0u, TRI_RELAXED);
     consumer->storage = NULL;
     consumer->keep = !idle || policy == TR_OVERFLOW_DROP_OLDEST; /* it is given back from that note only */
-    tri_store(&consumer->policy, (uint8_t)policy, TRI_RELEASE);  /* [M10] */
+    consumer->plain = !idle && tri_is_short(bytes);
+    tri_store(&consumer->policy, (uint8_t)policy, TRI_RELEASE);                /* [M10] */
     tri_store(&mailbox->tail, head | (idle ? TRI_TAIL_IDLE : 0), TRI_RELEASE); /* [M3] */
 }
 
