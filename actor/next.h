@@ -37,10 +37,8 @@ static inline __attribute__((always_inline)) void fetch_ahead(struct tri_queue *
     struct tri_task *after = tri_load(&queue->slots[(head + 1) % TRI_QUEUE_SLOTS], TRI_RELAXED);
     if (next->stack) {
         const char *frame = next->stack->context.sp, *record = (const char *)next;
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 3; i++)
             __builtin_prefetch(frame + 64 * i);
-        __builtin_prefetch((const char *)next->stack + 64);
-        __builtin_prefetch(record + 64);
         __builtin_prefetch(record + 128);
     }
     if (after->stack)
