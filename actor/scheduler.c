@@ -223,10 +223,8 @@ static __attribute__((noinline)) struct tri_stack *look_further(struct tri_worke
     struct tri_task *next = next_task(worker);
     if (!next && over)
         return leave_turn(worker, hook);
-    if (!next && !worker->migrate) { /* a yield to nobody, but not a task that hogs the worker */
-        tri_count(&worker->switches);
+    if (!next && !worker->migrate) /* a yield to nobody; the pass says that it does not hog the worker */
         return NULL;
-    }
     return stack_or_scrape(worker, hook, next);
 }
 

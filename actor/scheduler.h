@@ -43,10 +43,10 @@ struct tri_inbox {
 struct tri_worker {
     /* owner */
     struct tr_runtime *runtime;
-    struct tri_task *current;        /* NULL in the loop */
-    struct tri_stack *stack;         /* that we are on */
-    struct tri_task *held;           /* chain of callers that wait for the handler on top to return */
-    struct tri_task *hand;           /* for the loop that is being switched to */
+    struct tri_task *current; /* NULL in the loop, but for one that is about to start the task for which it was left */
+    struct tri_stack *stack;  /* that we are on */
+    struct tri_task *held;    /* chain of callers that wait for the handler on top to return */
+    struct tri_task *hand;    /* for the loop that is being switched to */
     const struct tri_letter *letter; /* for the actor that is being switched to; in the held caller's frame */
     struct tri_task *pinned_first, *pinned_last; /* ready tasks that no thief may take */
     struct tri_task *hook_task;
@@ -335,8 +335,8 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
 void tri_ready_ring(struct tri_worker *worker, struct tri_task *task);
 
 /*
- * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim: an idle
- * handler actor stays what it is until the one who claimed it makes it run, but a loop actor can wake for another reason,
+ * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim, or before the
+ * place that was claimed is published: an idle handler actor stays what it is until the one who claimed it makes it run, but a loop actor can wake for another reason,
  * find the message, end, and leave its record to a stranger.
  */
 static inline void tri_activate(struct tri_task *task, bool handler)

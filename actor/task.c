@@ -419,7 +419,8 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
         end_detached(worker, task);
     else
         end_joinable(worker, task);
-    if (member) /* the task has gone */
+    worker->current = NULL; /* the record may be another's: a log sink that is told of the failure finds no task */
+    if (member)
         tri_member_leave(member);
     tri_store(&worker->ended, tri_load(&worker->ended, TRI_RELAXED) + 1, TRI_RELEASE);
     if (tri_load(&worker->runtime->phase, TRI_RELAXED) != TRI_PHASE_RUN)

@@ -249,6 +249,42 @@ TASK_TEST(group_detached_failures_are_logged)
     test_log_release();
 }
 
+/* What the sink found and left in the task in which it was called: none, for the member has gone by then. */
+static const struct tr_local mark;
+static atomic_int told;
+
+static void mark_the_task(enum tr_log_level level, const char *line, void *context)
+{
+    (void)level;
+    (void)context;
+    if (!strstr(line, "of group 'marked'"))
+        return;
+    expect(tr_local_set(&mark, mark_the_task) < 0);
+    atomic_fetch_add(&told, 1);
+}
+
+static int is_marked(void *argument)
+{
+    (void)argument;
+    return tr_local_get(&mark) != NULL;
+}
+
+TASK_TEST(group_detached_failure_is_told_outside_the_task)
+{
+    static atomic_int flag;
+    struct tr_group *group = open_with((struct tr_group_options){ .name = "marked" });
+    atomic_store(&flag, 0);
+    atomic_store(&told, 0);
+    tr_log_set(mark_the_task, NULL, TR_LOG_WARNING);
+    spawn_into(group, fail_after_flag, &flag);
+    expect_int(tr_group_detach(group), 0);
+    atomic_store(&flag, 1);
+    wait_until(atomic_load(&told) == 1);
+    for (int i = 0; i < 200; i++) /* the record of the member among theirs */
+        expect_int(test_join(test_task(is_marked, NULL)), 0);
+    tr_log_set(NULL, NULL, TR_LOG_INFO);
+}
+
 /* ---- the owner's end ------------------------------------------------------------------------------------------ */
 
 static int leave_groups_open(void *argument)
@@ -352,7 +388,7 @@ int main(void)
                      TESTS(group_close_leaves_nobody_behind, group_close_heeds_neither_cancellation_nor_deadline,
                            group_close_names_who_still_runs, group_close_logs_failures_that_nobody_took,
                            group_closed_by_a_member_or_a_stranger_is_refused, group_detached_members_go_on,
-                           group_detached_failures_are_logged, group_left_open_is_closed_at_the_owners_end,
-                           owned_tasks_end_with_their_owner, owned_tasks_of_a_handler_actor_live_as_long_as_it,
-                           group_of_a_foreign_thread));
+                           group_detached_failures_are_logged, group_detached_failure_is_told_outside_the_task,
+                           group_left_open_is_closed_at_the_owners_end, owned_tasks_end_with_their_owner,
+                           owned_tasks_of_a_handler_actor_live_as_long_as_it, group_of_a_foreign_thread));
 }

@@ -125,6 +125,27 @@ TASK_TEST(clients_many_count_together)
     stop(server);
 }
 
+/* In one read, each has its own verdict, whatever the one before it was. */
+TASK_TEST(subcommands_pipelined)
+{
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    ask(client, "PING\r\n", "+PONG\r\n");
+    ask(client,
+        "CLIENT foo\r\nCLIENT getname\r\nCLIENT id x\r\nCLIENT setname bob\r\nCLIENT getname x\r\nCLIENT foo x\r\n",
+        "-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n$-1\r\n"
+        "-ERR wrong number of arguments for 'client|id' command\r\n+OK\r\n"
+        "-ERR wrong number of arguments for 'client|getname' command\r\n"
+        "-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n");
+    ask(client, "CONFIG foo maxmemory\r\nCONFIG get port2\r\nCOMMAND docs\r\nCOMMAND foo\r\nCOMMAND docs\r\n",
+        "-ERR unknown subcommand 'foo'. Try CONFIG HELP.\r\n*0\r\n*0\r\n"
+        "-ERR unknown subcommand 'foo'. Try COMMAND HELP.\r\n*0\r\n");
+    ask(client, "COMMAND info nosuch\r\nCOMMAND count x\r\n",
+        "*1\r\n$-1\r\n-ERR wrong number of arguments for 'command|count' command\r\n");
+    leave(client);
+    stop(server);
+}
+
 TASK_TEST(quit_ends_the_connection_and_ignores_the_rest)
 {
     struct mini_redis *server = start(NULL);
@@ -497,7 +518,7 @@ int main(void)
         TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
               server_whose_third_shard_cannot_start_does_not_start, requests_are_answered_in_order,
               request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard, keys_live_in_several_shards,
-              clients_many_count_together, quit_ends_the_connection_and_ignores_the_rest,
+              clients_many_count_together, subcommands_pipelined, quit_ends_the_connection_and_ignores_the_rest,
               stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               time_to_live_ends_while_other_requests_are_at_work, long_requests_of_others_let_short_ones_in_between,

@@ -331,6 +331,32 @@ TASK_TEST(counters_grow)
     expect(after.polls + after.sleeps > before.polls + before.sleeps);
 }
 
+/* Each slice is longer than the mean that a pass of one turn is for. */
+static void yield_alone(void)
+{
+    struct tr_counters before, after;
+    enum { YIELDS = 200 };
+    for (int warm = 0; warm < 2; warm++) {
+        expect_int(tr_counters(&before), 0);
+        for (int i = 0; i < YIELDS; i++) {
+            tr_time end = tr_clock() + 200 * TR_MICROSECOND;
+            while (tr_clock() < end)
+                continue;
+            expect_int(tr_yield(), 0);
+        }
+    }
+    expect_int(tr_counters(&after), 0);
+    expect(after.polls - before.polls >= YIELDS / 2);
+    expect(after.polls - before.polls <= YIELDS + YIELDS / 4);
+}
+
+START_TEST(yield_alone_makes_one_pass)
+{
+    struct tr_options options = test_options(1);
+    test_run_with(&options, yield_alone);
+}
+END_TEST
+
 START_TEST(log_goes_to_the_sink_down_to_its_level)
 {
     test_log_capture(TR_LOG_WARNING);
@@ -463,7 +489,7 @@ int main(void)
                            start_without_a_thread_to_be_had_says_so, start_and_stop_many_times_leave_nothing,
                            fork_leaves_the_child_runtimes_it_cannot_use, address_after_runtime_gone_esrch,
                            runtimes_several_at_once_call_each_other, runtime_that_ends_resolves_calls_from_outside,
-                           census_counts_tasks_and_their_stacks, counters_grow, log_goes_to_the_sink_down_to_its_level,
-                           log_names_a_task_that_hogs_its_worker, start_with_an_unknown_backend_says_so_once,
-                           log_names_the_backend_at_start));
+                           census_counts_tasks_and_their_stacks, counters_grow, yield_alone_makes_one_pass,
+                           log_goes_to_the_sink_down_to_its_level, log_names_a_task_that_hogs_its_worker,
+                           start_with_an_unknown_backend_says_so_once, log_names_the_backend_at_start));
 }

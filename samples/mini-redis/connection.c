@@ -150,13 +150,14 @@ static enum route owner_of(const struct command *command)
 
 /*
  * Has the form of the one before it: then it has its command too, found without looking, if that was chosen in the same run:
- * nothing has been executed since, so the connection's state is the same.
+ * nothing has been executed since, so the connection's state is the same. Not where a subcommand may decide.
  */
 static bool is_another(const struct slice *arguments, const struct resp_request *request)
 {
     const struct resp_request *before = request - 1;
     struct slice name = arguments[request->first], other = arguments[before->first];
-    return request->argc == before->argc && name.size == other.size && dict_same(name.data, other.data, name.size);
+    return (before->command->first_key > 0 || request->argc == 1) && request->argc == before->argc &&
+           name.size == other.size && dict_same(name.data, other.data, name.size);
 }
 
 /*
