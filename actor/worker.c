@@ -93,19 +93,22 @@ static int reserve_stack(struct tri_worker *worker)
     return stack ? 0 : -ENOMEM;
 }
 
-/* One worker after the other, so that what fails for all of them is said once. *opened: has a reactor. */
+/*
+ * One worker after the other, so that what fails for all of them is said once. Under a lock of ours, which models know. *opened: it
+ * has a reactor.
+ */
 static int open_in_turn(struct tri_worker *worker, bool *opened)
 {
-    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    static struct tri_lock turn;
     struct tr_runtime *runtime = worker->runtime;
-    pthread_mutex_lock(&turn);
+    tri_lock(&turn);
     int rc = -(int)tri_load(&runtime->failed, TRI_RELAXED);
     *opened = rc == 0 && (rc = tri_worker_open(worker)) == 0;
     if (*opened)
         rc = reserve_stack(worker);
     if (rc < 0)
         tri_store(&runtime->failed, (uint32_t)-rc, TRI_RELAXED);
-    pthread_mutex_unlock(&turn);
+    tri_unlock(&turn);
     return rc;
 }
 
