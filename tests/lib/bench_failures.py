@@ -50,16 +50,24 @@ def check_figures():
     check(compare.best_ratio(less, values) == 2 and compare.best_ratio(more, values) == 0.5, "the best of more is the most")
 
 
+def check_two_against_one():
+    for one, met in ((1.0, True), (0.6, False)):
+        row = compare.Row("one_2w", "ns", lambda: (1.0, {}), lambda: (4.0, {}), "peer", most_ratio=0.5,
+                          single=lambda figure=one: (figure, {}))
+        with tempfile.TemporaryDirectory() as build:
+            result = compare.result_of(row, compare.peers.Tools(build, 3, 1), [])
+        check(result["met"] is met and result["detail"]["single"] == one, f"{one}: {result}")
+
+
 def check_single(why):
     def fails():
         raise why
-    rows = [compare.Row("one", "ns", fails),
-            compare.Row("one_2w", "ns", lambda: (1.0, {}), lambda: (4.0, {}), "peer", most_ratio=0.5, single="one")]
+    row = compare.Row("one_2w", "ns", lambda: (1.0, {}), lambda: (4.0, {}), "peer", most_ratio=0.5, single=fails)
     failures = []
     with tempfile.TemporaryDirectory() as build:
-        result = compare.result_of(rows[1], rows, [], compare.peers.Tools(build, 1, 1), failures)
-    check(result["met"] is None and any("one" in note for note in result["notes"]), f"{why!r}: {result}")
-    check(failures == (["one"] if isinstance(why, compare.Failure) else []), f"{why!r}: {failures}")
+        result = compare.result_of(row, compare.peers.Tools(build, 1, 1), failures)
+    check(result["met"] is None and any("single" in note for note in result["notes"]), f"{why!r}: {result}")
+    check(failures == (["one_2w"] if isinstance(why, compare.Failure) else []), f"{why!r}: {failures}")
     compare.print_table([result])
 
 
@@ -79,6 +87,7 @@ def check_clients(build):
 check_arguments()
 check_peers()
 check_figures()
+check_two_against_one()
 check_single(compare.Failure("gone"))
 check_single(compare.Skip("not here"))
 check_clients(sys.argv[1])
