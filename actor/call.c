@@ -344,18 +344,6 @@ static __attribute__((noinline)) int call_foreign(struct tr_address address, con
     return fail_call(false, rc);
 }
 
-/* As tri_begin; 1 on a thread that runs no task. */
-static inline __attribute__((always_inline)) int begin_call(struct tri_worker **worker)
-{
-    *worker = tri_worker_here();
-    if (tri_may_go_on(*worker)) {
-        (*worker)->budget--;
-        return 0;
-    }
-    int rc = tri_begin(worker);
-    return rc < 0 ? rc : !*worker || !(*worker)->current;
-}
-
 /* `endless`: without a deadline. */
 static inline __attribute__((always_inline)) int call_any(struct tr_address address, const struct tr_type *type,
                                                           const void *message, struct tr_ask ask, tr_time deadline,
@@ -368,9 +356,11 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
         return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
         return fail_call(false, -EINVAL);
-    int rc = begin_call(&worker);
-    if (__builtin_expect(rc != 0, 0))
-        return rc < 0 ? fail_call(false, rc) : call_foreign(address, type, message, ask, deadline);
+    int rc = tri_begin(&worker);
+    if (rc < 0)
+        return fail_call(false, rc);
+    if (__builtin_expect(!worker || !worker->current, 0))
+        return call_foreign(address, type, message, ask, deadline);
     struct tri_task *self = worker->current;
     if (self == target)
         return fail_call(false, tri_task_generation(target) == address.tri_generation ? -EDEADLK : -ESRCH);

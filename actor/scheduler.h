@@ -269,6 +269,12 @@ static inline __attribute__((always_inline)) int tri_park_task(struct tri_worker
     return 0;
 }
 
+/* For the short ways of suspending calls: in a task, not cancelled, with budget left (which the caller then takes from). */
+static inline bool tri_may_go_on(struct tri_worker *worker)
+{
+    return __builtin_expect(worker && worker->current && worker->budget > 1 && !tri_task_cancelled(worker->current), 1);
+}
+
 /*
  * How every suspending call begins: -ECANCELED, or a unit of the budget, which may suspend. *worker is NULL on a foreign
  * thread, and renewed.
@@ -277,6 +283,10 @@ static inline int tri_begin(struct tri_worker **worker)
 {
     struct tri_worker *here = tri_worker_here();
     *worker = here;
+    if (tri_may_go_on(here)) {
+        here->budget--;
+        return 0;
+    }
     if (!here || !here->current)
         return 0;
     if (tri_worker_cancelled(here))
@@ -286,11 +296,6 @@ static inline int tri_begin(struct tri_worker **worker)
         *worker = tri_worker_here();
     }
     return 0;
-}
-/* For the short ways of suspending calls: in a task, not cancelled, with budget left (which the caller then takes from). */
-static inline bool tri_may_go_on(struct tri_worker *worker)
-{
-    return __builtin_expect(worker && worker->current && worker->budget > 1 && !tri_task_cancelled(worker->current), 1);
 }
 
 /*
@@ -335,9 +340,9 @@ void tri_ready_last(struct tri_worker *worker, struct tri_task *task);
 void tri_ready_ring(struct tri_worker *worker, struct tri_task *task);
 
 /*
- * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim, or before the
- * place that was claimed is published: an idle handler actor stays what it is until the one who claimed it makes it run, but a loop actor can wake for another reason,
- * find the message, end, and leave its record to a stranger.
+ * An idle actor has been claimed through its mailbox: makes it run. `handler` must have been read before the claim, or before
+ * the place that was claimed is published: an idle handler actor stays what it is until the one who claimed it makes it run,
+ * but a loop actor can wake for another reason, find the message, end, and leave its record to a stranger.
  */
 static inline void tri_activate(struct tri_task *task, bool handler)
 {

@@ -107,8 +107,8 @@ struct tri_mailbox_consumer {
     struct tri_storage *storage;  /* the consumer's own note; NULL: ask the tail. Always, if senders drop the oldest */
     TRI_ATOMIC(uint32_t) waiting; /* senders wait: set and cleared under the lock, looked at after every take */
     bool keep;                    /* the storage stays through idle times (loop actors) */
-    bool plain; /* a loop actor's, and its messages are short. Of no meaning while no storage is noted */
-    TRI_ATOMIC(uint8_t) policy; /* enum tr_overflow; written at init only, as the producers' three */
+    bool plain;                   /* a loop actor's whose messages are short. Of no meaning while no storage is noted */
+    TRI_ATOMIC(uint8_t) policy;   /* enum tr_overflow; written at init only, as the producers' three */
 };
 
 /* The two halves of one mailbox and the generation that senders must match. */

@@ -211,7 +211,7 @@ void command_client(struct context *context, const struct slice *argv, uint32_t 
         client_getname(connection);
     else if (slice_is(argv[1], "list"))
         client_list(connection, argv, argc);
-    else if (rename_client(connection, argv[2]))
+    else if (rename_client(connection, argv[2])) /* setname */
         REPLY(context->out, "+OK\r\n");
 }
 

@@ -169,11 +169,12 @@ const struct command *command_at(size_t index)
     return &commands[index];
 }
 
-/* NULL: none is meant, or (*has) there is no such one. */
-static const struct subcommand *find_subcommand(const struct command *command, const struct slice *argv, uint32_t argc,
-                                                bool *has)
+static const struct subcommand no_such; /* the command has others */
+
+/* NULL: none is meant. */
+static const struct subcommand *find_subcommand(const struct command *command, const struct slice *argv, uint32_t argc)
 {
-    *has = false;
+    const struct subcommand *found = NULL;
     if (command->first_key > 0 || argc == 1) /* what works on keys has no subcommands */
         return NULL;
     for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++) {
@@ -181,16 +182,15 @@ static const struct subcommand *find_subcommand(const struct command *command, c
             continue;
         if (slice_is(argv[1], strchr(subcommands[i].name, '|') + 1))
             return &subcommands[i];
-        *has = true;
+        found = &no_such;
     }
-    return NULL;
+    return found;
 }
 
 const char *command_full_name(const struct command *command, const struct slice *argv, uint32_t argc)
 {
-    bool has;
-    const struct subcommand *subcommand = find_subcommand(command, argv, argc, &has);
-    return subcommand != NULL ? subcommand->name : has ? NULL : command->name;
+    const struct subcommand *subcommand = find_subcommand(command, argv, argc);
+    return subcommand != NULL ? subcommand->name : command->name;
 }
 
 size_t command_count(void)
@@ -257,9 +257,8 @@ const struct command *command_check(const struct slice *argv, uint32_t argc)
     const struct command *command = command_find(argv[0]);
     if (command == NULL)
         return &unknown;
-    bool has;
-    const struct subcommand *subcommand = find_subcommand(command, argv, argc, &has);
-    if (has && subcommand == NULL)
+    const struct subcommand *subcommand = find_subcommand(command, argv, argc);
+    if (subcommand == &no_such)
         return &unknown_within;
     return suits(subcommand != NULL ? subcommand->arity : command->arity, argc) ? command : &misused;
 }
