@@ -114,6 +114,17 @@ static inline __attribute__((always_inline)) int publish(struct tri_task *target
     return schedule ? activate(target, handler) : 0;
 }
 
+/* By a task, and activates. */
+static __attribute__((noinline)) int deliver_here(struct tri_worker *worker, struct tr_address address,
+                                                  const struct tri_letter *letter, tr_time deadline)
+{
+    bool schedule, handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
+    int rc = deliver(worker, address, letter, deadline, &schedule);
+    if (rc == 0 && schedule)
+        tri_activate(address.tri_record, handler);
+    return rc;
+}
+
 /* By a foreign thread. */
 static __attribute__((noinline)) int deliver_foreign(struct tr_address address, const struct tri_letter *letter,
                                                      tr_time deadline)
@@ -128,20 +139,13 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
                                                const void *message, tr_time deadline)
 {
     struct tri_letter letter = { .message = message, .bytes = type->size };
-    bool schedule;
     struct tri_worker *worker;
     if (!address.tri_record)
         return -ESRCH;
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    if (!worker)
-        return deliver_foreign(address, &letter, deadline);
-    bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
-    rc = deliver(worker, address, &letter, deadline, &schedule);
-    if (rc == 0 && schedule)
-        tri_activate(address.tri_record, handler);
-    return rc;
+    return worker ? deliver_here(worker, address, &letter, deadline) : deliver_foreign(address, &letter, deadline);
 }
 
 /* See tri_had_better_yield. */
@@ -351,7 +355,6 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
 {
     struct tri_task *target = address.tri_record;
     struct tri_worker *worker;
-    bool schedule;
     if (!target)
         return fail_call(false, -ESRCH);
     if (ask.token_offset + sizeof(struct tri_debt) > type->size)
@@ -373,14 +376,15 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
         return await_call(self, debt.slot, deadline, endless);
     if (endless)
         tri_cycle_aim(debt, target);
-    bool handler = tri_task_is(target, TRI_TASK_HANDLER);
-    rc = deliver(tri_worker_here(), address, &letter, deadline, &schedule);
+    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    bool schedule;
+    struct tri_place *place = tri_mailbox_claim_fast(&ref, tail, tri_storage_cache(worker), &letter, &schedule);
+    rc = place ? publish(target, place, &letter, schedule) : deliver_here(worker, address, &letter, deadline);
     if (rc < 0) {
         tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
         return fail_call(false, rc);
     }
-    if (schedule)
-        tri_activate(target, handler);
     return await_call(self, debt.slot, deadline, endless);
 }
 
@@ -471,8 +475,9 @@ int tr_defer_raw(struct tr_token token)
     return tri_debts_link(&task->debts, tri_slot_cache(worker), debt) ? 0 : -ESRCH;
 }
 
-int tr_forward_raw(struct tr_token token, struct tr_address address, const struct tr_type *type, const void *message,
-                   uint32_t token_offset, tr_time deadline)
+static __attribute__((noinline)) int forward_slow(struct tr_token token, struct tr_address address,
+                                                  const struct tr_type *type, const void *message,
+                                                  uint32_t token_offset, tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_debt debt = debt_of(token);
@@ -510,4 +515,27 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
     if (rc == 0 && schedule)
         tri_activate(address.tri_record, handler);
     return rc;
+}
+
+/* The plain case in a leaf: the request in hand, of a caller for whom nobody looks who owes it, to a mailbox with room. */
+int tr_forward_raw(struct tr_token token, struct tr_address address, const struct tr_type *type, const void *message,
+                   uint32_t token_offset, tr_time deadline)
+{
+    struct tri_task *target = address.tri_record;
+    struct tri_worker *worker = tri_worker_here();
+    struct tri_debt debt = debt_of(token);
+    bool schedule;
+    if (!target || !tri_may_go_on(worker) || token_offset + sizeof debt > type->size ||
+        !in_hand(worker->current, debt) || !tri_reply_wanted(debt) ||
+        tri_debtor_watched(debt, tri_load(&debt.slot->owed_by, TRI_RELAXED)))
+        return forward_slow(token, address, type, message, token_offset, deadline);
+    uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    struct tri_letter letter = { message, type->size, token_offset, debt };
+    struct tri_place *place = tri_mailbox_claim_fast(&ref, tail, NULL, &letter, &schedule);
+    if (!place)
+        return forward_slow(token, address, type, message, token_offset, deadline);
+    worker->budget--;
+    tri_hand_clear(worker->current); /* before the target can see it */
+    return publish(target, place, &letter, schedule);
 }

@@ -64,16 +64,11 @@ static uint64_t each_record(struct tr_runtime *runtime, uint64_t mask, uint64_t 
                             void (*visit)(struct tri_task *task, uint64_t generation, void *context), void *context)
 {
     uint64_t count = 0;
-    struct tri_pool *pool = &tri_task_pool;
-    tri_lock(&pool->lock);
-    uint32_t slabs = pool->slab_count;
-    tri_unlock(&pool->lock);
-    for (uint32_t i = 0; i < slabs; i++) {
-        tri_lock(&pool->lock); /* the array of slabs may move */
-        char *slab = pool->slabs[i];
-        tri_unlock(&pool->lock);
-        for (uint32_t j = 0; j < pool->slab_objects; j++) {
-            struct tri_task *task = (struct tri_task *)(void *)(slab + (size_t)j * pool->object_bytes);
+    uint32_t made;
+    char *slab;
+    for (uint32_t i = 0; (made = tri_pool_look(&tri_task_pool, i, &slab)) > 0; i++) {
+        for (uint32_t j = 0; j < made; j++) {
+            struct tri_task *task = (struct tri_task *)(void *)(slab + (size_t)j * sizeof *task);
             uint64_t life = tri_load(&task->life, TRI_ACQUIRE); /* [T2] of task.c */
             if ((life & mask) != flags || tri_load(&task->runtime, TRI_RELAXED) != runtime->index)
                 continue;

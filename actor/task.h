@@ -110,15 +110,15 @@ struct tri_task {
     TRI_ATOMIC(uint16_t) runtime; /* index in the table of runtimes */
 
     struct tri_mailbox mailbox;
-    TRI_ATOMIC(uint64_t) senders;         /* counted senders: low half of the generation << 32 | count */
-    TRI_ATOMIC(struct tri_cold *) cold;   /* a report may look while the task ends */
-    TRI_ATOMIC(struct tri_alarm *) alarm; /* the timer that watches the deadline; see deadline.h */
+    TRI_ATOMIC(uint64_t) senders; /* counted senders: low half of the generation << 32 | count */
+    struct tri_debts debts;
 
     struct tri_mailbox_consumer consumer;
-    struct tri_debts debts;
     TRI_ATOMIC(struct tri_slot *) hand; /* the request being handled; NULL: none, or answered */
     uint64_t hand_generation;
-    TRI_ATOMIC(tr_time) deadline; /* of the wait under way; see TRI_ENDLESS */
+    TRI_ATOMIC(tr_time) deadline;         /* of the wait under way; see TRI_ENDLESS */
+    TRI_ATOMIC(struct tri_alarm *) alarm; /* the timer that watches the deadline; see deadline.h */
+    TRI_ATOMIC(struct tri_cold *) cold;   /* a report may look while the task ends */
 };
 
 _Static_assert(sizeof(struct tri_task) == 192, "three cache lines");

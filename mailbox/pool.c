@@ -35,7 +35,7 @@ static bool note_slab(struct tri_pool *pool, void *slab)
     return true;
 }
 
-/* Under the lock. Pages are touched as objects are first used, but for the links. */
+/* Under the lock. */
 static bool grow(struct tri_pool *pool)
 {
     size_t bytes = (size_t)pool->object_bytes * pool->slab_objects;
@@ -47,26 +47,49 @@ static bool grow(struct tri_pool *pool)
         return false;
     }
     madvise(slab, bytes, MADV_NOHUGEPAGE); /* a huge page would make memory follow the slab, not what lives */
-    for (uint32_t i = pool->slab_objects; i-- > 0;) {
-        void *object = slab + (size_t)i * pool->object_bytes;
-        if (pool->construct)
-            pool->construct(object);
-        *tri_pool_link(pool, object) = pool->free_list;
-        pool->free_list = object;
-    }
-    pool->free_count += pool->slab_objects;
-    pool->total += pool->slab_objects;
+    pool->unmade = pool->slab_objects;
     return true;
+}
+
+static uint32_t made_in(const struct tri_pool *pool, uint32_t index)
+{
+    return pool->slab_objects - (index + 1 == pool->slab_count ? pool->unmade : 0);
+}
+
+/* The next one of the newest slab. Under the lock. */
+static void *make_object(struct tri_pool *pool)
+{
+    if (!pool->unmade && !grow(pool))
+        return NULL;
+    uint32_t newest = pool->slab_count - 1;
+    void *object = (char *)pool->slabs[newest] + (size_t)made_in(pool, newest) * pool->object_bytes;
+    if (pool->construct)
+        pool->construct(object);
+    pool->unmade--;
+    pool->total++;
+    return object;
 }
 
 static void *take_locked(struct tri_pool *pool)
 {
-    if (!pool->free_list && !grow(pool))
-        return NULL;
     void *object = pool->free_list;
+    if (!object)
+        return make_object(pool);
     pool->free_list = *tri_pool_link(pool, object);
     pool->free_count--;
     return object;
+}
+
+uint32_t tri_pool_look(struct tri_pool *pool, uint32_t index, char **slab)
+{
+    uint32_t made = 0;
+    tri_lock(&pool->lock); /* the array of slabs may move */
+    if (index < pool->slab_count) {
+        *slab = pool->slabs[index];
+        made = made_in(pool, index);
+    }
+    tri_unlock(&pool->lock);
+    return made;
 }
 
 static void give_locked(struct tri_pool *pool, void *object)

@@ -41,8 +41,9 @@ struct tri_pool {
     struct tri_lock lock;
     uint32_t free_count;
     void *free_list;
-    uint64_t total; /* objects ever made */
-    void **slabs;   /* for walking over all objects */
+    uint32_t unmade; /* of the newest slab's objects, the last ones: their pages have not been touched */
+    uint64_t total;  /* objects ever made */
+    void **slabs;    /* for walking over all objects */
     uint32_t slab_count, slab_room;
 };
 
@@ -58,6 +59,9 @@ static inline void **tri_pool_link(const struct tri_pool *pool, void *object)
 {
     return (void **)((char *)object + pool->link_offset);
 }
+
+/* For a walk over all objects: how many of the slab `index` were made, and *slab, where they begin. 0: there is none. Thread: any. */
+uint32_t tri_pool_look(struct tri_pool *pool, uint32_t index, char **slab);
 
 /* Take an object, or NULL when memory is out. cache NULL: from the shared list (foreign threads). */
 void *tri_pool_take_shared(struct tri_pool *pool);

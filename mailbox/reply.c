@@ -123,15 +123,6 @@ int tri_reply_send(struct tri_cache *cache, struct tri_debt debt, uint32_t bytes
     return 0;
 }
 
-bool tri_reply_wanted(struct tri_debt debt)
-{
-    if (!debt.slot)
-        return false;
-    uint64_t word = tri_load(&debt.slot->word, TRI_RELAXED);
-    enum tri_slot_state state = tri_slot_state_of(word);
-    return word >> TRI_SLOT_SHIFT == debt.generation && (state == TRI_SLOT_WAITING || state == TRI_SLOT_MOVING);
-}
-
 /* WAITING -> MOVING, so that nobody resolves the slot meanwhile. False if it is no longer wanted. */
 static bool hold(struct tri_debt debt, uint64_t *word)
 {

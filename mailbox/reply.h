@@ -138,7 +138,15 @@ static inline bool tri_reply_claim(struct tri_debt debt, uint32_t bytes)
 }
 
 /* True while the caller waits. Thread: any. */
-bool tri_reply_wanted(struct tri_debt debt);
+static inline bool tri_reply_wanted(struct tri_debt debt)
+{
+    if (!debt.slot)
+        return false;
+    uint64_t word = tri_load(&debt.slot->word, TRI_RELAXED) & ~TRI_SLOT_LINKED;
+    return word == tri_slot_word(debt.generation, TRI_SLOT_WAITING) ||
+           word == tri_slot_word(debt.generation, TRI_SLOT_MOVING);
+}
+
 /* True once the caller has given up; false for an answered or recycled slot. Thread: any. */
 static inline bool tri_reply_expired(struct tri_debt debt)
 {

@@ -262,23 +262,27 @@ static __attribute__((noinline)) int get_or_set(struct redis *redis, struct redi
 {
     bool get = length == IS_GET;
     struct redis_bytes value = { data, length };
-    struct redis_reply done, *reply = get ? data : &done;
-    int rc;
-    done.block = NULL;
-    clear_fresh(reply);
-    if (goes_inline(redis, key.length + (get ? REDIS_GET_MOST : length + REDIS_SET_MOST))) {
+    union {
         struct request request; /* most of it need not be initialised */
-        char *end = get ? redis_encode_get(request.bytes, key) : redis_encode_set(request.bytes, key, value);
-        request.kind = REQUEST_BYTES;
-        request.length = (uint32_t)(end - request.bytes);
-        rc = call(&redis->connections[0], &request, reply, deadline);
+        struct redis_reply done;
+    } here;
+    struct redis_reply *reply = get ? data : &here.done;
+    int rc;
+    if (goes_inline(redis, key.length + (get ? REDIS_GET_MOST : length + REDIS_SET_MOST))) {
+        struct request *request = &here.request;
+        char *end = get ? redis_encode_get(request->bytes, key) : redis_encode_set(request->bytes, key, value);
+        request->kind = REQUEST_BYTES;
+        request->length = (uint32_t)(end - request->bytes);
+        rc = call(&redis->connections[0], request, reply, deadline);
+        if (rc != 0)
+            clear_fresh(reply);
     } else {
         rc = get_or_set_long(redis, key, get ? NULL : &value, reply, deadline);
     }
     if (rc == 0 && reply->value.type != (get ? REDIS_STRING : REDIS_STATUS))
         rc = take_other_reply(get, reply);
-    if (done.block) /* without asking again which of them it was */
-        free(done.block);
+    if (!get && reply->block)
+        free(reply->block);
     return rc;
 }
 

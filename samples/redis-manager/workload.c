@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct key {
-    char name[32];
+struct key { /* a cache line */
+    _Alignas(64) char name[32];
     uint32_t name_length;
     uint32_t id;
     uint32_t newest; /* the last version that a SET was tried with */
@@ -88,19 +88,23 @@ static void make_value(uint64_t *words, size_t bytes, const struct key *key, uin
         words[i] = word + i * UINT64_C(0xd1b54a32d192ed03);
 }
 
+static bool may_be_older(const struct client *client, const struct key *key)
+{
+    return redis_losses(client->load->redis) != key->losses;
+}
+
 /* May this be the answer to a GET of the key? */
 static bool is_right(struct client *client, const struct key *key, const struct redis_value *found)
 {
     size_t bytes = client->load->plan.value_bytes;
-    bool restarted = redis_losses(client->load->redis) != key->losses;
     if (found->type == REDIS_NIL)
-        return key->oldest == 0 || restarted;
+        return key->oldest == 0 || may_be_older(client, key);
     uint64_t first;
     if (found->type != REDIS_STRING || found->length != bytes)
         return false;
     memcpy(&first, found->text, sizeof first);
     uint32_t version = (uint32_t)first;
-    if (version > key->newest || version == 0 || (version < key->oldest && !restarted))
+    if (version > key->newest || version == 0 || (version < key->oldest && !may_be_older(client, key)))
         return false;
     make_value(client->value, bytes, key, version);
     return memcmp(client->value, found->text, bytes) == 0;
@@ -217,6 +221,13 @@ static int client_body(void *argument)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
+static void *allocate_zeroed(size_t alignment, size_t bytes)
+{
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
 static int prepare(struct client *client, struct workload *load, unsigned index, unsigned run)
 {
     const struct plan *plan = &load->plan;
@@ -225,8 +236,8 @@ static int prepare(struct client *client, struct workload *load, unsigned index,
     client->quota = plan->requests / plan->clients + (index < plan->requests % plan->clients);
     if (plan->requests == 0)
         client->quota = UINT64_MAX;
-    client->keys = calloc(plan->keys, sizeof *client->keys);
-    client->value = malloc((plan->value_bytes + 7) / 8 * 8);
+    client->keys = allocate_zeroed(_Alignof(struct key), plan->keys * sizeof *client->keys);
+    client->value = allocate_zeroed(64, plan->value_bytes);
     if (!client->keys || !client->value)
         return -ENOMEM;
     for (unsigned i = 0; i < plan->keys; i++) {
@@ -235,13 +246,6 @@ static int prepare(struct client *client, struct workload *load, unsigned index,
         key->name_length = (uint32_t)snprintf(key->name, sizeof key->name, "manager:%08x:%u:%u", run, index, i);
     }
     return 0;
-}
-
-static void *allocate_zeroed(size_t alignment, size_t bytes)
-{
-    bytes = (bytes + alignment - 1) / alignment * alignment;
-    void *memory = aligned_alloc(alignment, bytes);
-    return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 int workload_start(struct workload **out, struct redis *redis, const struct plan *plan)
