@@ -3,8 +3,8 @@
  * task.h: the task record: what a task is while nobody runs it. Three cache lines, type-stable.
  *
  *   line 0  the runner: body, stack, scheduling state, life
- *   line 1  the producers of its mailbox
- *   line 2  its consumer: the task itself
+ *   line 1  others: the producers of its mailbox, and who answers what it owes
+ *   line 2  the task itself: the mailbox's consumer, the request in hand, the deadline of its wait
  *
  * `life` holds the generation, a cancel bit and an alive bit. Handles and addresses carry the generation; it moves when
  * the record is freed, so that a stale one finds a stranger and says -ESRCH.

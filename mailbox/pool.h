@@ -3,7 +3,8 @@
  * pool.h: type-stable memory. Objects of one size are cut from slabs that are never unmapped, so that a stale pointer
  * to one always points to an object of the same type, whose generation tells that it has changed hands.
  *
- *   worker cache  <-- refill, spill (half a cache at a time) -->  shared list  <-- slab
+ *   worker cache  <-- refill, spill (half a cache at a time) -->  shared list
+ *                 <-- refill, when that is empty ---------------  the newest slab: made there and then
  *
  * Each cache has a cap and gives back to the shared list: without that, a worker that only takes and one that only
  * gives make the first map fresh memory for ever.
@@ -39,7 +40,7 @@ struct tri_pool {
     uint32_t slab_objects;
     void (*construct)(void *object); /* once in an object's life; NULL: zeroed memory is right */
     struct tri_lock lock;
-    uint32_t free_count;
+    uint32_t free_count; /* in the list */
     void *free_list;
     uint32_t unmade; /* of the newest slab's objects, the last ones: their pages have not been touched */
     uint64_t total;  /* objects ever made */

@@ -82,6 +82,15 @@ change() {
     receiver_not_looked_at_again) # nor whether the loop actor that was claimed still waits in its receive
         echo actor/call.c stress_respawn test_held stress_calls
         printf '%s\n' '/ bool receives(/,/^}/ s/tri_task_generation(target) == generation/true/' ;;
+    forward_to_nobody) # the short way of a forward goes on for a caller who has given up
+        echo actor/call.c test_debt
+        printf '%s\n' '/^int tr_forward_raw(/,/^}/ s/!tri_reply_wanted(debt)/false/' ;;
+    forward_costs_nothing) # who forwards without waiting keeps everybody else out
+        echo actor/call.c test_debt
+        printf '%s\n' '/^int tr_forward_raw(/,/^}/ s/    worker->budget--;//' ;;
+    forward_unseen) # nor does the deadlock detection learn who owes the answer now
+        echo actor/call.c test_cycle
+        printf '%s\n' '/^int tr_forward_raw(/,/^}/ s/tri_debtor_watched(debt, .*owed_by, TRI_RELAXED))/false/' ;;
     drop_without_resolving) # a request that is never received leaves its caller waiting
         echo actor/task.c test_debt test_call
         printf '%s\n' '/^void tri_task_discard(/,/^}/ s/if (debt.slot)/if (false)/' ;;

@@ -438,20 +438,70 @@ static int forward_given_up(void *argument)
     return 0;
 }
 
+/* To a mailbox that has had no message yet, and to one that has: the short way. */
 TASK_TEST(forward_of_a_request_given_up_sends_nothing)
 {
-    struct end end = { .take = 0 };
-    struct tr_task back_task, front_task;
-    int64_t answer;
-    struct front *front = new_front(test_loop(take_and_end, &end, 4, &back_task), 0);
-    struct number_address actor;
-    struct tr_actor_options options = { .keep_expired = true, .task = &front_task };
-    expect_int(tr_spawn(&actor, forward_given_up, front, &options), 0);
-    expect_int(tr_call(actor, &answer, tr_after(5 * TR_MILLISECOND), &(struct number){ .kind = REPLY }), -ETIMEDOUT);
+    for (uint32_t queued = 0; queued < 2; queued++) {
+        struct end end = { .take = 0 };
+        struct tr_task back_task, front_task;
+        int64_t answer;
+        struct front *front = new_front(test_loop(take_and_end, &end, 4, &back_task), 0);
+        struct number_address actor;
+        struct tr_actor_options options = { .keep_expired = true, .task = &front_task };
+        if (queued)
+            expect_int(tr_send(front->back, TR_FOREVER, &(struct number){ .kind = FORGET }), 0);
+        expect_int(tr_spawn(&actor, forward_given_up, front, &options), 0);
+        int rc = tr_call(actor, &answer, tr_after(5 * TR_MILLISECOND), &(struct number){ .kind = REPLY });
+        expect_int(rc, -ETIMEDOUT);
+        expect_int(test_join(front_task), 0);
+        expect_int(test_queued(front->back), queued);
+        atomic_store(&end.go, 1);
+        expect_int(test_join(back_task), 0);
+    }
+}
+
+enum { CROWD = 200 };
+
+static int note_turn(void *argument)
+{
+    atomic_store((atomic_int *)argument, 1);
+    return 0;
+}
+
+/* Everything is there for all that it does. */
+static int forward_a_crowd(void *argument)
+{
+    struct front *front = argument;
+    struct number_address self;
+    struct number message, passed = { .kind = REPLY };
+    static atomic_int turn;
+    int forwarded = 0;
+    expect_int(tr_self(&self), 0);
+    wait_until(test_queued(self) == CROWD);
+    atomic_store(&turn, 0);
+    struct tr_task task = test_task(note_turn, &turn);
+    for (; !atomic_load(&turn) && tr_try_receive(&message) == 0; forwarded++)
+        expect_int(tr_forward(message.reply, front->back, TR_FOREVER, &passed), 0);
+    expect(forwarded > 0 && forwarded <= 128);
+    for (; tr_try_receive(&message) == 0; forwarded++)
+        expect_int(tr_forward(message.reply, front->back, TR_FOREVER, &passed), 0);
+    expect_int(forwarded, CROWD);
+    return test_join(task);
+}
+
+/* Another task gets its turn although no forward has to wait. */
+TASK_TEST_ON(1, forward_uses_up_the_budget)
+{
+    struct keeper keeper = { 0 };
+    struct tr_task front_task, tasks[CROWD];
+    struct caller callers[CROWD];
+    struct front *front = new_front(test_handler(keep_or_forget, &keeper, CROWD, NULL), 0);
+    struct number_address actor = test_loop(forward_a_crowd, front, CROWD, &front_task);
+    for (int i = 0; i < CROWD; i++)
+        tasks[i] = start_caller(&callers[i], actor, REPLY, i);
+    for (int i = 0; i < CROWD; i++)
+        expect_int(test_join(tasks[i]), 0);
     expect_int(test_join(front_task), 0);
-    expect_int(test_queued(front->back), 0);
-    atomic_store(&end.go, 1);
-    expect_int(test_join(back_task), 0);
 }
 
 static int forward_onward(void *state, void *message)
@@ -520,7 +570,7 @@ int main(void)
                            forwarded_and_queued_when_the_new_debtor_ends_is_resolved,
                            forward_to_a_stale_address_leaves_the_debt, forward_failed_and_then_let_fall_epipe,
                            forward_to_a_full_mailbox_times_out_and_leaves_the_debt,
-                           forward_of_a_request_given_up_sends_nothing,
+                           forward_of_a_request_given_up_sends_nothing, forward_uses_up_the_budget,
                            forward_along_a_ring_many_times_the_last_one_answers,
                            owed_and_given_up_leaves_neither_debt_nor_slot));
 }

@@ -251,9 +251,9 @@ char *redis_encode_set(char *at, struct redis_bytes key, struct redis_bytes valu
 /* ---- the memory of replies -------------------------------------------------------------------------------------- */
 
 /* In one test: which of them it is, is anybody's guess. */
-static bool has_text(const struct redis_value *value)
+static bool has_text(enum redis_type type)
 {
-    return (1u << value->type) & (1u << REDIS_STATUS | 1u << REDIS_ERROR | 1u << REDIS_STRING);
+    return (1u << type) & (1u << REDIS_STATUS | 1u << REDIS_ERROR | 1u << REDIS_STRING);
 }
 
 void redis_reply_clear(struct redis_reply *reply)
@@ -266,7 +266,7 @@ void redis_reply_clear(struct redis_reply *reply)
 
 void redis_reply_settle(struct redis_reply *reply)
 {
-    if (!reply->block && has_text(&reply->value))
+    if (!reply->block && has_text(reply->value.type))
         reply->value.text = reply->small;
 }
 
@@ -400,7 +400,7 @@ static void put_value(struct redis_value *value, const struct element *element, 
 {
     value->type = element->type;
     value->length = (uint32_t)element->length;
-    if (!has_text(value)) {
+    if (!has_text(value->type)) {
         value->length = 0;
         value->integer = element->type == REDIS_INTEGER ? element->number : 0;
         return;
@@ -416,8 +416,7 @@ static int build_single(struct redis_reply *reply, const struct element *element
 {
     char *text = reply->small;
     reply->block = NULL;
-    if ((element->type == REDIS_STRING || element->type == REDIS_STATUS || element->type == REDIS_ERROR) &&
-        element->length >= sizeof reply->small) {
+    if (has_text(element->type) && element->length >= sizeof reply->small) {
         text = reply->block = malloc(element->length + 1);
         if (!text)
             return -ENOMEM;

@@ -236,7 +236,7 @@ static void serve_and_call(void)
     serve();
 }
 
-/* As tr_forward_raw in actor/call.c. */
+/* As forward_slow in actor/call.c. */
 static void forward(struct tri_debt debt, int to)
 {
     struct tri_task *self = tri_worker_here()->current;
