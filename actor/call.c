@@ -84,19 +84,14 @@ static __attribute__((noinline)) int deliver_slow(const struct tri_mailbox_ref *
     return rc;
 }
 
-/* Sends, waiting for room. *schedule: the target was idle, and is the caller's to activate. */
-static inline __attribute__((always_inline)) int deliver(struct tri_worker *worker, struct tr_address address,
-                                                         const struct tri_letter *letter, tr_time deadline,
-                                                         bool *schedule)
+/* Sends, waiting for room, and activates. Thread: any. */
+static __attribute__((noinline)) int deliver(struct tr_address address, const struct tri_letter *letter,
+                                             tr_time deadline)
 {
-    struct tri_mailbox_ref ref = tri_task_mailbox(address.tri_record, address.tri_generation);
-    int rc = tri_mailbox_send(&ref, tri_storage_cache(worker), letter, schedule);
-    if (__builtin_expect(rc != -EAGAIN, 1))
-        return rc;
-    struct tri_mailbox_ref ref_copy = ref; /* so that neither need be in memory on the short way */
-    struct tri_letter letter_copy = *letter;
-    *schedule = false; /* what is delivered there is activated there */
-    return deliver_slow(&ref_copy, address.tri_record, &letter_copy, deadline);
+    struct tri_task *target = address.tri_record;
+    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
+    int rc = send_and_activate(&ref, target, letter, false);
+    return rc != -EAGAIN ? rc : deliver_slow(&ref, target, letter, deadline);
 }
 
 static __attribute__((noinline)) int activate(struct tri_task *target, bool handler)
@@ -114,27 +109,6 @@ static inline __attribute__((always_inline)) int publish(struct tri_task *target
     return schedule ? activate(target, handler) : 0;
 }
 
-/* By a task, and activates. */
-static __attribute__((noinline)) int deliver_here(struct tri_worker *worker, struct tr_address address,
-                                                  const struct tri_letter *letter, tr_time deadline)
-{
-    bool schedule, handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
-    int rc = deliver(worker, address, letter, deadline, &schedule);
-    if (rc == 0 && schedule)
-        tri_activate(address.tri_record, handler);
-    return rc;
-}
-
-/* By a foreign thread. */
-static __attribute__((noinline)) int deliver_foreign(struct tr_address address, const struct tri_letter *letter,
-                                                     tr_time deadline)
-{
-    struct tri_task *target = address.tri_record;
-    struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
-    int rc = send_and_activate(&ref, target, letter, false);
-    return rc != -EAGAIN ? rc : deliver_slow(&ref, target, letter, deadline);
-}
-
 static __attribute__((noinline)) int send_slow(struct tr_address address, const struct tr_type *type,
                                                const void *message, tr_time deadline)
 {
@@ -145,7 +119,7 @@ static __attribute__((noinline)) int send_slow(struct tr_address address, const 
     int rc = tri_begin(&worker);
     if (rc < 0)
         return rc;
-    return worker ? deliver_here(worker, address, &letter, deadline) : deliver_foreign(address, &letter, deadline);
+    return deliver(address, &letter, deadline);
 }
 
 /* See tri_had_better_yield. */
@@ -341,7 +315,7 @@ static __attribute__((noinline)) int call_foreign(struct tr_address address, con
     if (!debt.slot)
         return fail_call(false, -ENOMEM);
     struct tri_letter letter = { message, type->size, ask.token_offset, debt };
-    int rc = deliver_foreign(address, &letter, deadline);
+    int rc = deliver(address, &letter, deadline);
     if (rc == 0)
         return await_reply(debt.slot, deadline, false);
     tri_reply_free(NULL, debt.slot);
@@ -380,7 +354,7 @@ static inline __attribute__((always_inline)) int call_any(struct tr_address addr
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);
     bool schedule;
     struct tri_place *place = tri_mailbox_claim_fast(&ref, tail, tri_storage_cache(worker), &letter, &schedule);
-    rc = place ? publish(target, place, &letter, schedule) : deliver_here(worker, address, &letter, deadline);
+    rc = place ? publish(target, place, &letter, schedule) : deliver(address, &letter, deadline);
     if (rc < 0) {
         tri_reply_free(tri_slot_cache(tri_worker_here()), debt.slot);
         return fail_call(false, rc);
@@ -481,7 +455,6 @@ static __attribute__((noinline)) int forward_slow(struct tr_token token, struct 
 {
     struct tri_worker *worker = tri_worker_here();
     struct tri_debt debt = debt_of(token);
-    bool schedule = false;
     if (!worker || !worker->current || token_offset + sizeof debt > type->size)
         return -EINVAL;
     if (!debt.slot || !address.tri_record)
@@ -500,10 +473,9 @@ static __attribute__((noinline)) int forward_slow(struct tr_token token, struct 
         tri_reply_send(tri_slot_cache(tri_worker_here()), debt, 0, NULL, -EPIPE, NULL);
         return -ESRCH;
     }
-    bool handler = tri_task_is(address.tri_record, TRI_TASK_HANDLER);
     struct tri_letter letter = { message, type->size, token_offset, debt };
     bool lifted = tri_cycle_lift(debt, task);
-    rc = deliver(worker, address, &letter, deadline, &schedule);
+    rc = deliver(address, &letter, deadline);
     if (rc < 0 && was_in_hand)
         tri_hand_take(task, debt);
     else if (rc < 0)
@@ -512,8 +484,6 @@ static __attribute__((noinline)) int forward_slow(struct tr_token token, struct 
         tri_cycle_return(debt, task);
     else if (lifted)
         tri_cycle_arrive(debt, task, address.tri_record);
-    if (rc == 0 && schedule)
-        tri_activate(address.tri_record, handler);
     return rc;
 }
 
@@ -526,8 +496,7 @@ int tr_forward_raw(struct tr_token token, struct tr_address address, const struc
     struct tri_debt debt = debt_of(token);
     bool schedule;
     if (!target || !tri_may_go_on(worker) || token_offset + sizeof debt > type->size ||
-        !in_hand(worker->current, debt) || !tri_reply_wanted(debt) ||
-        tri_debtor_watched(debt, tri_load(&debt.slot->owed_by, TRI_RELAXED)))
+        !in_hand(worker->current, debt) || !tri_reply_wanted(debt) || tri_cycle_watches(debt))
         return forward_slow(token, address, type, message, token_offset, deadline);
     uint64_t tail = tri_load(&target->mailbox.tail, TRI_ACQUIRE); /* [M3] of mailbox.c */
     struct tri_mailbox_ref ref = tri_task_mailbox(target, address.tri_generation);

@@ -52,6 +52,12 @@ static inline bool tri_debtor_watched(struct tri_debt debt, uint64_t owed_by)
     return owed_by >> TRI_DEBTOR_BITS == (debt.generation & 0xffff) && (owed_by & TRI_DEBTOR_MASK);
 }
 
+/* Whether somebody may look who owes it. Thread: who has the debt: only its caller, before it was sent, can make it so. */
+static inline bool tri_cycle_watches(struct tri_debt debt)
+{
+    return tri_debtor_watched(debt, tri_load(&debt.slot->owed_by, TRI_RELAXED)); /* [CY1] */
+}
+
 /* By who has the debt. */
 static inline bool tri_debtor_set(struct tri_debt debt, uint64_t next)
 {

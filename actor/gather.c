@@ -59,7 +59,7 @@ static void end_call(struct tr_gather_call *call, int result)
     call->result = result;
 }
 
-/* Sends, or queues for room. By a foreign thread: where a clock that stands can see it, as in deliver_foreign of call.c. */
+/* Sends, or queues for room. By a foreign thread: where a clock that stands can see it, as in send_and_activate of call.c. */
 static void send_call(struct tr_gather_call *call, struct tri_task *self, tr_time deadline, bool endless)
 {
     struct tri_task *target = call->address.tri_record;

@@ -47,25 +47,18 @@ static bool grow(struct tri_pool *pool)
         return false;
     }
     madvise(slab, bytes, MADV_NOHUGEPAGE); /* a huge page would make memory follow the slab, not what lives */
-    pool->unmade = pool->slab_objects;
     return true;
-}
-
-static uint32_t made_in(const struct tri_pool *pool, uint32_t index)
-{
-    return pool->slab_objects - (index + 1 == pool->slab_count ? pool->unmade : 0);
 }
 
 /* The next one of the newest slab. Under the lock. */
 static void *make_object(struct tri_pool *pool)
 {
-    if (!pool->unmade && !grow(pool))
+    uint64_t slab = pool->total / pool->slab_objects, place = pool->total % pool->slab_objects;
+    if (slab == pool->slab_count && !grow(pool))
         return NULL;
-    uint32_t newest = pool->slab_count - 1;
-    void *object = (char *)pool->slabs[newest] + (size_t)made_in(pool, newest) * pool->object_bytes;
+    void *object = (char *)pool->slabs[slab] + place * pool->object_bytes;
     if (pool->construct)
         pool->construct(object);
-    pool->unmade--;
     pool->total++;
     return object;
 }
@@ -82,14 +75,14 @@ static void *take_locked(struct tri_pool *pool)
 
 uint32_t tri_pool_look(struct tri_pool *pool, uint32_t index, char **slab)
 {
-    uint32_t made = 0;
+    uint64_t made = 0, before = (uint64_t)index * pool->slab_objects;
     tri_lock(&pool->lock); /* the array of slabs may move */
-    if (index < pool->slab_count) {
+    if (before < pool->total) {
         *slab = pool->slabs[index];
-        made = made_in(pool, index);
+        made = pool->total - before;
     }
     tri_unlock(&pool->lock);
-    return made;
+    return made < pool->slab_objects ? (uint32_t)made : pool->slab_objects;
 }
 
 static void give_locked(struct tri_pool *pool, void *object)

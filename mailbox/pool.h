@@ -42,9 +42,8 @@ struct tri_pool {
     struct tri_lock lock;
     uint32_t free_count; /* in the list */
     void *free_list;
-    uint32_t unmade; /* of the newest slab's objects, the last ones: their pages have not been touched */
-    uint64_t total;  /* objects ever made */
-    void **slabs;    /* for walking over all objects */
+    uint64_t total; /* objects ever made, slab by slab: the pages of the newest one's others have not been touched */
+    void **slabs;   /* for walking over all objects */
     uint32_t slab_count, slab_room;
 };
 
