@@ -8,6 +8,7 @@
 
 #define DOZE_NS (250 * TR_MICROSECOND)
 #define WORTH_NS 10000u               /* what a theft must bring: about what moving the cache lines of a batch costs */
+#define STAY_NS (2 * TR_MILLISECOND)  /* a thief that has not been back for so long leaves */
 #define HOG_NS (200 * TR_MILLISECOND) /* the watchdog's patience */
 #define STEAL_LIMIT (TRI_QUEUE_SLOTS / 2)
 #define QUIET_LIMIT 40u /* dozes at which everybody else slept, before the sentry sleeps for good */
@@ -92,6 +93,13 @@ static void take_from(struct tri_worker *worker, struct tri_inbox *inbox)
     queue_list(worker, take_list(inbox, STEAL_LIMIT), tri_ready_last);
 }
 
+static void leave_prey(struct tri_worker *worker)
+{
+    if (worker->prey)
+        tri_queue_leave(&worker->prey->queue);
+    worker->prey = NULL;
+}
+
 /* It also runs on the stack of a task that is about to suspend, and need not: errno stays that one's. */
 bool tri_pass(struct tri_worker *worker)
 {
@@ -104,6 +112,8 @@ bool tri_pass(struct tri_worker *worker)
     refill_ring(worker);
     take_from(worker, &worker->inbox);
     take_from(worker, &worker->runtime->injection);
+    if (worker->prey && worker->real - worker->stolen_at >= STAY_NS)
+        leave_prey(worker);
     start_pass(worker, TRI_PASS_SWITCHES);
     *worker->errno_at = saved;
     return worker->turns && tri_turn_pass(worker);
@@ -235,11 +245,29 @@ static bool raid(struct tri_worker *worker, struct tri_worker *victim)
     return task;
 }
 
+/* From now on a thief of `victim`, and of nobody else. */
+static bool prey_on(struct tri_worker *worker, struct tri_worker *victim)
+{
+    if (worker->prey == victim)
+        return true;
+    leave_prey(worker);
+    if (!tri_queue_enter(&victim->queue))
+        return false;
+    worker->prey = victim;
+    return true;
+}
+
 static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
 {
     struct tri_task *task = take_list(&victim->overflow, STEAL_LIMIT);
-    queue_list(worker, task, tri_ready_ring);
-    return task || tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
+    if (task) {
+        queue_list(worker, task, tri_ready_ring);
+        return true;
+    }
+    if (tri_queue_length(&victim->queue) == 0 || !prey_on(worker, victim))
+        return false;
+    worker->stolen_at = worker->real;
+    return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
 }
 
 /* The watchdog: a task that has not let go of its worker for long is named, once. What we read may change meanwhile. */
@@ -282,7 +310,10 @@ static TRI_NO_TSAN void mark_slow(struct tri_worker *worker, struct tri_worker *
         tri_fetch_or(&task->flags, (uint16_t)TRI_TASK_SLOW, TRI_RELAXED);
 }
 
-/* Looks for something worth taking. `dozed`: since the last look, so that a victim where nobody had a turn is a hog's. */
+/*
+ * Looks for something worth taking; who finds nothing is nobody's thief any more. `dozed`: since the last look, so that a victim
+ * where nobody had a turn is a hog's.
+ */
 static bool look(struct tri_worker *worker, bool dozed)
 {
     struct tr_runtime *runtime = worker->runtime;
@@ -312,6 +343,7 @@ static bool look(struct tri_worker *worker, bool dozed)
             return true;
         }
     }
+    leave_prey(worker);
     return false;
 }
 

@@ -78,6 +78,8 @@ struct tri_worker {
     tr_time due;                             /* likewise: the next deadline here, for who moves the clock */
     int *errno_at;                           /* the thread's errno */
     struct tri_stack os_stack;               /* the thread's own, as far as switching is concerned */
+    struct tri_worker *prey;                 /* whose ring we are a thief of; NULL: nobody's */
+    tr_time stolen_at;                       /* when we last took from it */
     uint64_t seen[TRI_WORKER_LIMIT];         /* other workers' progress at the last look, for the sentry, */
     tr_time seen_since[TRI_WORKER_LIMIT];    /* and when they were first seen; 0: reported */
     tr_time seen_computed[TRI_WORKER_LIMIT]; /* what a hog's thread had computed at the last look; 0: no hog then */

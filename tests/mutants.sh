@@ -46,6 +46,9 @@ change() {
     full_ring_keeps_out) # a pass takes nobody in while the ring is full
         echo actor/idle.c test_fair
         printf '%s\n' '/ void take_from(/,/^}/ s/    queue_list(/    if (tri_queue_length(\&worker->queue) < TRI_QUEUE_SLOTS)\n        queue_list(/' ;;
+    thief_stays) # who has nothing to do any more has the owner pop with locked instructions all the same
+        echo actor/idle.c stress_steal
+        printf '%s\n' '/^static bool look(/,/^}/ s/^    leave_prey(worker);$//' ;;
     post_not_taken) # who has been made the sentry, and was woken by something else, does not know
         echo actor/idle.c test_fair
         printf '%s\n' '/ void take_post(/,/^}/ s/worker->on_watch = true;/(void)0;/' ;;

@@ -134,6 +134,21 @@ static struct slice key_of(char *text, int number)
     return (struct slice){ { text }, (size_t)size };
 }
 
+START_TEST(slices_of_any_length_are_copied_and_nothing_else)
+{
+    char from[40], to[42], expected[42];
+    for (size_t i = 0; i < sizeof from; i++)
+        from[i] = (char)('A' + i);
+    for (size_t size = 0; size <= sizeof from; size++) {
+        memset(to, '.', sizeof to);
+        memset(expected, '.', sizeof expected);
+        memcpy(expected + 1, from, size);
+        slice_copy(to + 1, (struct slice){ { from }, size });
+        ck_assert_mem_eq(to, expected, sizeof to);
+    }
+}
+END_TEST
+
 START_TEST(table_growing_and_shrinking_keeps_every_key)
 {
     enum { KEYS = 20000 };
@@ -349,6 +364,7 @@ int main(void)
     tcase_set_timeout(all, 120);
     tcase_add_test(all, siphash_has_the_values_of_the_reference);
     tcase_add_test(all, siphash_depends_on_every_byte_and_on_the_key);
+    tcase_add_test(all, slices_of_any_length_are_copied_and_nothing_else);
     tcase_add_test(all, keys_of_any_length_differ_by_any_byte);
     tcase_add_test(all, table_growing_and_shrinking_keeps_every_key);
     tcase_add_test(all, table_walk_meets_every_key_once_also_during_a_move);

@@ -2,6 +2,8 @@
 /* test_mini_redis.c: the server inside a program (samples/mini-redis/server.h): serving and subscriptions. */
 #include "mini_redis_client.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -121,6 +123,38 @@ TASK_TEST(clients_many_count_together)
         expect_int(test_join(tasks[i]), 0);
     struct client client = join_server(server);
     ask(client, "GET counter\r\n", "$4\r\n5000\r\n");
+    leave(client);
+    stop(server);
+}
+
+static uint32_t segments_received(struct client client)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    expect_int(getsockopt(tr_stream_fd(client.stream), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_data_segs_in;
+}
+
+/* Of a batch that fills the first buffer in the middle of a request: the buffer grows, and later ones are one read and one write. */
+TASK_TEST(batch_larger_than_the_first_buffer_is_answered_in_one_write)
+{
+    enum { BATCH = 80, VALUE = 300, ROUNDS = 100 };
+    struct mini_redis *server = start(NULL);
+    struct client client = join_server(server);
+    char request[VALUE + 64], *batch = calloc(BATCH, sizeof request), replies[BATCH * 5 + 1] = "";
+    snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$%d\r\n%0*d\r\n", VALUE, VALUE, 0);
+    for (int i = 0; i < BATCH; i++) {
+        strcat(batch, request);
+        strcat(replies, "+OK\r\n");
+    }
+    uint32_t segments = 0;
+    for (int i = 0; i < ROUNDS && segments != 1; i++) { /* one may have come in pieces */
+        uint32_t before = segments_received(client);
+        ask(client, batch, replies);
+        segments = segments_received(client) - before;
+    }
+    expect_int(segments, 1);
+    free(batch);
     leave(client);
     stop(server);
 }
@@ -518,7 +552,8 @@ int main(void)
         TESTS(server_started_and_stopped_leaves_nothing, server_on_an_occupied_port_does_not_start,
               server_whose_third_shard_cannot_start_does_not_start, requests_are_answered_in_order,
               request_arriving_byte_by_byte_is_answered, keys_live_in_one_shard, keys_live_in_several_shards,
-              clients_many_count_together, subcommands_pipelined, quit_ends_the_connection_and_ignores_the_rest,
+              clients_many_count_together, batch_larger_than_the_first_buffer_is_answered_in_one_write,
+              subcommands_pipelined, quit_ends_the_connection_and_ignores_the_rest,
               stop_ends_the_connections_of_idle_and_subscribed_clients, stop_in_a_shield_that_has_run_out_is_complete,
               stop_in_a_shield_that_has_run_out_ends_the_clients, time_to_live_ends_a_key_by_itself,
               time_to_live_ends_while_other_requests_are_at_work, long_requests_of_others_let_short_ones_in_between,

@@ -53,12 +53,16 @@ static inline bool dict_same(const char *a, const char *b, size_t size)
             size--;
         return size == 0;
     }
-    for (size_t at = 0;; at = size - at < 2 * sizeof x ? size - sizeof x : at + sizeof x) {
+    size_t last = size - sizeof x;
+    for (size_t at = 0; at < last; at += sizeof x) {
         memcpy(&x, a + at, sizeof x);
         memcpy(&y, b + at, sizeof y);
-        if (x != y || at + sizeof x == size)
-            return x == y;
+        if (x != y)
+            return false;
     }
+    memcpy(&x, a + last, sizeof x);
+    memcpy(&y, b + last, sizeof y);
+    return x == y;
 }
 
 static inline struct dict_node **dict_find_in(struct dict *dict, struct dict_table *table, struct slice key,

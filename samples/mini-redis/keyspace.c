@@ -47,7 +47,8 @@ static void remove_entry(struct keyspace *keyspace, struct dict_node **link)
 }
 
 /* The link of a live key, or the empty one where it belongs; NULL when out of memory. */
-static inline struct dict_node **find_link(struct keyspace *keyspace, struct slice key, uint32_t *hash)
+static inline __attribute__((always_inline)) struct dict_node **find_link(struct keyspace *keyspace, struct slice key,
+                                                                          uint32_t *hash)
 {
     struct dict_node **link = dict_find(&keyspace->keys, key, hash);
     if (link == NULL || *link == NULL || entry_of(*link)->expires_ms > keyspace->now_ms)
@@ -87,7 +88,7 @@ static struct entry *insert(struct keyspace *keyspace, struct dict_node **link, 
     struct entry *entry = allocate(NULL, key.size, size);
     if (entry == NULL)
         return NULL;
-    memcpy(entry->bytes, key.data, key.size);
+    slice_copy(entry->bytes, key);
     entry->node.key_size = (uint32_t)key.size;
     entry->expires_ms = NEVER;
     dict_insert(&keyspace->keys, link, &entry->node, hash);
@@ -132,7 +133,7 @@ bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice valu
     char *bytes = resize(keyspace, key, value.size, &entry);
     if (bytes == NULL)
         return false;
-    memcpy(bytes, value.data, value.size);
+    slice_copy(bytes, value);
     keyspace_set_expiry(keyspace, entry, expires_ms);
     return true;
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct command;
 
@@ -28,6 +29,33 @@ struct slice {
     };
     size_t size;
 };
+
+/* Of a few bytes the ends are copied, which meet or overlap: a call of memcpy would cost more. */
+static inline void slice_copy(char *to, struct slice from)
+{
+    const char *data = from.data, *end = data + from.size;
+    char *to_end = to + from.size;
+    if (from.size > 16) {
+        memcpy(to, data, from.size);
+    } else if (from.size >= 8) {
+        uint64_t head, tail;
+        memcpy(&head, data, 8);
+        memcpy(&tail, end - 8, 8);
+        memcpy(to, &head, 8);
+        memcpy(to_end - 8, &tail, 8);
+    } else if (from.size >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, data, 4);
+        memcpy(&tail, end - 4, 4);
+        memcpy(to, &head, 4);
+        memcpy(to_end - 4, &tail, 4);
+    } else if (from.size > 0) {
+        char middle = data[from.size / 2], tail = end[-1];
+        *to = *data;
+        to[from.size / 2] = middle;
+        to_end[-1] = tail;
+    }
+}
 
 /* Its arguments are arguments[first] to arguments[first + argc - 1] of the parser; argc >= 1. */
 struct resp_request {

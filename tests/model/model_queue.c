@@ -70,15 +70,29 @@ static void wrap_owner(void)
     pop(&queue);
 }
 
-static void steal_into(struct tri_queue *own)
+/* A thief of one theft. */
+static uint32_t steal(struct tri_queue *from, struct tri_queue *own)
 {
-    uint32_t count = tri_queue_steal(&queue, own, 2);
+    if (!tri_queue_enter(from))
+        return 0;
+    uint32_t count = tri_queue_steal(from, own, 2);
+    tri_queue_leave(from);
+    return count;
+}
+
+static void run_stolen(struct tri_queue *own, uint32_t count)
+{
     model_assert(count <= 2);
     for (uint32_t i = 0; i < count; i++) {
         struct tri_task *task = tri_queue_pop(own);
         model_assert(task);
         run(task);
     }
+}
+
+static void steal_into(struct tri_queue *own)
+{
+    run_stolen(own, steal(&queue, own));
 }
 
 static void thief(void)
@@ -92,6 +106,16 @@ static void twice_thief(void)
     steal_into(&thief_queue);
 }
 
+/* It comes once, and steals twice. */
+static void staying_thief(void)
+{
+    if (!tri_queue_enter(&queue))
+        return;
+    run_stolen(&thief_queue, tri_queue_steal(&queue, &thief_queue, 2));
+    run_stolen(&thief_queue, tri_queue_steal(&queue, &thief_queue, 2));
+    tri_queue_leave(&queue);
+}
+
 static void other_thief(void)
 {
     steal_into(&other_queue);
@@ -100,15 +124,15 @@ static void other_thief(void)
 /* A thief that is itself stolen from. */
 static void rich_thief(void)
 {
-    tri_queue_steal(&queue, &thief_queue, 2);
+    steal(&queue, &thief_queue);
     pop(&thief_queue);
-    tri_queue_steal(&queue, &thief_queue, 2);
+    steal(&queue, &thief_queue);
     pop(&thief_queue);
 }
 
 static void thief_of_thief(void)
 {
-    uint32_t count = tri_queue_steal(&thief_queue, &other_queue, 2);
+    uint32_t count = steal(&thief_queue, &other_queue);
     for (uint32_t i = 0; i < count; i++)
         pop(&other_queue);
 }
@@ -137,6 +161,7 @@ static void full_setup(void)
 static const struct model_case cases[] = {
     { .name = "owner and thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", thief, 0 } } },
     { .name = "wrap", .check = check, .threads = { { "owner", wrap_owner, 0 }, { "thief", twice_thief, 0 } } },
+    { .name = "staying thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", staying_thief, 0 } } },
     { .name = "two thieves",
       .check = check,
       .threads = { { "owner", brief_owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
