@@ -5,6 +5,7 @@
 #include "actor/sanitizer.h"
 #include "actor/sim.h"
 #include "actor/turn.h"
+#include "io/clock.h"
 
 #define DOZE_NS (250 * TR_MICROSECOND)
 #define WORTH_NS 10000u               /* what a theft must bring: about what moving the cache lines of a batch costs */
@@ -266,7 +267,7 @@ static bool steal_from(struct tri_worker *worker, struct tri_worker *victim)
     }
     if (tri_queue_length(&victim->queue) == 0 || !prey_on(worker, victim))
         return false;
-    worker->stolen_at = worker->real;
+    worker->stolen_at = tri_clock_real();
     return tri_queue_steal(&victim->queue, &worker->queue, STEAL_LIMIT) > 0;
 }
 

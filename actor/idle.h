@@ -11,8 +11,9 @@
  * count times the victim's mean time per switch, or if nobody has had a turn there since the last look: beside a hog the LIFO
  * slot may be taken as well. Other idle workers sleep for good. A sentry that goes to work calls the next sleeper.
  *
- * Who has stolen from a ring stays its thief until it finds nothing, or has not been back for two milliseconds: coming costs a
- * barrier in all threads, staying only the owner's locked instructions ([Q5] of queue.h).
+ * Who has stolen from a ring stays its thief until it finds nothing, or a pass sees that it has not been back for two milliseconds: coming
+ * costs a barrier in all threads, staying only the owner's locked instructions ([Q5] of queue.h). A thief that is kept by a hog
+ * makes no pass: until then the owner's turns take two nanoseconds more.
  *
  *   [S1] idle bit, fence, then look at the shared queues   against   push under lock, fence, load idle:
  *        either the pusher sees the sleeper, or the sleeper the push. A wake is a sticky token of the reactor.

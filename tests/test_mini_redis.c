@@ -129,7 +129,7 @@ TASK_TEST(clients_many_count_together)
 
 static uint32_t segments_received(struct client client)
 {
-    struct tcp_info info;
+    struct tcp_info info = { 0 };
     socklen_t size = sizeof info;
     expect_int(getsockopt(tr_stream_fd(client.stream), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
     return info.tcpi_data_segs_in;

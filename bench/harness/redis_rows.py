@@ -81,8 +81,9 @@ def manager(tools, clients, same_core, what):
 
 
 def manager_cpu(tools, run):
-    """Nanoseconds of CPU for each request: what many take more than a tenth of them, so that no start of a process counts."""
-    many = requests(tools, 64, True)
+    """Nanoseconds of CPU for each request: what many take more than a tenth of them, so that no start of a process counts.
+    That varies by a few milliseconds from run to run, so there must be many at any scale."""
+    many = max(requests(tools, 64, True), 100000)
     few = many // 10
     cpu = run(tools, 64, True, many)[1] - run(tools, 64, True, few)[1]
     return cpu * 1e9 / (many - few), {}

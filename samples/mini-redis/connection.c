@@ -277,9 +277,9 @@ static bool make_room(struct connection *connection)
         memmove(in->data, in->data + connection->in_begin, left);
     connection->in_begin = 0;
     in->size = left;
-    /* A client whose requests fill the buffer gets a larger one: fewer reads, larger batches. */
-    if (was_full && in->capacity < MOST_IDLE_BYTES)
-        return buffer_grow(in, MOST_IDLE_BYTES - left);
+    /* A client whose requests fill the buffer gets a larger one: fewer reads, larger batches. No memory for it, no harm. */
+    if (was_full && in->capacity < MOST_IDLE_BYTES && !buffer_grow(in, MOST_IDLE_BYTES - left))
+        in->failed = false;
     if (left == 0)
         buffer_clear(in);
     return in->capacity - in->size >= LEAST_READ_BYTES || buffer_reserve(in, left > 0 ? left : FIRST_READ_BYTES);

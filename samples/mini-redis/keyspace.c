@@ -46,22 +46,28 @@ static void remove_entry(struct keyspace *keyspace, struct dict_node **link)
     free(entry);
 }
 
-/* The link of a live key, or the empty one where it belongs; NULL when out of memory. */
-static inline __attribute__((always_inline)) struct dict_node **find_link(struct keyspace *keyspace, struct slice key,
-                                                                          uint32_t *hash)
+/* `link` is where the key is or belongs: the same, without a key whose time has come. */
+static inline struct dict_node **live_link(struct keyspace *keyspace, struct slice key, struct dict_node **link,
+                                           uint32_t *hash)
 {
-    struct dict_node **link = dict_find(&keyspace->keys, key, hash);
-    if (link == NULL || *link == NULL || entry_of(*link)->expires_ms > keyspace->now_ms)
+    if (*link == NULL || entry_of(*link)->expires_ms > keyspace->now_ms)
         return link;
     remove_entry(keyspace, link);
     keyspace->expired++;
     return dict_find(&keyspace->keys, key, hash);
 }
 
-struct entry *keyspace_find(struct keyspace *keyspace, struct slice key)
+/* The link of a live key, or the empty one where it belongs; NULL when out of memory. */
+static inline struct dict_node **find_link(struct keyspace *keyspace, struct slice key)
 {
     uint32_t hash;
-    struct dict_node **link = find_link(keyspace, key, &hash);
+    struct dict_node **link = dict_find(&keyspace->keys, key, &hash);
+    return link == NULL ? NULL : live_link(keyspace, key, link, &hash);
+}
+
+struct entry *keyspace_find(struct keyspace *keyspace, struct slice key)
+{
+    struct dict_node **link = find_link(keyspace, key);
     return link == NULL || *link == NULL ? NULL : entry_of(*link);
 }
 
@@ -95,15 +101,12 @@ static struct entry *insert(struct keyspace *keyspace, struct dict_node **link, 
     return entry;
 }
 
-static inline __attribute__((always_inline)) char *resize(struct keyspace *keyspace, struct slice key, size_t size,
-                                                          struct entry **out)
+struct entry *keyspace_place(struct keyspace *keyspace, struct slice key, size_t size, struct dict_node **link,
+                             uint32_t hash)
 {
-    uint32_t hash;
-    if (key.size > UINT32_MAX || size > UINT32_MAX / 2)
+    if (key.size > UINT32_MAX || size > UINT32_MAX / 2 || link == NULL)
         return NULL;
-    struct dict_node **link = find_link(keyspace, key, &hash);
-    if (link == NULL)
-        return NULL;
+    link = live_link(keyspace, key, link, &hash);
     struct entry *entry = entry_of(*link);
     if (entry == NULL) {
         entry = insert(keyspace, link, key, hash, size);
@@ -118,37 +121,12 @@ static inline __attribute__((always_inline)) char *resize(struct keyspace *keysp
         *link = &entry->node;
     }
     entry->value_size = (uint32_t)size;
-    *out = entry;
-    return entry->bytes + key.size;
-}
-
-char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **out)
-{
-    return resize(keyspace, key, size, out);
-}
-
-bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice value, int64_t expires_ms)
-{
-    struct entry *entry;
-    char *bytes = resize(keyspace, key, value.size, &entry);
-    if (bytes == NULL)
-        return false;
-    slice_copy(bytes, value);
-    keyspace_set_expiry(keyspace, entry, expires_ms);
-    return true;
-}
-
-void keyspace_set_expiry(struct keyspace *keyspace, struct entry *entry, int64_t expires_ms)
-{
-    keyspace->with_ttl -= entry->expires_ms != NEVER;
-    keyspace->with_ttl += expires_ms != NEVER;
-    entry->expires_ms = expires_ms;
+    return entry;
 }
 
 bool keyspace_remove(struct keyspace *keyspace, struct slice key)
 {
-    uint32_t hash;
-    struct dict_node **link = find_link(keyspace, key, &hash);
+    struct dict_node **link = find_link(keyspace, key);
     if (link == NULL || *link == NULL)
         return false;
     remove_entry(keyspace, link);

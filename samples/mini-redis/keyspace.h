@@ -43,17 +43,45 @@ struct entry *keyspace_find(struct keyspace *keyspace, struct slice key);
 /* As keyspace_find, counted as a hit or a miss. */
 struct entry *keyspace_read(struct keyspace *keyspace, struct slice key);
 
+static inline void keyspace_set_expiry(struct keyspace *keyspace, struct entry *entry, int64_t expires_ms)
+{
+    keyspace->with_ttl -= entry->expires_ms != NEVER;
+    keyspace->with_ttl += expires_ms != NEVER;
+    entry->expires_ms = expires_ms;
+}
+
+/* keyspace_resize of a key that is new or whose time has come, or of a value that does not fit into its place. */
+struct entry *keyspace_place(struct keyspace *keyspace, struct slice key, size_t size, struct dict_node **link,
+                             uint32_t hash);
+
 /*
- * Sets the key's value to one of `size` bytes that the caller writes: the whole value is returned as memory,
- * its first min(old size, size) bytes unchanged. A new key has no time to live; an old one keeps its own.
+ * Makes the key's value one of `size` bytes that the caller writes, behind the key in the entry; its first
+ * min(old size, size) bytes are unchanged. A new key has no time to live; an old one keeps its own.
  * NULL: no memory, nothing changed.
  */
-char *keyspace_resize(struct keyspace *keyspace, struct slice key, size_t size, struct entry **out);
+static inline __attribute__((always_inline)) struct entry *keyspace_resize(struct keyspace *keyspace, struct slice key,
+                                                                           size_t size)
+{
+    uint32_t hash;
+    struct dict_node **link = dict_find(&keyspace->keys, key, &hash);
+    struct entry *entry = link != NULL ? (struct entry *)*link : NULL;
+    if (entry == NULL || entry->expires_ms <= keyspace->now_ms || size > entry->value_capacity ||
+        size < entry->value_capacity / 4)
+        return keyspace_place(keyspace, key, size, link, hash);
+    entry->value_size = (uint32_t)size;
+    return entry;
+}
 
 /* Sets key and value; expires_ms may be NEVER. False: no memory, nothing changed. */
-bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice value, int64_t expires_ms);
-
-void keyspace_set_expiry(struct keyspace *keyspace, struct entry *entry, int64_t expires_ms);
+static inline bool keyspace_set(struct keyspace *keyspace, struct slice key, struct slice value, int64_t expires_ms)
+{
+    struct entry *entry = keyspace_resize(keyspace, key, value.size);
+    if (entry == NULL)
+        return false;
+    slice_copy(entry->bytes + key.size, value);
+    keyspace_set_expiry(keyspace, entry, expires_ms);
+    return true;
+}
 
 /* True if the key was there. */
 bool keyspace_remove(struct keyspace *keyspace, struct slice key);

@@ -33,27 +33,26 @@ struct slice {
 /* Of a few bytes the ends are copied, which meet or overlap: a call of memcpy would cost more. */
 static inline void slice_copy(char *to, struct slice from)
 {
-    const char *data = from.data, *end = data + from.size;
-    char *to_end = to + from.size;
-    if (from.size > 16) {
-        memcpy(to, data, from.size);
-    } else if (from.size >= 8) {
+    size_t size = from.size;
+    if (size > 16) {
+        memcpy(to, from.data, size);
+    } else if (size >= 8) {
         uint64_t head, tail;
-        memcpy(&head, data, 8);
-        memcpy(&tail, end - 8, 8);
+        memcpy(&head, from.data, 8);
+        memcpy(&tail, from.data + size - 8, 8);
         memcpy(to, &head, 8);
-        memcpy(to_end - 8, &tail, 8);
-    } else if (from.size >= 4) {
+        memcpy(to + size - 8, &tail, 8);
+    } else if (size >= 4) {
         uint32_t head, tail;
-        memcpy(&head, data, 4);
-        memcpy(&tail, end - 4, 4);
+        memcpy(&head, from.data, 4);
+        memcpy(&tail, from.data + size - 4, 4);
         memcpy(to, &head, 4);
-        memcpy(to_end - 4, &tail, 4);
-    } else if (from.size > 0) {
-        char middle = data[from.size / 2], tail = end[-1];
-        *to = *data;
-        to[from.size / 2] = middle;
-        to_end[-1] = tail;
+        memcpy(to + size - 4, &tail, 4);
+    } else if (size > 0) {
+        char head = from.data[0], middle = from.data[size / 2], tail = from.data[size - 1];
+        to[0] = head;
+        to[size / 2] = middle;
+        to[size - 1] = tail;
     }
 }
 

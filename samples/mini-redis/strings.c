@@ -156,8 +156,9 @@ void command_mset(struct context *context, const struct slice *argv, uint32_t ar
         reply_wrong_arity(context->out, "mset");
         return;
     }
-    for (uint32_t i = 1; i < argc; i += 2) {
-        if (!keyspace_set(context->keyspace, argv[i], argv[i + 1], NEVER)) {
+    struct keyspace *keyspace = context->keyspace;
+    for (const struct slice *key = argv + 1, *end = argv + argc; key < end; key += 2) {
+        if (!keyspace_set(keyspace, key[0], key[1], NEVER)) {
             reply_no_memory(context->out);
             return;
         }
@@ -175,12 +176,12 @@ void command_append(struct context *context, const struct slice *argv, uint32_t 
         REPLY(context->out, "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
         return;
     }
-    char *value = keyspace_resize(context->keyspace, argv[1], after, &entry);
-    if (value == NULL) {
+    entry = keyspace_resize(context->keyspace, argv[1], after);
+    if (entry == NULL) {
         reply_no_memory(context->out);
         return;
     }
-    memcpy(value + before, argv[2].data, argv[2].size);
+    slice_copy(entry->bytes + argv[1].size + before, argv[2]);
     reply_integer(context->out, (int64_t)after);
 }
 
@@ -226,14 +227,13 @@ static void add(struct context *context, struct slice key, int64_t amount)
     char digits[DIGITS_ROOM] = { 0 };
     size_t size = format_integer(digits, value);
     /* The usual INCR finds room for its result in the old one's place. */
-    char *bytes = entry != NULL && size <= entry->value_capacity
-                      ? entry->bytes + key.size
-                      : keyspace_resize(context->keyspace, key, size, &entry);
-    if (bytes == NULL) {
+    if (entry == NULL || size > entry->value_capacity)
+        entry = keyspace_resize(context->keyspace, key, size);
+    if (entry == NULL) {
         reply_no_memory(context->out);
         return;
     }
-    memcpy(bytes, digits, size);
+    slice_copy(entry->bytes + key.size, (struct slice){ { digits }, size });
     entry->value_size = (uint32_t)size;
     reply_digits(context->out, digits, size);
 }

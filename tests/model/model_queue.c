@@ -130,6 +130,18 @@ static void rich_thief(void)
     pop(&thief_queue);
 }
 
+/* The same, without leaving in between: a thief of one ring while its own is robbed. */
+static void rich_staying_thief(void)
+{
+    if (!tri_queue_enter(&queue))
+        return;
+    tri_queue_steal(&queue, &thief_queue, 2);
+    pop(&thief_queue);
+    tri_queue_steal(&queue, &thief_queue, 2);
+    tri_queue_leave(&queue);
+    pop(&thief_queue);
+}
+
 static void thief_of_thief(void)
 {
     uint32_t count = steal(&thief_queue, &other_queue);
@@ -158,10 +170,22 @@ static void full_setup(void)
     push(1);
 }
 
+static void without_barrier(void)
+{
+    tri_store(&queue.thieves, TRI_QUEUE_NO_BARRIER, TRI_RELAXED);
+}
+
 static const struct model_case cases[] = {
     { .name = "owner and thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", thief, 0 } } },
     { .name = "wrap", .check = check, .threads = { { "owner", wrap_owner, 0 }, { "thief", twice_thief, 0 } } },
     { .name = "staying thief", .check = check, .threads = { { "owner", owner, 0 }, { "thief", staying_thief, 0 } } },
+    { .name = "without a barrier",
+      .setup = without_barrier,
+      .check = check,
+      .threads = { { "owner", owner, 0 }, { "thief", staying_thief, 0 } } },
+    { .name = "staying thief and another",
+      .check = check,
+      .threads = { { "owner", brief_owner, 0 }, { "thief", staying_thief, 0 }, { "other thief", other_thief, 0 } } },
     { .name = "two thieves",
       .check = check,
       .threads = { { "owner", brief_owner, 0 }, { "thief", thief, 0 }, { "other thief", other_thief, 0 } } },
@@ -172,6 +196,10 @@ static const struct model_case cases[] = {
       .setup = full_setup,
       .check = check,
       .threads = { { "thief", rich_thief, 0 }, { "thief of thief", thief_of_thief, 0 } } },
+    { .name = "thief of staying thief",
+      .setup = full_setup,
+      .check = check,
+      .threads = { { "thief", rich_staying_thief, 0 }, { "thief of thief", thief_of_thief, 0 } } },
     { 0 },
 };
 MODEL(cases);
