@@ -6,7 +6,7 @@
  *    callers            writer                                reader
  *      | tr_call           |                                    |
  *      +--[request]------->| takes all that wait                |
- *      :  mailbox          |--tr_forward: [caller, number]----->| mailbox = callers in flight, in order; its capacity
+ *      :  mailbox          |--tr_forward: [caller]------------->| mailbox = callers in flight, in order; its capacity
  *      :                   |                                    |           bounds them
  *      :                   |--one tr_write----> server -------->| tr_read
  *      |<----------------------------tr_reply-------------------| one caller for each reply
@@ -175,6 +175,7 @@ static bool tell_writer(struct connection *c)
 static void abandon(struct connection *c)
 {
     size_t most = c->redis->options.in_flight + 2, left = 0; /* a mailbox full, and what the writer was forwarding */
+    uint64_t first = c->answered;                            /* the number of the request of the first of them */
     struct pending *callers = calloc(most, sizeof *callers), caller;
     tr_stream_abort(c->stream); /* a writer inside tr_write comes back */
     bool told = tell_writer(c);
@@ -193,7 +194,7 @@ static void abandon(struct connection *c)
             fail(c, caller.reply, REDIS_UNKNOWN);
     }
     for (size_t i = 0; i < left; i++)
-        fail(c, callers[i].reply, callers[i].number < c->written ? REDIS_UNKNOWN : REDIS_NOT_SENT);
+        fail(c, callers[i].reply, first + i < c->written ? REDIS_UNKNOWN : REDIS_NOT_SENT);
     free(callers);
 }
 
@@ -273,7 +274,7 @@ static void put(struct connection *c, const char *bytes, uint32_t length)
 /* Moves the caller to the reader. Returns 0, -ESRCH (nobody waits for the answer), or an error that ends the line. */
 static int forward(struct connection *c, struct request *request)
 {
-    struct pending pending = { .number = c->forwarded };
+    struct pending pending = { 0 };
     int rc = tr_forward(request->reply, c->reader, TR_NOW, &pending);
     if (rc == -ETIMEDOUT) { /* as many in flight as may be: what we have must go out, or no reply makes room */
         flush(c);

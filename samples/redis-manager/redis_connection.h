@@ -32,10 +32,9 @@ struct request {
     };
 };
 
-/* To the reader: a caller whose request is about to go out as number `number` on this line. */
+/* To the reader: a caller whose request is about to go out; they come in the order of the requests. */
 struct pending {
     struct reply_token reply;
-    uint64_t number;
 };
 
 /* ---- loans: requests that are too long to ride along ------------------------------------------------------------- */
