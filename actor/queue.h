@@ -102,18 +102,6 @@ static inline void tri_queue_leave(struct tri_queue *victim)
     tri_fetch_sub(&victim->thieves, 1u, TRI_RELEASE); /* [Q6] */
 }
 
-static inline bool tri_queue_seen_by_owner(struct tri_queue *victim, bool barrier)
-{
-    if (barrier && !tri_membarrier()) /* [Q5] */
-        return false;
-    for (uint32_t looks = 1; tri_load(&victim->popping, TRI_ACQUIRE) != 0; looks++) { /* [Q5] [Q6] */
-        if (looks == TRI_QUEUE_PATIENCE)
-            return false;
-        tri_spin();
-    }
-    return true;
-}
-
 /*
  * A thief comes, to stay until tri_queue_leave. False: it has not; the owner is in the middle of a pop, and does not go on; or there
  * was no barrier, and it may not have seen us.
@@ -121,10 +109,15 @@ static inline bool tri_queue_seen_by_owner(struct tri_queue *victim, bool barrie
 static inline bool tri_queue_enter(struct tri_queue *victim)
 {
     bool seen = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) & TRI_QUEUE_NO_BARRIER; /* [Q5] */
-    if (tri_queue_seen_by_owner(victim, !seen))
-        return true;
-    tri_queue_leave(victim);
-    return false;
+    bool entered = seen || tri_membarrier();
+    for (uint32_t looks = 1; entered && tri_load(&victim->popping, TRI_ACQUIRE) != 0; looks++) { /* [Q5] [Q6] */
+        entered = looks < TRI_QUEUE_PATIENCE;
+        if (entered)
+            tri_spin();
+    }
+    if (!entered)
+        tri_queue_leave(victim);
+    return entered;
 }
 
 /* A thief that has entered moves half of `victim`, at most `limit`, to its own queue. Returns how many. */

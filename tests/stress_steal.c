@@ -75,9 +75,7 @@ static void run(void)
         steals = count_steals();
     }
     expect_int(steals > 0 || migrating, 1);
-    for (tr_time limit = tr_after(LONG_TIME); any_thief() && tr_after(0) < limit;)
-        expect_int(tr_sleep(TR_MILLISECOND), 0);
-    expect(!any_thief());
+    wait_until(!any_thief());
 }
 
 int main(void)

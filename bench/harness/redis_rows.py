@@ -21,8 +21,8 @@ def rows(tools):
     libev = "hiredis async (libev), 64 outstanding" if tools.peer("hiredis-libev") else None
     sync = "hiredis sync" if tools.peer("hiredis-sync") else None
     return [
-        ("manager_cpu", "ns", lambda: manager_cpu(tools, run_manager),
-         tools.tokio and (lambda: manager_cpu(tools, run_tokio_manager)), tokio, {"most_ratio": 1 / 2}, 5),
+        ("manager_cpu", "ns", lambda: manager_cpu(tools, our_manager(tools)),
+         tools.tokio and (lambda: manager_cpu(tools, tokio_manager(tools))), tokio, {"most_ratio": 1 / 2}, 5),
         ("manager_rate", "1/s", lambda: manager(tools, 64, False, "rate"),
          libev and (lambda: hiredis_libev(tools)), libev, {"least_ratio": 1}, 5),
         ("manager_batch", "requests", lambda: manager(tools, 64, False, "batch"), None, None, {"least": 8}, 3),
@@ -51,27 +51,27 @@ def requests(tools, clients, same_core):
     return int((200000 if same_core else 50000) * tools.scale)
 
 
-def run_manager(tools, clients, same_core, count):
-    """Runs the sample against redis-server. Returns its output and the CPU seconds that it took."""
+def run_client(tools, command, clients, same_core, count):
+    """Runs a manager with its clients. Returns its output and the CPU seconds that it took."""
+    return run_counting_cpu(command + ["--clients", str(clients), "--requests", str(count), "--value-bytes",
+                                       str(VALUE_BYTES)], place(tools, same_core))
+
+
+def our_manager(tools):
     program = tools.sample("redis-manager")
     if not os.path.exists(program):
         raise Failure("samples/redis-manager has not been built")
-    _, port = tools.server("redis-server")
-    return run_counting_cpu([program, "--clients", str(clients), "--requests", str(count), "--value-bytes",
-                             str(VALUE_BYTES), "--server", f"redis://127.0.0.1:{port}"], place(tools, same_core))
+    return [program, "--server", f"redis://127.0.0.1:{tools.server('redis-server')[1]}"]
 
 
-def run_tokio_manager(tools, clients, same_core, count):
-    """As run_manager."""
-    _, port = tools.server("redis-server")
-    return run_counting_cpu([tools.tokio, "manager", "--port", str(port), "--clients", str(clients), "--requests",
-                             str(count), "--value-bytes", str(VALUE_BYTES)], place(tools, same_core))
+def tokio_manager(tools):
+    return [tools.tokio, "manager", "--port", str(tools.server("redis-server")[1])]
 
 
 def manager(tools, clients, same_core, what):
     """One figure from the table that the sample prints."""
     count = requests(tools, clients, same_core)
-    output, cpu = run_manager(tools, clients, same_core, count)
+    output, cpu = run_client(tools, our_manager(tools), clients, same_core, count)
     label = {"rate": "requests per second", "p50": "latency p50", "batch": "requests per write"}[what]
     found = re.search(rf"^\s*{label}\s+([\d.]+)(?: (ns|us|ms|s)$)?", output, re.MULTILINE)
     if not found:
@@ -80,12 +80,12 @@ def manager(tools, clients, same_core, what):
     return value, {"cpu_ns": round(cpu * 1e9 / count)}
 
 
-def manager_cpu(tools, run):
+def manager_cpu(tools, command):
     """Nanoseconds of CPU for each request: what many take more than a tenth of them, so that no start of a process counts.
     That varies by a few milliseconds from run to run, so there must be many at any scale."""
     many = max(requests(tools, 64, True), 100000)
     few = many // 10
-    cpu = run(tools, 64, True, many)[1] - run(tools, 64, True, few)[1]
+    cpu = run_client(tools, command, 64, True, many)[1] - run_client(tools, command, 64, True, few)[1]
     return cpu * 1e9 / (many - few), {}
 
 

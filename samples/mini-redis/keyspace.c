@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* dict links point at the node, which is the first member of an entry. */
-static struct entry *entry_of(struct dict_node *node)
-{
-    return (struct entry *)node;
-}
-
 void keyspace_init(struct keyspace *keyspace, struct siphash_key seed, size_t max_value_bytes)
 {
     *keyspace = (struct keyspace){ .max_value_bytes = max_value_bytes };

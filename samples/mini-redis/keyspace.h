@@ -25,6 +25,12 @@ struct entry {
     char bytes[];
 };
 
+/* dict links point at the node, which is the first member of an entry. */
+static inline struct entry *entry_of(struct dict_node *node)
+{
+    return (struct entry *)node;
+}
+
 struct keyspace {
     struct dict keys;
     int64_t now_ms;  /* set by the caller before each batch of operations */
@@ -64,7 +70,7 @@ static inline __attribute__((always_inline)) struct entry *keyspace_resize(struc
 {
     uint32_t hash;
     struct dict_node **link = dict_find(&keyspace->keys, key, &hash);
-    struct entry *entry = link != NULL ? (struct entry *)*link : NULL;
+    struct entry *entry = link != NULL ? entry_of(*link) : NULL;
     if (entry == NULL || entry->expires_ms <= keyspace->now_ms || size > entry->value_capacity ||
         size < entry->value_capacity / 4)
         return keyspace_place(keyspace, key, size, link, hash);

@@ -141,7 +141,7 @@ void reply_bulk(struct buffer *out, struct slice text)
         return;
     char *at = out->data + out->size;
     at += put_line(at, '$', (int64_t)text.size);
-    memcpy(at, text.data, text.size);
+    slice_copy(at, text);
     at += text.size;
     *at++ = '\r';
     *at++ = '\n';
