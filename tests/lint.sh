@@ -30,8 +30,10 @@ lint_tidy()
         echo "clang-tidy 14 is needed (Debian 12 has it), not $version"
         return 77
     fi
+    # Each process has a pipe of its own: it writes "3 warnings generated." in pieces, which mix with another's in a shared one.
     python3 tests/lint/compiled.py build/lint/compile_commands.json |
-        xargs -P "$(nproc)" -n 2 clang-tidy --quiet -p build/lint 2>&1 | { ! grep -v "warnings\? generated"; }
+        xargs -P "$(nproc)" -n 2 bash -o pipefail -c \
+            'clang-tidy --quiet -p build/lint "$@" 2>&1 | { ! grep -v "warnings\? generated"; }' clang-tidy
 }
 
 lint_shell()
