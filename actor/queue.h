@@ -108,8 +108,8 @@ static inline void tri_queue_leave(struct tri_queue *victim)
  */
 static inline bool tri_queue_enter(struct tri_queue *victim)
 {
-    bool seen = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) & TRI_QUEUE_NO_BARRIER; /* [Q5] */
-    bool entered = seen || tri_membarrier();
+    bool seen = tri_fetch_add(&victim->thieves, 1u, TRI_RELAXED) & TRI_QUEUE_NO_BARRIER;         /* [Q5] */
+    bool entered = seen || tri_membarrier();                                                     /* [Q5] */
     for (uint32_t looks = 1; entered && tri_load(&victim->popping, TRI_ACQUIRE) != 0; looks++) { /* [Q5] [Q6] */
         entered = looks < TRI_QUEUE_PATIENCE;
         if (entered)
