@@ -36,13 +36,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Linux 6.12. */
-#ifndef IORING_FEAT_MIN_TIMEOUT
-#define IORING_FEAT_MIN_TIMEOUT (1U << 15)
-#endif
-#ifndef IORING_ENTER_ABS_TIMER
-#define IORING_ENTER_ABS_TIMER (1U << 5)
-#endif
+/* Of Linux 6.12 and, the second line, 6.15: liburing's header may not have them. */
+enum { FEAT_MIN_TIMEOUT = 1 << 15, ENTER_ABS_TIMER = 1 << 5 };
+enum { FEAT_NO_IOWAIT = 1 << 17, ENTER_NO_IOWAIT = 1 << 7 };
 
 #define SUBMISSIONS 256u
 #define PAUSE_NS (50 * TR_MICROSECOND)
@@ -139,7 +135,7 @@ static unsigned fill_limit(const struct uring *uring, tr_time until, struct __ke
         time = until > tri_clock_real() ? until - tri_clock_real() : 0;
     limit->tv_sec = time / TR_SECOND;
     limit->tv_nsec = time % TR_SECOND;
-    return uring->has_patience ? IORING_ENTER_ABS_TIMER : 0;
+    return uring->has_patience ? ENTER_ABS_TIMER : 0;
 }
 
 /* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
@@ -564,15 +560,17 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
         return rc;
     }
     start_of_ring();
-    /* Both save or guard something, and neither is needed. */
+    /* All three save or guard something, and none is needed. A worker without work is idle, and not waiting for a disk. */
     if (io_uring_register_ring_fd(&uring->ring) == 1)
         uring->enter_flags = IORING_ENTER_REGISTERED_RING;
+    if (uring->ring.features & FEAT_NO_IOWAIT)
+        uring->enter_flags |= ENTER_NO_IOWAIT;
     io_uring_ring_dontfork(&uring->ring);
     uring->has_poll_first = uring->ring.flags & IORING_SETUP_COOP_TASKRUN; /* came with the same kernel */
     uring->backlog_end = &uring->backlog;
     uring->event_fd = -1;
     uring->reactor.wake_fd = wake_fd;
-    uring->has_patience = uring->ring.features & IORING_FEAT_MIN_TIMEOUT;
+    uring->has_patience = uring->ring.features & FEAT_MIN_TIMEOUT;
     tri_gather_init(&uring->gather, tri_clock_real());
     /* A filter of system calls may let us make a ring and not use it. */
     rc = enter_kernel(uring, 0, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8);

@@ -7,6 +7,7 @@
 #include "io_support.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -169,6 +170,56 @@ START_TEST(reactor_no_wake_is_lost)
 }
 END_TEST
 
+/* Milliseconds for which this processor has been idle while somebody who last ran on it waited for a disk; or -1. */
+static long iowait_ms(void)
+{
+    char line[512], name[32];
+    long user, nice, system, idle, iowait, ms = -1;
+    snprintf(name, sizeof name, "cpu%d ", sched_getcpu());
+    FILE *file = fopen("/proc/stat", "r");
+    while (file && ms < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0 &&
+            sscanf(line, "%*s %ld %ld %ld %ld %ld", &user, &nice, &system, &idle, &iowait) == 5)
+            ms = iowait * 1000 / sysconf(_SC_CLK_TCK);
+    if (file)
+        fclose(file);
+    return ms;
+}
+
+/* Linux 6.15 can tell the two apart. */
+static bool kernel_tells_waits_apart(void)
+{
+    struct io_uring ring;
+    if (ring_denied() || io_uring_queue_init(1, &ring, 0) < 0)
+        return false;
+    bool tells = ring.features & 1U << 17;
+    io_uring_queue_exit(&ring);
+    return tells;
+}
+
+/* Or a server without work would show as a machine that waits for its disk. A real disk may be at work meanwhile, so a few tries. */
+START_TEST(reactor_idle_worker_does_not_count_as_waiting_for_a_disk)
+{
+    cpu_set_t all, one;
+    if (io_backends[_i] == TR_BACKEND_URING && !kernel_tells_waits_apart())
+        return;
+    must(sched_getaffinity(0, sizeof all, &all) == 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    must(sched_setaffinity(0, sizeof one, &one) == 0);
+    begin(_i);
+    bool idle = false;
+    for (int i = 0; i < 100 && !idle; i++) {
+        long before = iowait_ms();
+        tri_reactor_poll(tri_reactor_here(), tr_clock() + 100 * TR_MILLISECOND);
+        idle = iowait_ms() - before < 50;
+    }
+    must(idle);
+    fake_end();
+    must(sched_setaffinity(0, sizeof all, &all) == 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -178,6 +229,7 @@ int main(void)
         reactor_poll_waits_until_its_time,
         reactor_wake_of_one_awake_is_kept,
         reactor_no_wake_is_lost,
+        reactor_idle_worker_does_not_count_as_waiting_for_a_disk,
         reactor_environment_decides_when_nobody_asks,
         reactor_unknown_environment_is_refused_and_said,
     };
