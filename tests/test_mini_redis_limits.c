@@ -5,7 +5,19 @@
  */
 #include "mini_redis_client.h"
 
+#include <dlfcn.h>
+#include <malloc.h>
 #include <stdlib.h>
+
+/* libc's, counted. */
+static atomic_uint heap_questions;
+
+struct mallinfo2 mallinfo2(void)
+{
+    struct mallinfo2 (*real)(void) = (struct mallinfo2(*)(void))dlsym(RTLD_NEXT, "mallinfo2");
+    atomic_fetch_add(&heap_questions, 1);
+    return real();
+}
 
 enum { BYTES = 100000, REQUESTS = 400 }; /* 40 MB of replies, far more than the sockets hold */
 
@@ -191,6 +203,14 @@ TASK_TEST(info_counts_as_redis_does)
     stop(server);
 }
 
+/* Two that ask it first, at once, would crash under another allocator than libc's. */
+TASK_TEST(heap_has_been_asked_before_the_first_info)
+{
+    struct mini_redis *server = start(NULL);
+    expect(atomic_load(&heap_questions) > 0);
+    stop(server);
+}
+
 TASK_TEST(client_that_never_reads_is_closed_at_its_output_limit)
 {
     struct mini_redis_options options = { .normal_limit = { .hard_bytes = 1 << 20 } };
@@ -350,7 +370,7 @@ int main(void)
         "mini_redis_limits",
         TESTS(client_that_goes_without_its_replies_is_gone, client_that_does_not_read_gets_all_replies_later,
               client_that_takes_its_replies_slowly_is_not_idle, client_list_is_in_the_order_of_coming_or_of_asking,
-              client_list_names_the_last_command, info_counts_as_redis_does,
+              client_list_names_the_last_command, info_counts_as_redis_does, heap_has_been_asked_before_the_first_info,
               client_that_never_reads_is_closed_at_its_output_limit, client_beyond_the_maximum_is_told_so,
               client_must_authenticate, client_idle_is_closed_and_subscriber_is_not,
               request_larger_than_the_query_buffer_ends_the_connection,
