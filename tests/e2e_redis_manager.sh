@@ -32,6 +32,16 @@ open_files()
     find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
 }
 
+# Until it has accepted both connections of the pool: a kill before that would hit nobody, and prove nothing.
+wait_for_pool()
+{
+    local turns=400
+    while [ "$(find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | wc -l)" -lt 3 ]; do # one of them listens
+        [ $((turns -= 1)) -gt 0 ] || fail "the pool has not connected again"
+        sleep 0.05
+    done
+}
+
 log_step "its options"
 "$program" --help | grep -q -- --tolerate-errors || fail "--help is not there"
 for bad in "--clients 0" "--clients x" "--read-ratio 2" "--value-bytes 7" "--requests -1" "--connections 65" "extra" "--nosuch"; do
@@ -142,6 +152,7 @@ for ((i = 1; i <= kills; i++)); do
     start_server redis "$REDIS_SERVER" --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$WORK"
     victim=$SERVER_PID
     wait_port "$port"
+    wait_for_pool "$victim"
     sleep 0.1
     kill -0 "$pid" 2>/dev/null || fail "redis-manager ended after kill $i"
 done
