@@ -27,16 +27,17 @@ expect_row()
     [ "$(row "$1")" = "$2" ] || fail "'$1' is '$(row "$1")', expected $2"
 }
 
+# Of process $1: all, or those whose name is like $2.
 open_files()
 {
-    find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
+    find "/proc/$1/fd" -mindepth 1 -lname "${2:-*}" 2>/dev/null | wc -l
 }
 
 # Until it has accepted both connections of the pool: a kill before that would hit nobody, and prove nothing.
 wait_for_pool()
 {
     local turns=400
-    while [ "$(find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | wc -l)" -lt 3 ]; do # one of them listens
+    while [ "$(open_files "$1" 'socket:*')" -lt 3 ]; do # one of them listens
         [ $((turns -= 1)) -gt 0 ] || fail "the pool has not connected again"
         sleep 0.05
     done

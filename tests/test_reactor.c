@@ -174,12 +174,11 @@ END_TEST
 static long iowait_ms(void)
 {
     char line[512], name[32];
-    long user, nice, system, idle, iowait, ms = -1;
+    long iowait, ms = -1;
     snprintf(name, sizeof name, "cpu%d ", sched_getcpu());
-    FILE *file = fopen("/proc/stat", "r");
+    FILE *file = fopen("/proc/stat", "re");
     while (file && ms < 0 && fgets(line, sizeof line, file))
-        if (strncmp(line, name, strlen(name)) == 0 &&
-            sscanf(line, "%*s %ld %ld %ld %ld %ld", &user, &nice, &system, &idle, &iowait) == 5)
+        if (strncmp(line, name, strlen(name)) == 0 && sscanf(line, "%*s %*d %*d %*d %*d %ld", &iowait) == 1)
             ms = iowait * 1000 / sysconf(_SC_CLK_TCK);
     if (file)
         fclose(file);

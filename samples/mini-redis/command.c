@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <troupe.h>
@@ -88,7 +89,7 @@ static struct slot {
     struct folded name;
     const struct command *command;
 } by_hash[HASH_SLOTS];
-static pthread_once_t by_hash_once = PTHREAD_ONCE_INIT;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 
 /* The first 0 to 8 bytes, as a number; every read stays within them. */
 static inline uint64_t load_some(const char *at, size_t bytes)
@@ -145,9 +146,19 @@ static void fill_by_hash(void)
     }
 }
 
-void command_table_init(void)
+/*
+ * libc's heap makes itself ready when it is first asked for something, and two threads at once break it. In a program with
+ * another allocator (a preloaded one, a sanitizer's) that would be in INFO.
+ */
+static void prepare(void)
 {
-    pthread_once(&by_hash_once, fill_by_hash);
+    fill_by_hash();
+    (void)mallinfo2();
+}
+
+void command_init(void)
+{
+    pthread_once(&prepared, prepare);
 }
 
 /* A NUL byte behind a name would fold to the same numbers: it is no part of any. */

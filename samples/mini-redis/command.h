@@ -56,14 +56,8 @@ struct run {
 
 void run_execute(struct run *run, struct context *context);
 
-/* Once per process, before the first command_find. Thread: any. */
-void command_table_init(void);
-
-/*
- * To be called before INFO. libc's heap makes itself ready when it is first asked for something, and two threads at once break
- * it; in a program with another allocator (a preloaded one, a sanitizer's) nobody asks it before INFO does.
- */
-void command_heap_init(void);
+/* Once per process, before the first command is found or executed. Thread: any. */
+void command_init(void);
 
 /* NULL: no such command. Upper and lower case are the same. */
 const struct command *command_find(struct slice name);

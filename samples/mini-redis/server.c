@@ -128,8 +128,7 @@ int mini_redis_start(struct mini_redis **out, const struct mini_redis_options *o
     struct mini_redis *server = calloc(1, sizeof *server);
     if (server == NULL)
         return -ENOMEM;
-    command_table_init();
-    command_heap_init();
+    command_init();
     int rc = copy_options(&server->options, options);
     if (rc < 0) {
         free(server);

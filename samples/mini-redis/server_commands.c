@@ -4,7 +4,6 @@
 #include "glob.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -215,18 +214,6 @@ static long resident_bytes(void)
         pages = 0;
     fclose(file);
     return pages * sysconf(_SC_PAGESIZE);
-}
-
-static pthread_once_t heap_once = PTHREAD_ONCE_INIT;
-
-static void ask_heap(void)
-{
-    (void)mallinfo2();
-}
-
-void command_heap_init(void)
-{
-    pthread_once(&heap_once, ask_heap);
 }
 
 static void info_memory(struct mini_redis *server, struct buffer *out)
