@@ -24,10 +24,10 @@
 #include "io/backend.h"
 #include "io/clock.h"
 #include "io/gather.h"
+#include "io/ring.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,9 +40,7 @@
 enum { FEAT_MIN_TIMEOUT = 1 << 15, ENTER_ABS_TIMER = 1 << 5 };
 enum { FEAT_NO_IOWAIT = 1 << 17, ENTER_NO_IOWAIT = 1 << 7 };
 
-#define SUBMISSIONS 256u
 #define PAUSE_NS (50 * TR_MICROSECOND)
-#define COMPLETIONS 8192u /* more than fit are kept by the kernel, but slowly */
 
 /* What a completion belongs to: in the low bits of user_data, above the operation's address. */
 enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_MASK = 3 };
@@ -477,71 +475,12 @@ static int watch_ring(struct tri_reactor *reactor)
     return uring->backlog || left ? -EAGAIN : uring->event_fd;
 }
 
-/* ---- Making a ring ---- */
-
-/*
- * A ring's memory can be mapped where that of an earlier one was, by another thread. The kernel orders the two, but
- * ThreadSanitizer does not see it: this word tells it.
- *
- *   [U1] end_of_ring, before unmapping (release) -> start_of_ring, after mapping (acquire).
- */
-static TRI_ATOMIC(unsigned) rings;
-
-static void start_of_ring(void)
-{
-    tri_fetch_add(&rings, 1, TRI_ACQ_REL); /* [U1] */
-}
-
-static void end_of_ring(void)
-{
-    tri_fetch_sub(&rings, 1, TRI_ACQ_REL); /* [U1] */
-}
-
-/* Each step leaves out the newest flags of the step before. */
-static const struct {
-    unsigned flags;
-    const char *names;
-} steps[] = {
-    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
-          IORING_SETUP_DEFER_TASKRUN,
-      "single issuer, deferred task work" },
-    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
-      "single issuer, cooperative task work; Linux 6.1 would defer it" },
-    { IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-      "cooperative task work; Linux 6.1 would defer it" },
-    { IORING_SETUP_SUBMIT_ALL, "no cooperative task work; Linux 6.1 has it" },
-    { 0, "plain ring; Linux 6.1 has better" },
-};
-
-/* Multishot poll has no feature bit of its own; resource tags came with the same kernel, 5.13. */
-#define FEATURES_NEEDED                                                                                                \
-    (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG |                    \
-     IORING_FEAT_RSRC_TAGS)
-
-static int make_ring(struct io_uring *ring, const char **names)
-{
-    int rc = -EINVAL;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps && rc == -EINVAL; i++) {
-        struct io_uring_params params = {
-            .flags = steps[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-            .cq_entries = COMPLETIONS,
-        };
-        rc = io_uring_queue_init_params(SUBMISSIONS, ring, &params);
-        *names = steps[i].names;
-    }
-    if (rc < 0)
-        return rc;
-    if ((ring->features & FEATURES_NEEDED) == FEATURES_NEEDED)
-        return 0;
-    io_uring_queue_exit(ring);
-    return -EOPNOTSUPP;
-}
+/* ---- From beginning to end ---- */
 
 static void destroy(struct tri_reactor *reactor)
 {
     struct uring *uring = uring_of(reactor);
-    end_of_ring();
-    io_uring_queue_exit(&uring->ring);
+    tri_ring_end(&uring->ring);
     if (uring->event_fd >= 0)
         close(uring->event_fd);
     free(uring);
@@ -554,12 +493,11 @@ static int create(struct tri_reactor **out, int wake_fd, char *note, size_t note
         return -ENOMEM;
     memset(uring, 0, sizeof *uring);
     const char *names;
-    int rc = make_ring(&uring->ring, &names);
+    int rc = tri_ring_make(&uring->ring, &names);
     if (rc < 0) {
         free(uring);
         return rc;
     }
-    start_of_ring();
     /* All three save or guard something, and none is needed. A worker without work is idle, and not waiting for a disk. */
     if (io_uring_register_ring_fd(&uring->ring) == 1)
         uring->enter_flags = IORING_ENTER_REGISTERED_RING;
