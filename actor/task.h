@@ -135,7 +135,8 @@ static inline uint64_t tri_task_generation(struct tri_task *task)
     return tri_load(&task->life, TRI_RELAXED) >> TRI_LIFE_SHIFT;
 }
 
-static inline bool tri_task_is(struct tri_task *task, enum tri_task_flags flag)
+/* Always inlined, as tri_task_label: TRI_NO_TSAN does not hold for what is called. */
+static inline __attribute__((always_inline)) bool tri_task_is(struct tri_task *task, enum tri_task_flags flag)
 {
     return tri_load(&task->flags, TRI_RELAXED) & flag;
 }
