@@ -21,7 +21,7 @@ struct tri_backend {
     /* Makes one; wake_fd is an eventfd whose readability must end a wait. `note` gets a few words for the log. */
     int (*create)(struct tri_reactor **out, int wake_fd, char *note, size_t note_bytes);
     void (*destroy)(struct tri_reactor *reactor);
-    /* Takes the operation. It may end it at once (tri_io_settle). */
+    /* Takes the operation, or its next step. It may end it at once (tri_io_settle). */
     void (*submit)(struct tri_reactor *reactor, struct tri_io_op *op);
     /* Withdraws one that it has and that has not ended; it then ends soon, here or in a later poll. */
     void (*cancel)(struct tri_reactor *reactor, struct tri_io_op *op);
@@ -43,16 +43,17 @@ struct tri_reactor {
 
     /* Everybody's. */
     alignas(64) TRI_ATOMIC(unsigned) sleep; /* enum tri_sleep of reactor.c */
+    TRI_ATOMIC(bool) hurry; /* an operation that had time has none any more: cleared by the next submission */
     TRI_ATOMIC(struct tri_io_op *) cancels; /* requests of other threads */
 };
 
 extern const struct tri_backend tri_backend_uring, tri_backend_epoll;
 
-/* The operation has ended: the record is its task's from here on, and the task is woken. */
+/* The operation has ended: the record is its task's from here on, and the task is woken. Or it goes on with its next step. */
 void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int result);
 
-/* The same inside submit, where the task itself is the caller and needs no wake. */
-void tri_io_settle(struct tri_reactor *reactor, struct tri_io_op *op, int result);
+/* The same inside submit. */
+void tri_io_settle(struct tri_io_op *op, int result);
 
 /* One more system call. */
 static inline void tri_reactor_count_enter(struct tri_reactor *reactor)

@@ -126,7 +126,7 @@ static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
         if (rc == 0)
             return;
     }
-    tri_io_settle(reactor, op, rc);
+    tri_io_settle(op, rc);
 }
 
 static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)

@@ -3,14 +3,19 @@
  * op.h: one I/O operation: what is asked, of which reactor, and what came of it.
  *
  * The record lies on the stack of the task that waits for it, and so does what it points to. The task does not leave
- * that frame before the operation has ended, whatever happens to its deadline: that is the whole memory rule.
+ * that frame before the operation has ended, whatever happens to its deadline: that is the whole memory rule. (A started
+ * write, which nobody need wait for, lies in its stream, which is not freed before: see stream.c.)
  *
  *                    the owner completes it
  *        STARTED ------------------------------> ENDED          the task's again
+ *         |
+ *         | a task comes to wait (most are started by one who does)
+ *         v          the owner completes it, and wakes the task
+ *        AWAITED ------------------------------> AWAITED | ENDED
  *         |   ^                                    ^
  *    post |   | the owner takes the request,       | the owner takes the request: nothing to withdraw
  *         v   | and withdraws the operation        |
- *        POSTED -------------------------------> POSTED | ENDED
+ *        AWAITED | POSTED ---------------------> AWAITED | POSTED | ENDED
  *                    the owner completes it
  *
  * POSTED: the task, now on another worker, has put the operation on its owner's list of cancel requests. As long as it
@@ -36,6 +41,7 @@ enum tri_io_state {
     TRI_IO_STARTED = 0,
     TRI_IO_ENDED = 1,
     TRI_IO_POSTED = 2,
+    TRI_IO_AWAITED = 4,
 };
 
 struct tri_io_op {
@@ -58,12 +64,17 @@ struct tri_io_op {
         unsigned events;
     };
 
+    /* Asked by the owner when a step has come to an end, with its result: true if another is to follow, as the record says now. */
+    bool (*goes_on)(struct tri_io_op *op); /* NULL: there is one step */
+
     /* Set when it is started. */
-    struct tri_task *task;
+    struct tri_task *task; /* of whoever waits; else when it is AWAITED */
     struct tri_reactor *reactor;
 
     /* The owner's, until it has ended. */
     int result;
+    bool withdrawn;         /* by us, though it may have succeeded */
+    bool settled;           /* ended while it was being submitted */
     uint8_t phase;          /* the backend's own */
     uint8_t pending;        /* the backend's own */
     struct tri_io_op *next; /* the backend's own list */
@@ -79,9 +90,22 @@ struct tri_io_op {
  */
 int tri_io_run(struct tri_io_op *op, tr_time deadline);
 
-/* The two halves of tri_io_run, for tests: hand it to `reactor` (on its own thread), and wait for its end (anywhere). */
+/*
+ * The two halves of tri_io_run: hand it to `reactor` (on its own thread), and wait for its end (anywhere). `task`: who will wait,
+ * or NULL: perhaps somebody, who says so by tri_io_await. Until then the operation has time: it is submitted when the worker
+ * next enters the kernel for a better reason.
+ */
 void tri_io_start(struct tri_io_op *op, struct tri_reactor *reactor, struct tri_task *task);
 int tri_io_finish(struct tri_io_op *op, tr_time deadline);
+
+/* From now on `task` waits for an operation that was started without one. Once for each. Thread: any. */
+void tri_io_await(struct tri_io_op *op, struct tri_task *task);
+
+/* True if nobody waits for it, or not yet. Thread: the owner. */
+static inline bool tri_io_has_time(const struct tri_io_op *op)
+{
+    return op->goes_on && !(tri_load(&op->state, TRI_RELAXED) & TRI_IO_AWAITED);
+}
 
 /* True once the operation has ended and the record is the task's again; op->result can be read. */
 bool tri_io_ended(const struct tri_io_op *op);

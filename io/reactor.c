@@ -14,6 +14,10 @@
  *        Both sides use a read-modify-write of one word, so one of them comes first, whatever their orders: either the
  *        owner finds WAKE and does not wait, or the waker finds ASLEEP and writes to the eventfd. Only a waker that found
  *        ASLEEP makes a system call. Release and acquire pass on what the owner was woken for.
+ *   [I4] a task comes to wait for an operation that was started without one: its record's `task` -> AWAITED set by a
+ *        read-modify-write of op->state (release) -> acquire load by the owner, whose compare-and-swap of the same word then sets
+ *        ENDED. One of the two comes first: either the owner finds AWAITED and wakes the task, or the task finds ENDED. `hurry`
+ *        goes the way of [I3]: an owner that has missed it as it went to wait finds WAKE, or its wait is ended.
  *
  *              owner: poll that waits
  *        AWAKE ----------------------> ASLEEP
@@ -160,7 +164,10 @@ int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind)
 
 void tri_reactor_destroy(struct tri_reactor *reactor)
 {
-    assert(reactor->in_flight == 0);
+    if (reactor->in_flight > 0)
+        tr_log(TR_LOG_ERROR,
+               "%u started writes were neither finished nor their streams closed before the runtime's end",
+               reactor->in_flight);
     assert(!tri_load(&reactor->cancels, TRI_RELAXED));
     int wake_fd = reactor->wake_fd;
     reactor->backend->destroy(reactor);
@@ -199,42 +206,81 @@ static void wake_up(struct tri_reactor *reactor)
 
 /* ---- The life of an operation ---- */
 
-void tri_io_start(struct tri_io_op *op, struct tri_reactor *reactor, struct tri_task *task)
+/* Hands its next step to the backend, and those after it that end at once. True: it has ended. */
+static bool submit(struct tri_reactor *reactor, struct tri_io_op *op)
 {
-    op->task = task;
-    op->reactor = reactor;
-    op->phase = 0;
-    op->pending = 0;
-    tri_store(&op->state, TRI_IO_STARTED, TRI_RELAXED); /* the task's own until it is submitted */
-    reactor->in_flight++;
-    reactor->backend->submit(reactor, op);
+    do {
+        op->phase = 0;
+        op->pending = 0;
+        op->settled = false;
+        reactor->backend->submit(reactor, op);
+    } while (op->settled && op->goes_on && op->goes_on(op));
+    return op->settled;
 }
 
-bool tri_io_ended(const struct tri_io_op *op)
-{
-    return tri_load(&op->state, TRI_ACQUIRE) == TRI_IO_ENDED; /* [I1] */
-}
-
-static void end(struct tri_reactor *reactor, struct tri_io_op *op, int result)
+static void end(struct tri_reactor *reactor)
 {
     assert(reactor->in_flight > 0);
     reactor->in_flight--;
     reactor->completions++;
-    op->result = result;
+}
+
+void tri_io_start(struct tri_io_op *op, struct tri_reactor *reactor, struct tri_task *task)
+{
+    op->task = task;
+    op->reactor = reactor;
+    op->withdrawn = false;
+    unsigned state = task ? TRI_IO_AWAITED : TRI_IO_STARTED;
+    tri_store(&op->state, state, TRI_RELAXED); /* the task's own until it is submitted */
+    reactor->in_flight++;
+    if (submit(reactor, op)) {
+        end(reactor);
+        tri_store(&op->state, state | TRI_IO_ENDED, TRI_RELAXED); /* the task is the caller, and needs no wake */
+    }
+}
+
+void tri_io_await(struct tri_io_op *op, struct tri_task *task)
+{
+    op->task = task;
+    if (tri_fetch_or(&op->state, TRI_IO_AWAITED, TRI_RELEASE) & TRI_IO_ENDED) /* [I4] publishes task */
+        return;
+    struct tri_reactor *reactor = op->reactor;
+    tri_store(&reactor->hurry, true, TRI_RELAXED);
+    if (reactor != tri_reactor_here())
+        tri_reactor_wake(reactor); /* it may have been submitted, and its end not have been looked at */
+}
+
+bool tri_io_ended(const struct tri_io_op *op)
+{
+    return (tri_load(&op->state, TRI_ACQUIRE) & (TRI_IO_ENDED | TRI_IO_POSTED)) == TRI_IO_ENDED; /* [I1] */
 }
 
 void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int result)
 {
-    end(reactor, op, result);
-    struct tri_task *task = op->task; /* the record is the task's, and may be gone, once the next line is done */
-    if (!(tri_fetch_or(&op->state, TRI_IO_ENDED, TRI_RELEASE) & TRI_IO_POSTED)) /* [I1] publishes result */
+    op->result = result;
+    if (op->goes_on && op->goes_on(op) && !submit(reactor, op))
+        return;
+    end(reactor);
+    unsigned state = tri_load(&op->state, TRI_ACQUIRE); /* [I4] */
+    struct tri_task *task; /* the record is the task's, and may be gone, once the state says so */
+    do
+        task = state & TRI_IO_AWAITED ? op->task : NULL;
+    while (!tri_cas(&op->state, &state, state | TRI_IO_ENDED, TRI_RELEASE, TRI_ACQUIRE)); /* [I1] publishes result */
+    if (task && !(state & TRI_IO_POSTED))
         tri_wake(task);
 }
 
-void tri_io_settle(struct tri_reactor *reactor, struct tri_io_op *op, int result)
+void tri_io_settle(struct tri_io_op *op, int result)
 {
-    end(reactor, op, result);
-    tri_store(&op->state, TRI_IO_ENDED, TRI_RELAXED); /* read by the same thread */
+    op->result = result;
+    op->settled = true;
+}
+
+/* By the owner. */
+static void withdraw(struct tri_reactor *reactor, struct tri_io_op *op)
+{
+    op->withdrawn = true;
+    reactor->backend->cancel(reactor, op);
 }
 
 void tri_io_cancel(struct tri_io_op *op)
@@ -242,11 +288,11 @@ void tri_io_cancel(struct tri_io_op *op)
     struct tri_reactor *reactor = op->reactor;
     if (reactor == tri_reactor_here()) {
         if (!tri_io_ended(op))
-            reactor->backend->cancel(reactor, op);
+            withdraw(reactor, op);
         return;
     }
-    unsigned state = TRI_IO_STARTED;
-    if (!tri_cas(&op->state, &state, TRI_IO_POSTED, TRI_RELAXED, TRI_RELAXED))
+    unsigned state = TRI_IO_AWAITED;
+    if (!tri_cas(&op->state, &state, TRI_IO_AWAITED | TRI_IO_POSTED, TRI_RELAXED, TRI_RELAXED))
         return; /* it has ended, as the caller will see */
     struct tri_io_op *head = tri_load(&reactor->cancels, TRI_RELAXED);
     do
@@ -269,7 +315,7 @@ static void take_cancels(struct tri_reactor *reactor)
         if (state & TRI_IO_ENDED)
             tri_wake(task);
         else
-            reactor->backend->cancel(reactor, op);
+            withdraw(reactor, op);
         op = next;
     }
 }

@@ -41,6 +41,10 @@ enum { FEAT_MIN_TIMEOUT = 1 << 15, ENTER_ABS_TIMER = 1 << 5 };
 enum { FEAT_NO_IOWAIT = 1 << 17, ENTER_NO_IOWAIT = 1 << 7 };
 
 #define PAUSE_NS (50 * TR_MICROSECOND)
+#define SHORT_SEND 16384u /* hardly ever taken in part */
+/* But if it was: so long until we look, longer than a tick, for less than that is a hardware timer to be set; and after that so many not. */
+#define SEND_PATIENCE_US 20000u
+#define CAUTIOUS 64u
 
 /* What a completion belongs to: in the low bits of user_data, above the operation's address. */
 enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_MASK = 3 };
@@ -60,7 +64,9 @@ struct uring {
     struct io_uring ring;
     unsigned enter_flags; /* of every io_uring_enter */
     bool wake_armed;
-    bool urgent;         /* an entry is queued that must not wait: any but a receive that will probably have to */
+    bool urgent; /* an entry is queued that must not wait: any but one that has time, or a receive that has to wait */
+    unsigned unhurried;  /* short sends that are queued and have time */
+    unsigned cautious;   /* so many to come do not count as such: one was taken in part */
     bool has_poll_first; /* Linux 5.19 */
     bool has_patience; /* Linux 6.12: a wait takes an absolute time, and can ask for several completions for a while */
     tr_time entered;   /* the kernel, last */
@@ -108,6 +114,9 @@ static int enter_kernel(struct uring *uring, unsigned wanted, unsigned flags, vo
 {
     tri_reactor_count_enter(&uring->reactor);
     uring->urgent = false;
+    uring->unhurried = 0;
+    if (tri_load(&uring->reactor.hurry, TRI_RELAXED))
+        tri_store(&uring->reactor.hurry, false, TRI_RELAXED); /* all that was asked for before goes out now */
     return io_uring_enter2((unsigned)uring->ring.enter_ring_fd, publish_entries(&uring->ring.sq), wanted,
                            flags | uring->enter_flags, argument, bytes);
 }
@@ -136,6 +145,24 @@ static unsigned fill_limit(const struct uring *uring, tr_time until, struct __ke
     return uring->has_patience ? ENTER_ABS_TIMER : 0;
 }
 
+/*
+ * Sends that go out with this enter, and that nobody waits for: they complete at once (MSG_DONTWAIT), so that the wait is for so
+ * many completions more; with patience, for one that was taken in part must go on.
+ */
+static unsigned at_once(const struct uring *uring)
+{
+    return uring->has_patience && !tri_load(&uring->reactor.hurry, TRI_RELAXED) ? uring->unhurried : 0;
+}
+
+/* For so long, us, a wait is for all that was asked for; then one will do. The kernel would keep to that even beyond `until`. */
+static unsigned patience(const struct tri_gather *gather, unsigned more, tr_time left)
+{
+    unsigned most = gather->count > 1 ? gather->patience_us : more > 0 ? SEND_PATIENCE_US : 0;
+    if (most == 0 || left >= most * TR_MICROSECOND)
+        return most;
+    return left > TR_MICROSECOND ? (unsigned)(left / TR_MICROSECOND) : 1;
+}
+
 /* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
 static void enter_and_wait(struct uring *uring, tr_time until)
 {
@@ -143,20 +170,26 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     struct wait_argument argument = { .mask_bytes = _NSIG / 8 };
     struct tri_gather *gather = &uring->gather;
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (uring->has_patience)
-        tri_gather_begin(gather, tri_clock_real(), uring->reactor.in_flight);
-    if (gather->count > 1)
-        argument.patience_us = gather->patience_us;
+    tr_time now = 0;
+    if (uring->has_patience) {
+        now = tri_clock_real();
+        tri_gather_begin(gather, now, uring->reactor.in_flight - uring->unhurried);
+    }
     int rc;
+    unsigned sends = 0;
     do {
+        unsigned more = at_once(uring);
+        sends += more;
+        argument.patience_us = patience(gather, more, until - now);
         if (until != TR_FOREVER) {
             flags |= fill_limit(uring, until, &limit);
             argument.until = (uintptr_t)&limit;
         }
-        rc = enter_kernel(uring, gather->count, flags, &argument, sizeof argument);
+        rc = enter_kernel(uring, gather->count + more, flags, &argument, sizeof argument);
     } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
     check_enter(rc);
-    tri_gather_end(gather, io_uring_cq_ready(&uring->ring));
+    unsigned ready = io_uring_cq_ready(&uring->ring);
+    tri_gather_end(gather, ready > sends ? ready - sends : 0);
     uring->entered = tri_clock_real();
 }
 
@@ -173,10 +206,24 @@ static struct io_uring_sqe *next_entry(struct uring *uring)
     return io_uring_get_sqe(&uring->ring);
 }
 
+/* A send that has time: it will complete at once, for sure if it is short and there is room. */
+static void count_unhurried(struct uring *uring, const struct tri_io_op *op)
+{
+    if (op->kind != TRI_IO_SEND || op->buffer.bytes > SHORT_SEND)
+        return;
+    if (uring->cautious > 0)
+        uring->cautious--;
+    else
+        uring->unhurried++;
+}
+
 static void fill(struct uring *uring, struct io_uring_sqe *entry, struct tri_io_op *op)
 {
     bool poll_first = op->kind == TRI_IO_RECEIVE && op->wait_first && uring->has_poll_first;
-    uring->urgent |= !poll_first;
+    bool has_time = tri_io_has_time(op);
+    uring->urgent |= !poll_first && !has_time;
+    if (has_time)
+        count_unhurried(uring, op);
     switch (op->kind) {
     case TRI_IO_ACCEPT:
         io_uring_prep_accept(entry, op->fd, NULL, NULL, op->flags);
@@ -340,6 +387,8 @@ static void take_operation(struct uring *uring, struct tri_io_op *op, int result
     else if (op->kind == TRI_IO_POLL && result == POLLRDHUP)
         result = -ECANCELED;
     uring->gather.arrivals += op->kind == TRI_IO_RECEIVE; /* a send has not waited for anybody */
+    if (op->goes_on && op->kind == TRI_IO_SEND && result < (int)op->buffer.bytes)
+        uring->cautious = CAUTIOUS;
     op->result = result;
     op->phase |= RETURNED;
     op->pending--;
@@ -403,7 +452,8 @@ static void reap(struct uring *uring)
 static void enter_if_due(struct uring *uring, bool full)
 {
     tr_time now = 0; /* nobody asks when it was, then */
-    bool urgent = uring->urgent || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    bool urgent = uring->urgent || tri_load(&uring->reactor.hurry, TRI_RELAXED) ||
+                  flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
     if ((uring->gather.wanted > 1 || !urgent) && !full) {
         now = tri_clock_real();
         if (now - uring->entered < PAUSE_NS)

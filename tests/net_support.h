@@ -19,11 +19,15 @@
 /* A deadline that only a hang can reach. */
 #define LONG_TIME tr_after(60 * TR_SECOND)
 
+/* What the test at hand runs on. */
+static enum tr_backend net_backend;
+
 /* Runs body as a task on the backend of that index, and looks for leaks afterwards. */
 static inline void net_run(int which, int (*body)(void *argument))
 {
+    net_backend = io_backends[which];
     int before = descriptors_open();
-    must_be(tasks_run(io_backends[which], body, NULL), 0);
+    must_be(tasks_run(net_backend, body, NULL), 0);
     must_be(tri_stream_count(), 0);
     must_be(descriptors_open(), before);
 }

@@ -90,6 +90,25 @@ TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, i
                          tr_time deadline);
 
 /*
+ * Starts to write all of it, and returns. The bytes go out when the worker next enters the kernel: with its next wait, in the same
+ * system call, or within some 50 us if it has other things to do; what the peer is slow to take follows as it does. For one who
+ * goes on to wait for something else, an answer for example, and will see then whether the write went well: an actor that
+ * serves a connection does with one system call instead of two.
+ * The buffer is the stream's until tr_write_finish has returned anything but -EBUSY, or the stream is closed, and so is the
+ * place of its writer: other writes get -EBUSY. One of the two must come before the runtime ends, and the first of them before
+ * tr_stream_shutdown, which would cut the write short.
+ * Thread: task. Suspends: no. Returns 0, -EPIPE (aborted by us), -EBUSY, -ECANCELED, -EINVAL (not in a task).
+ */
+TR_PUBLIC int tr_write_start(struct tr_stream *stream, const void *buffer, size_t bytes);
+
+/*
+ * Waits for the end of the started write, and says how it went: returns 0 also if none was started, and else as tr_write_v. A
+ * deadline or a cancellation withdraws what is left. Any task may finish it, one at a time (-EBUSY).
+ * Thread: task. Suspends: yes. Returns as tr_write_v.
+ */
+TR_PUBLIC int tr_write_finish(struct tr_stream *stream, size_t *written, tr_time deadline);
+
+/*
  * For tr_select: ready with result 0 once a read (a write, an accept) need not wait, also because of an error or the end of
  * the stream, which that call then tells. Nothing is read, and meanwhile the select counts as the stream's reader (writer).
  * Other results: -EPIPE (aborted by us), -EBUSY, -EINVAL (a foreign thread that would have to wait), -ENOMEM.
@@ -109,7 +128,7 @@ TR_PUBLIC int tr_stream_shutdown(struct tr_stream *stream);
 TR_PUBLIC void tr_stream_abort(struct tr_stream *stream);
 
 /*
- * Closes: no new operation, shutdown(2), operations in flight withdrawn and waited for, then close(2). Uncancellable
+ * Closes: no new operation, shutdown(2), operations in flight (a started write too) withdrawn and waited for, then close(2). Uncancellable
  * and short. Frees the stream: a task that may be about to use it, not only be inside, must be gone before (tr_stream_abort,
  * join, close). NULL is harmless. Thread: task. Suspends: yes.
  */

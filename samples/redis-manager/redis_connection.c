@@ -8,7 +8,7 @@
  *      +--[request]------->| takes all that wait                |
  *      :  mailbox          |--tr_forward: [caller]------------->| mailbox = callers in flight, in order; its capacity
  *      :                   |                                    |           bounds them
- *      :                   |--one tr_write----> server -------->| tr_read
+ *      :                   |--one write-------> server -------->| tr_read
  *      |<----------------------------tr_reply-------------------| one caller for each reply
  *
  * The one idea: forwarding moves the debt. A caller is owed its answer by the writer until its request goes out, then by
@@ -177,7 +177,7 @@ static void abandon(struct connection *c)
     size_t most = c->redis->options.in_flight + 2, left = 0; /* a mailbox full, and what the writer was forwarding */
     uint64_t first = c->answered;                            /* the number of the request of the first of them */
     struct pending *callers = calloc(most, sizeof *callers), caller;
-    tr_stream_abort(c->stream); /* a writer inside tr_write comes back */
+    tr_stream_abort(c->stream); /* a writer that waits for its write comes back */
     bool told = tell_writer(c);
     /* -EPIPE before the writer has let go is the runtime's end: it may still be in a write. */
     for (;;) {
@@ -229,28 +229,59 @@ static int write_pieces(struct connection *c, const char *bytes, size_t length, 
     return rc;
 }
 
-/* Writes `bytes`, in which the next `requests` requests end at ends[]. */
-static void write_requests(struct connection *c, const char *bytes, size_t length, const uint32_t *ends,
-                           uint32_t requests)
+/* So many requests are on their way, or it turns out that some are not. */
+static void count_written(struct connection *c, int64_t requests)
+{
+    c->written += (uint64_t)requests;
+    add(&c->counters.requests, (uint64_t)requests);
+}
+
+/* A request that is too long for the batch. */
+static void write_long(struct connection *c, const char *bytes, uint32_t length)
 {
     size_t done;
-    uint32_t sent = 0;
     note_owed(c);
     int rc = write_pieces(c, bytes, length, &done);
-    while (sent < requests && ends[sent] <= done)
-        sent++;
-    c->written += sent;
-    add(&c->counters.requests, sent);
+    count_written(c, done == length);
     add(&c->counters.writes, 1);
     if (rc < 0)
         lose(c, rc);
 }
 
+/* Waits until the batch has gone out that was started: the buffer is free again, or the line lost. */
+static void settle(struct connection *c)
+{
+    size_t done;
+    uint32_t sent = 0;
+    if (!c->writing)
+        return;
+    int rc = tr_write_finish(c->stream, &done, tr_after(c->redis->options.stall_ns));
+    while (rc < 0 && sent < c->out_count && c->ends[sent] <= done)
+        sent++;
+    if (rc < 0) {
+        count_written(c, (int64_t)sent - c->out_count);
+        lose(c, rc);
+    }
+    c->writing = false;
+    c->out_length = c->out_count = 0;
+}
+
+/* Starts to write the batch, if there is one. */
 static void flush(struct connection *c)
 {
-    if (c->out_count > 0 && !c->lost)
-        write_requests(c, c->out, c->out_length, c->ends, c->out_count);
-    c->out_length = c->out_count = 0;
+    if (c->writing || c->out_count == 0)
+        return;
+    int rc = c->lost ? c->lost : tr_write_start(c->stream, c->out, c->out_length);
+    if (rc < 0) {
+        lose(c, rc);
+        c->out_length = c->out_count = 0;
+        return;
+    }
+    c->writing = true;
+    count_written(c, c->out_count);
+    add(&c->counters.writes, 1);
+    add(&c->counters.bytes_out, c->out_length);
+    note_owed(c);
 }
 
 /* Adds a forwarded request to the batch, which goes out first if there is no room. */
@@ -258,10 +289,11 @@ static void put(struct connection *c, const char *bytes, uint32_t length)
 {
     if (c->out_count == OUT_REQUESTS || length > OUT_BYTES - c->out_length)
         flush(c);
+    settle(c);
     if (c->lost)
         return;
     if (length > OUT_BYTES) {
-        write_requests(c, bytes, length, &length, 1);
+        write_long(c, bytes, length);
         return;
     }
     if (length <= REQUEST_INLINE)
@@ -415,6 +447,7 @@ static int attach(struct connection *c)
     c->forwarded = c->written = c->answered = 0;
     note_owed(c);
     c->in_start = c->in_end = 0;
+    c->out_length = c->out_count = 0;
     c->parser = (struct redis_parser){ .most_bytes = c->redis->options.max_reply_bytes };
     /* keep_expired: a caller who has gone keeps its place in the order of replies. */
     struct tr_actor_options options = {
@@ -434,6 +467,7 @@ static int attach(struct connection *c)
 static void detach(struct connection *c, bool cancelled)
 {
     struct tr_shield shield;
+    settle(c);
     c->draining = true;
     tr_actor_stop(c->reader);
     if (cancelled || (!c->lost && c->forwarded == c->answered))

@@ -86,6 +86,7 @@ struct connection {
     /* The writer's. */
     bool stopped; /* no request will come any more */
     bool holding; /* `held` was received but not forwarded: it waits for the next line */
+    bool writing; /* the batch is on its way: nothing is added to it */
     struct request held;
     char *out; /* a batch of requests */
     uint32_t out_length, out_count;

@@ -7,6 +7,9 @@
  *   deadline    the same with a deadline: the operation is withdrawn, has ended, or both at once
  *   two         two tasks withdraw an operation each
  *   here        the task is still on the owner's thread when it withdraws
+ *   late        a task comes to wait for an operation that was started without one x the owner x the kernel
+ *   late, ...   the same with a deadline; with an operation of two steps; with both
+ *   at once     the operation ends as it is submitted, with a wait of the owner that counts on that and on something else
  *   wake        a waker publishes something x an owner that waits
  *   wakes       two of them
  *   doze, ...   the same with an owner that looks at the descriptors itself (tri_reactor_watch)
@@ -66,7 +69,8 @@ void tr_log(enum tr_log_level level, const char *format, ...)
 
 static void fake_submit(struct tri_reactor *of, struct tri_io_op *op)
 {
-    (void)of, (void)op;
+    (void)of;
+    in_flight[op - frames] = true;
 }
 
 static void complete(size_t i, int result)
@@ -94,10 +98,25 @@ static bool has_event(const void *argument)
     return any;
 }
 
+static bool is_woken(const void *argument)
+{
+    (void)argument;
+    return model_peek(&descriptor) != 0;
+}
+
+static bool counts_on_more; /* an operation that has time is submitted with the next wait */
+
 static void fake_poll(struct tri_reactor *of, tr_time until)
 {
+    bool hurry = tri_load(&of->hurry, TRI_RELAXED);
+    if (hurry)
+        tri_store(&of->hurry, false, TRI_RELAXED);
+    else if (counts_on_more && until <= TR_NOW)
+        return; /* not submitted yet: it has time */
+    bool more = counts_on_more && !hurry;
+    counts_on_more = false;
     if (until > TR_NOW) {
-        model_block(has_event, of);
+        model_block(more ? is_woken : has_event, of);
         tri_exchange(&descriptor, 0u, TRI_RELAXED);
     }
     for (size_t i = 0; i < OPS; i++) {
@@ -130,7 +149,6 @@ static void setup(void)
 /* The task was on the owner's worker when it began the operation. */
 static void begin(size_t i, int thread)
 {
-    in_flight[i] = true;
     frames[i] = (struct tri_io_op){ .kind = TRI_IO_RECEIVE };
     tri_io_start(&frames[i], &reactor, &fake_tasks[thread + 1]);
 }
@@ -146,6 +164,45 @@ static void setup_two(void)
     setup();
     begin(0, 1);
     begin(1, 2);
+}
+
+static int steps;
+
+static bool has_two_steps(struct tri_io_op *op)
+{
+    if (op->result == RESULT && op->withdrawn)
+        op->result = -ECANCELED;
+    return op->result == RESULT && ++steps < 2;
+}
+
+static bool has_one_step(struct tri_io_op *op)
+{
+    (void)op;
+    return false;
+}
+
+static void begin_late(bool (*goes_on)(struct tri_io_op *op))
+{
+    setup();
+    frames[0] = (struct tri_io_op){ .kind = TRI_IO_SEND, .goes_on = goes_on };
+    tri_io_start(&frames[0], &reactor, NULL);
+}
+
+static void setup_late(void)
+{
+    begin_late(has_one_step);
+}
+
+static void setup_steps(void)
+{
+    begin_late(has_two_steps);
+}
+
+static void setup_at_once(void)
+{
+    begin_late(has_one_step);
+    tri_store(&finished[0], 1u, TRI_RELAXED);
+    counts_on_more = true;
 }
 
 static void owner(void)
@@ -168,6 +225,24 @@ static void finish(size_t i, tr_time deadline)
 static void waiter(void)
 {
     finish(0, TR_FOREVER);
+}
+
+/* As tr_write_finish does it. */
+static void finish_late(tr_time deadline)
+{
+    if (!tri_io_ended(&frames[0]))
+        tri_io_await(&frames[0], &fake_tasks[2]);
+    finish(0, deadline);
+}
+
+static void late_waiter(void)
+{
+    finish_late(TR_FOREVER);
+}
+
+static void late_impatient(void)
+{
+    finish_late(1);
 }
 
 static void impatient(void)
@@ -299,6 +374,26 @@ static const struct model_case cases[] = {
       .setup = setup_one,
       .check = check_here,
       .threads = { { "owner and task", impatient_owner, 0 }, { "kernel", kernel, 0 } } },
+    { .name = "late",
+      .setup = setup_late,
+      .check = check_result,
+      .threads = { { "owner", owner, true }, { "task", late_waiter, 0 }, { "kernel", kernel, 0 } } },
+    { .name = "late, deadline",
+      .setup = setup_late,
+      .check = check_one,
+      .threads = { { "owner", owner, true }, { "task", late_impatient, 0 }, { "kernel", kernel, 0 } } },
+    { .name = "late, steps",
+      .setup = setup_steps,
+      .check = check_result,
+      .threads = { { "owner", owner, true }, { "task", late_waiter, 0 }, { "kernel", kernel, 0 } } },
+    { .name = "late, steps, deadline",
+      .setup = setup_steps,
+      .check = check_one,
+      .threads = { { "owner", owner, true }, { "task", late_impatient, 0 }, { "kernel", kernel, 0 } } },
+    { .name = "at once",
+      .setup = setup_at_once,
+      .check = check_result,
+      .threads = { { "owner", owner, true }, { "task", late_waiter, 0 } } },
     { .name = "wake", .setup = setup, .threads = { { "worker", worker, 0 }, { "waker", waker, 0 } } },
     { .name = "wakes",
       .setup = setup,
