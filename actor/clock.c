@@ -161,6 +161,8 @@ bool tri_clock_idle(struct tri_worker *worker)
     tri_lock(&clock->lock);
     worker->still = true;
     worker->outstanding = tri_reactor_busy(worker->reactor);
+    if (worker->outstanding) /* the clock stands until the last of them has ended */
+        tri_reactor_hurry(worker->reactor);
     bool something = tri_clock_mode(clock) == TRI_CLOCK_PAUSED && move(worker);
     if (something)
         worker->still = false;

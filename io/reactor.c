@@ -245,7 +245,7 @@ void tri_io_await(struct tri_io_op *op, struct tri_task *task)
     if (tri_fetch_or(&op->state, TRI_IO_AWAITED, TRI_RELEASE) & TRI_IO_ENDED) /* [I4] publishes task */
         return;
     struct tri_reactor *reactor = op->reactor;
-    tri_store(&reactor->hurry, true, TRI_RELAXED);
+    tri_reactor_hurry(reactor);
     if (reactor != tri_reactor_here())
         tri_reactor_wake(reactor); /* it may have been submitted, and its end not have been looked at */
 }
@@ -371,6 +371,11 @@ bool tri_reactor_doze(struct tri_reactor *reactor)
 void tri_reactor_rouse(struct tri_reactor *reactor)
 {
     wake_up(reactor);
+}
+
+void tri_reactor_hurry(struct tri_reactor *reactor)
+{
+    tri_store(&reactor->hurry, true, TRI_RELAXED);
 }
 
 bool tri_reactor_calm(const struct tri_reactor *reactor)

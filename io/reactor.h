@@ -50,6 +50,9 @@ void tri_reactor_rouse(struct tri_reactor *reactor);
 /* True if a poll could find or submit something: operations queued or in flight. Owner only; cheap. */
 bool tri_reactor_busy(const struct tri_reactor *reactor);
 
+/* What has time to be submitted or looked at (see tri_io_start) has none any more. Thread: any; who is not the owner wakes it. */
+void tri_reactor_hurry(struct tri_reactor *reactor);
+
 /* True if the last completions came alone or in twos: a system call of its own then costs less than a place in a batch. */
 bool tri_reactor_calm(const struct tri_reactor *reactor);
 

@@ -387,7 +387,7 @@ static void take_operation(struct uring *uring, struct tri_io_op *op, int result
     else if (op->kind == TRI_IO_POLL && result == POLLRDHUP)
         result = -ECANCELED;
     uring->gather.arrivals += op->kind == TRI_IO_RECEIVE; /* a send has not waited for anybody */
-    if (op->goes_on && op->kind == TRI_IO_SEND && result < (int)op->buffer.bytes)
+    if (op->goes_on && op->kind == TRI_IO_SEND && result < (int)op->buffer.bytes && (result >= 0 || result == -EAGAIN))
         uring->cautious = CAUTIOUS;
     op->result = result;
     op->phase |= RETURNED;

@@ -86,7 +86,7 @@ int redis_set(struct redis *redis, struct redis_bytes key, struct redis_bytes va
 /* A sentence for any result of the functions above. */
 const char *redis_failure_text(int result);
 
-/* Sums over the pool, since redis_open. Thread: any. */
+/* Sums over the pool, since redis_open. What is going out counts as written, and no more if its line is lost. Thread: any. */
 struct redis_stats {
     uint64_t requests, writes, replies, reads; /* requests written, the writes they went out in, ... */
     uint64_t bytes_out, bytes_in;

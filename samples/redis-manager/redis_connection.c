@@ -26,6 +26,7 @@
 
 #define OUT_BYTES 65536
 #define OUT_REQUESTS 1024
+#define FEW_REQUESTS 4          /* in a batch that does not wait for company */
 #define IN_BYTES 65536          /* grows for a long reply */
 #define IN_KEEP (16 * IN_BYTES) /* and shrinks again beyond this */
 #define GOOD_PAUSES 10          /* a line that has lived for so many of the first pauses was a good one */
@@ -248,40 +249,58 @@ static void write_long(struct connection *c, const char *bytes, uint32_t length)
         lose(c, rc);
 }
 
-/* Waits until the batch has gone out that was started: the buffer is free again, or the line lost. */
-static void settle(struct connection *c)
+/* The batch was counted before it went out; now it has, or so many bytes of it. */
+static void end_batch(struct connection *c, int rc, size_t done)
 {
-    size_t done;
     uint32_t sent = 0;
-    if (!c->writing)
-        return;
-    int rc = tr_write_finish(c->stream, &done, tr_after(c->redis->options.stall_ns));
     while (rc < 0 && sent < c->out_count && c->ends[sent] <= done)
         sent++;
     if (rc < 0) {
         count_written(c, (int64_t)sent - c->out_count);
+        if (c->writing) /* else write_pieces has counted them */
+            add(&c->counters.bytes_out, done - c->out_length);
         lose(c, rc);
     }
     c->writing = false;
     c->out_length = c->out_count = 0;
 }
 
-/* Starts to write the batch, if there is one. */
+/* Waits until the batch has gone out that was started: the buffer is free again, or the line lost. */
+static void settle(struct connection *c)
+{
+    size_t done;
+    if (!c->writing)
+        return;
+    int rc = tr_write_finish(c->stream, &done, tr_after(c->redis->options.stall_ns));
+    end_batch(c, rc, done);
+}
+
+/*
+ * Sends the batch, if there is one. Many requests go out with the worker's wait for their answers, in one system call, which is
+ * cheaper; a few at once, which is sooner.
+ */
 static void flush(struct connection *c)
 {
+    size_t done = 0;
+    int rc;
     if (c->writing || c->out_count == 0)
         return;
-    int rc = c->lost ? c->lost : tr_write_start(c->stream, c->out, c->out_length);
-    if (rc < 0) {
-        lose(c, rc);
+    if (c->lost) {
         c->out_length = c->out_count = 0;
         return;
     }
-    c->writing = true;
+    note_owed(c);
     count_written(c, c->out_count);
     add(&c->counters.writes, 1);
-    add(&c->counters.bytes_out, c->out_length);
-    note_owed(c);
+    if (c->out_count > FEW_REQUESTS) {
+        rc = tr_write_start(c->stream, c->out, c->out_length);
+        c->writing = rc == 0;
+        add(&c->counters.bytes_out, c->writing ? c->out_length : 0);
+    } else {
+        rc = write_pieces(c, c->out, c->out_length, &done);
+    }
+    if (!c->writing)
+        end_batch(c, rc, done);
 }
 
 /* Adds a forwarded request to the batch, which goes out first if there is no room. */

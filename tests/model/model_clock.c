@@ -115,6 +115,11 @@ void tri_reactor_wake(struct tri_reactor *reactor)
     tri_fetch_or(&woken[reactor == workers[1].reactor], 1u, TRI_RELEASE);
 }
 
+void tri_reactor_hurry(struct tri_reactor *reactor)
+{
+    (void)reactor;
+}
+
 bool tri_reactor_busy(const struct tri_reactor *reactor)
 {
     (void)reactor;
