@@ -91,9 +91,9 @@ TR_PUBLIC int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, i
 
 /*
  * Starts to write all of it, and returns. The bytes go out when the worker next enters the kernel: with its next wait, in the same
- * system call, or within some 50 us if it has other things to do (who then computes without a pause delays them); what the peer is slow to take follows as it does. For one who
- * goes on to wait for something else, an answer for example, and will see then whether the write went well: an actor that
- * serves a connection does with one system call instead of two.
+ * system call, or within some 50 us if it has other things to do (a task that computes without a pause delays them); what the
+ * peer is slow to take follows as it does. For one who goes on to wait for something else, an answer for example, and will see
+ * then whether the write went well: an actor that serves a connection does with one system call instead of two.
  * The buffer is the stream's until tr_write_finish has returned anything but -EBUSY, or the stream is closed, and so is the
  * place of its writer: other writes get -EBUSY. One of the two must come before the runtime ends, and the first of them before
  * tr_stream_shutdown, which would cut the write short.
