@@ -21,8 +21,8 @@ struct tri_backend {
     /* Makes one; wake_fd is an eventfd whose readability must end a wait. `note` gets a few words for the log. */
     int (*create)(struct tri_reactor **out, int wake_fd, char *note, size_t note_bytes);
     void (*destroy)(struct tri_reactor *reactor);
-    /* Takes the operation, or its next step. It may end it at once (tri_io_settle). */
-    void (*submit)(struct tri_reactor *reactor, struct tri_io_op *op);
+    /* Takes the operation, or its next step. True: that has ended at once, with op->result. */
+    bool (*submit)(struct tri_reactor *reactor, struct tri_io_op *op);
     /* Withdraws one that it has and that has not ended; it then ends soon, here or in a later poll. */
     void (*cancel)(struct tri_reactor *reactor, struct tri_io_op *op);
     /* Submits, and returns a descriptor that is readable while a poll would find something, but for wakes. NULL: none. */
@@ -36,6 +36,7 @@ struct tri_reactor {
     const struct tri_backend *backend;
     int wake_fd;
     unsigned in_flight;          /* operations taken and not ended */
+    unsigned unattended;         /* of them, those that nobody need wait for: started writes */
     uint64_t completions;        /* operations ended, ever */
     unsigned batch;              /* by the last poll that ended any */
     bool watched;                /* since the last poll: what makes the descriptor readable must be taken off it */
@@ -51,9 +52,6 @@ extern const struct tri_backend tri_backend_uring, tri_backend_epoll;
 
 /* The operation has ended: the record is its task's from here on, and the task is woken. Or it goes on with its next step. */
 void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int result);
-
-/* The same inside submit. */
-void tri_io_settle(struct tri_io_op *op, int result);
 
 /* One more system call. */
 static inline void tri_reactor_count_enter(struct tri_reactor *reactor)

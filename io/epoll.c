@@ -114,7 +114,7 @@ static int hang(struct epoll *epoll, struct tri_io_op *op)
     return rc;
 }
 
-static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
+static bool submit(struct tri_reactor *reactor, struct tri_io_op *op)
 {
     int rc = -EAGAIN;
     if (!op->wait_first) {
@@ -124,9 +124,10 @@ static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
     if (rc == -EAGAIN) {
         rc = hang(epoll_of(reactor), op);
         if (rc == 0)
-            return;
+            return false;
     }
-    tri_io_settle(op, rc);
+    op->result = rc;
+    return true;
 }
 
 static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
@@ -145,11 +146,15 @@ static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)
     tri_io_complete(reactor, op, rc == -EAGAIN ? -ECANCELED : rc);
 }
 
-/* Tries what hangs on the descriptor and matches the events. */
+/*
+ * Tries what hangs on the descriptor and matches the events. The list is taken off meanwhile: an operation that goes on is hung
+ * there anew, and has been tried.
+ */
 static void dispatch(struct epoll *epoll, int fd, uint32_t events)
 {
     struct watch *watch = &epoll->watches[fd];
-    struct tri_io_op **link = &watch->first;
+    struct tri_io_op *first = watch->first, **link = &first;
+    watch->first = NULL;
     while (*link) {
         struct tri_io_op *op = *link;
         uint32_t met = events & (events_of(op) | EPOLLERR | EPOLLHUP);
@@ -167,8 +172,10 @@ static void dispatch(struct epoll *epoll, int fd, uint32_t events)
             tri_io_complete(&epoll->reactor, op, rc);
         }
     }
-    if (!watch->first)
+    if (!first)
         return;
+    *link = watch->first;
+    watch->first = first;
     int rc = arm(epoll, fd, watch);
     while (rc < 0 && watch->first) {
         struct tri_io_op *op = watch->first;

@@ -74,7 +74,6 @@ struct tri_io_op {
     /* The owner's, until it has ended. */
     int result;
     bool withdrawn;         /* by us, though it may have succeeded */
-    bool settled;           /* ended while it was being submitted */
     uint8_t phase;          /* the backend's own */
     uint8_t pending;        /* the backend's own */
     struct tri_io_op *next; /* the backend's own list */
@@ -104,7 +103,7 @@ void tri_io_await(struct tri_io_op *op, struct tri_task *task);
 /* True if nobody waits for it, or not yet. Thread: the owner. */
 static inline bool tri_io_has_time(const struct tri_io_op *op)
 {
-    return op->goes_on && !(tri_load(&op->state, TRI_RELAXED) & TRI_IO_AWAITED);
+    return !(tri_load(&op->state, TRI_RELAXED) & TRI_IO_AWAITED);
 }
 
 /* True once the operation has ended and the record is the task's again; op->result can be read. */

@@ -16,8 +16,10 @@
  *        ASLEEP makes a system call. Release and acquire pass on what the owner was woken for.
  *   [I4] a task comes to wait for an operation that was started without one: its record's `task` -> AWAITED set by a
  *        read-modify-write of op->state (release) -> acquire load by the owner, whose compare-and-swap of the same word then sets
- *        ENDED. One of the two comes first: either the owner finds AWAITED and wakes the task, or the task finds ENDED. `hurry`
- *        goes the way of [I3]: an owner that has missed it as it went to wait finds WAKE, or its wait is ended.
+ *        ENDED. One of the two comes first: either the owner finds AWAITED and wakes the task, or the task finds ENDED.
+ *   [I5] hurry: AWAITED -> release of reactor->hurry -> acquire by the owner, which takes it back as it enters the kernel and
+ *        then sees AWAITED of whatever it submits later. An owner that has missed it as it went to wait finds WAKE, or its wait
+ *        is ended: [I3].
  *
  *              owner: poll that waits
  *        AWAKE ----------------------> ASLEEP
@@ -164,10 +166,11 @@ int tri_reactor_create(struct tri_reactor **out, enum tr_backend *kind)
 
 void tri_reactor_destroy(struct tri_reactor *reactor)
 {
-    if (reactor->in_flight > 0)
+    assert(reactor->in_flight == reactor->unattended);
+    if (reactor->unattended > 0)
         tr_log(TR_LOG_ERROR,
                "%u started writes were neither finished nor their streams closed before the runtime's end",
-               reactor->in_flight);
+               reactor->unattended);
     assert(!tri_load(&reactor->cancels, TRI_RELAXED));
     int wake_fd = reactor->wake_fd;
     reactor->backend->destroy(reactor);
@@ -212,16 +215,17 @@ static bool submit(struct tri_reactor *reactor, struct tri_io_op *op)
     do {
         op->phase = 0;
         op->pending = 0;
-        op->settled = false;
-        reactor->backend->submit(reactor, op);
-    } while (op->settled && op->goes_on && op->goes_on(op));
-    return op->settled;
+        if (!reactor->backend->submit(reactor, op))
+            return false;
+    } while (op->goes_on && op->goes_on(op));
+    return true;
 }
 
-static void end(struct tri_reactor *reactor)
+static void end(struct tri_reactor *reactor, const struct tri_io_op *op)
 {
     assert(reactor->in_flight > 0);
     reactor->in_flight--;
+    reactor->unattended -= op->goes_on != NULL;
     reactor->completions++;
 }
 
@@ -233,8 +237,9 @@ void tri_io_start(struct tri_io_op *op, struct tri_reactor *reactor, struct tri_
     unsigned state = task ? TRI_IO_AWAITED : TRI_IO_STARTED;
     tri_store(&op->state, state, TRI_RELAXED); /* the task's own until it is submitted */
     reactor->in_flight++;
+    reactor->unattended += op->goes_on != NULL;
     if (submit(reactor, op)) {
-        end(reactor);
+        end(reactor, op);
         tri_store(&op->state, state | TRI_IO_ENDED, TRI_RELAXED); /* the task is the caller, and needs no wake */
     }
 }
@@ -260,7 +265,7 @@ void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int resu
     op->result = result;
     if (op->goes_on && op->goes_on(op) && !submit(reactor, op))
         return;
-    end(reactor);
+    end(reactor, op);
     unsigned state = tri_load(&op->state, TRI_ACQUIRE); /* [I4] */
     struct tri_task *task; /* the record is the task's, and may be gone, once the state says so */
     do
@@ -268,12 +273,6 @@ void tri_io_complete(struct tri_reactor *reactor, struct tri_io_op *op, int resu
     while (!tri_cas(&op->state, &state, state | TRI_IO_ENDED, TRI_RELEASE, TRI_ACQUIRE)); /* [I1] publishes result */
     if (task && !(state & TRI_IO_POSTED))
         tri_wake(task);
-}
-
-void tri_io_settle(struct tri_io_op *op, int result)
-{
-    op->result = result;
-    op->settled = true;
 }
 
 /* By the owner. */
@@ -375,7 +374,7 @@ void tri_reactor_rouse(struct tri_reactor *reactor)
 
 void tri_reactor_hurry(struct tri_reactor *reactor)
 {
-    tri_store(&reactor->hurry, true, TRI_RELAXED);
+    tri_store(&reactor->hurry, true, TRI_RELEASE); /* [I5] */
 }
 
 bool tri_reactor_calm(const struct tri_reactor *reactor)

@@ -272,12 +272,13 @@ static bool write_goes_on(struct tri_io_op *op)
 
 int tr_write_start(struct tr_stream *stream, const void *buffer, size_t bytes)
 {
+    int rc = tri_cancel_check();
+    if (rc < 0)
+        return rc;
     struct tri_reactor *reactor = tri_reactor_here();
     if (!reactor)
         return -EINVAL;
-    int rc = tri_cancel_check();
-    if (rc == 0)
-        rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
+    rc = tri_gate_enter(&stream->gate, TRI_GATE_WRITER);
     if (rc < 0)
         return rc;
     if (bytes == 0) {
@@ -294,13 +295,12 @@ int tr_write_start(struct tr_stream *stream, const void *buffer, size_t bytes)
     return 0;
 }
 
-/* True: the started write is the caller's to finish. Else *busy says whether somebody else is at it, or there is none. */
-static bool claim_started(struct tr_stream *stream, bool *busy)
+/* Returns what `writing` was; if it was STARTED, the write is the caller's to finish. */
+static unsigned claim_started(struct tr_stream *stream)
 {
     unsigned writing = STARTED;
-    bool mine = tri_cas(&stream->writing, &writing, FINISHING, TRI_ACQUIRE, TRI_RELAXED); /* [WS1] */
-    *busy = writing == FINISHING;
-    return mine;
+    tri_cas(&stream->writing, &writing, FINISHING, TRI_ACQUIRE, TRI_RELAXED); /* [WS1] */
+    return writing;
 }
 
 static void leave_started(struct tr_stream *stream)
@@ -311,12 +311,12 @@ static void leave_started(struct tr_stream *stream)
 
 int tr_write_finish(struct tr_stream *stream, size_t *written, tr_time deadline)
 {
-    bool busy;
     if (written)
         *written = 0;
     tri_budget();
-    if (!claim_started(stream, &busy))
-        return busy ? -EBUSY : 0;
+    unsigned writing = claim_started(stream);
+    if (writing != STARTED)
+        return writing == FINISHING ? -EBUSY : 0;
     if (!tri_io_ended(&stream->write))
         tri_io_await(&stream->write, tri_self());
     int rc = tri_io_finish(&stream->write, deadline);
@@ -331,8 +331,7 @@ int tr_write_finish(struct tr_stream *stream, size_t *written, tr_time deadline)
 /* Nobody has finished it: drives it out, as whoever is inside the gate. */
 static void end_started(struct tr_stream *stream)
 {
-    bool busy;
-    if (!claim_started(stream, &busy))
+    if (claim_started(stream) != STARTED)
         return; /* there is none, or whoever is at it is waited for by the gate */
     if (!tri_io_ended(&stream->write)) {
         tri_gate_shut(&stream->gate);

@@ -41,10 +41,9 @@ enum { FEAT_MIN_TIMEOUT = 1 << 15, ENTER_ABS_TIMER = 1 << 5 };
 enum { FEAT_NO_IOWAIT = 1 << 17, ENTER_NO_IOWAIT = 1 << 7 };
 
 #define PAUSE_NS (50 * TR_MICROSECOND)
-#define SHORT_SEND 16384u /* hardly ever taken in part */
-/* But if it was: so long until we look, longer than a tick, for less than that is a hardware timer to be set; and after that so many not. */
-#define SEND_PATIENCE_US 20000u
-#define CAUTIOUS 64u
+#define SHORT_SEND 16384u       /* hardly ever taken in part */
+#define CAUTIOUS 64u            /* sends after one that was */
+#define SEND_PATIENCE_US 20000u /* until it is found out; more than a tick, for less takes a hardware timer */
 
 /* What a completion belongs to: in the low bits of user_data, above the operation's address. */
 enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_MASK = 3 };
@@ -115,7 +114,7 @@ static int enter_kernel(struct uring *uring, unsigned wanted, unsigned flags, vo
     tri_reactor_count_enter(&uring->reactor);
     uring->urgent = false;
     uring->unhurried = 0;
-    if (tri_load(&uring->reactor.hurry, TRI_RELAXED))
+    if (tri_load(&uring->reactor.hurry, TRI_ACQUIRE))         /* [I5] */
         tri_store(&uring->reactor.hurry, false, TRI_RELAXED); /* all that was asked for before goes out now */
     return io_uring_enter2((unsigned)uring->ring.enter_ring_fd, publish_entries(&uring->ring.sq), wanted,
                            flags | uring->enter_flags, argument, bytes);
@@ -270,15 +269,15 @@ static void join_backlog(struct uring *uring, struct tri_io_op *op)
     uring->backlog_end = &op->next;
 }
 
-static void submit(struct tri_reactor *reactor, struct tri_io_op *op)
+static bool submit(struct tri_reactor *reactor, struct tri_io_op *op)
 {
     struct uring *uring = uring_of(reactor);
     struct io_uring_sqe *entry = uring->backlog ? NULL : next_entry(uring);
-    if (!entry) {
+    if (entry)
+        fill(uring, entry, op);
+    else
         join_backlog(uring, op);
-        return;
-    }
-    fill(uring, entry, op);
+    return false;
 }
 
 static void cancel(struct tri_reactor *reactor, struct tri_io_op *op)

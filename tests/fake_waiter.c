@@ -157,7 +157,7 @@ void tri_outside_end(void)
 
 int tri_cancel_check(void)
 {
-    return tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0;
+    return self && tri_load(&self->cancelled, TRI_SEQ_CST) ? -ECANCELED : 0; /* NULL: in no task */
 }
 
 int tri_checkpoint(void)

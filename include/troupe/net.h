@@ -128,8 +128,8 @@ TR_PUBLIC int tr_stream_shutdown(struct tr_stream *stream);
 TR_PUBLIC void tr_stream_abort(struct tr_stream *stream);
 
 /*
- * Closes: no new operation, shutdown(2), operations in flight (a started write too) withdrawn and waited for, then close(2). Uncancellable
- * and short. Frees the stream: a task that may be about to use it, not only be inside, must be gone before (tr_stream_abort,
+ * Closes: no new operation, shutdown(2), operations in flight (a started write too) withdrawn and waited for, then close(2).
+ * Uncancellable and short. Frees the stream: a task that may be about to use it, not only be inside, must be gone before (tr_stream_abort,
  * join, close). NULL is harmless. Thread: task. Suspends: yes.
  */
 TR_PUBLIC void tr_stream_close(struct tr_stream *stream);

@@ -230,39 +230,51 @@ static int write_pieces(struct connection *c, const char *bytes, size_t length, 
     return rc;
 }
 
-/* So many requests are on their way, or it turns out that some are not. */
-static void count_written(struct connection *c, int64_t requests)
+/* So many of the requests that end at ends[] are whole in the first `done` bytes. */
+static uint32_t requests_within(const uint32_t *ends, uint32_t requests, size_t done)
 {
-    c->written += (uint64_t)requests;
-    add(&c->counters.requests, (uint64_t)requests);
+    uint32_t sent = 0;
+    while (sent < requests && ends[sent] <= done)
+        sent++;
+    return sent;
 }
 
-/* A request that is too long for the batch. */
-static void write_long(struct connection *c, const char *bytes, uint32_t length)
+/* Writes `bytes`, in which the next `requests` requests end at ends[]. */
+static void write_requests(struct connection *c, const char *bytes, size_t length, const uint32_t *ends,
+                           uint32_t requests)
 {
     size_t done;
     note_owed(c);
     int rc = write_pieces(c, bytes, length, &done);
-    count_written(c, done == length);
+    uint32_t sent = requests_within(ends, requests, done);
+    c->written += sent;
+    add(&c->counters.requests, sent);
     add(&c->counters.writes, 1);
     if (rc < 0)
         lose(c, rc);
 }
 
-/* The batch was counted before it went out; now it has, or so many bytes of it. */
-static void end_batch(struct connection *c, int rc, size_t done)
+static void drop_batch(struct connection *c)
 {
-    uint32_t sent = 0;
-    while (rc < 0 && sent < c->out_count && c->ends[sent] <= done)
-        sent++;
-    if (rc < 0) {
-        count_written(c, (int64_t)sent - c->out_count);
-        if (c->writing) /* else write_pieces has counted them */
-            add(&c->counters.bytes_out, done - c->out_length);
-        lose(c, rc);
-    }
     c->writing = false;
     c->out_length = c->out_count = 0;
+}
+
+/* Starts to write the batch, which is counted as written until we know better. */
+static void start_batch(struct connection *c)
+{
+    note_owed(c);
+    int rc = tr_write_start(c->stream, c->out, c->out_length);
+    if (rc < 0) {
+        lose(c, rc);
+        drop_batch(c);
+        return;
+    }
+    c->writing = true;
+    c->written += c->out_count;
+    add(&c->counters.requests, c->out_count);
+    add(&c->counters.writes, 1);
+    add(&c->counters.bytes_out, c->out_length);
 }
 
 /* Waits until the batch has gone out that was started: the buffer is free again, or the line lost. */
@@ -272,7 +284,14 @@ static void settle(struct connection *c)
     if (!c->writing)
         return;
     int rc = tr_write_finish(c->stream, &done, tr_after(c->redis->options.stall_ns));
-    end_batch(c, rc, done);
+    if (rc < 0) {
+        uint64_t unsent = c->out_count - requests_within(c->ends, c->out_count, done);
+        c->written -= unsent;
+        add(&c->counters.requests, -unsent);
+        add(&c->counters.bytes_out, done - c->out_length);
+        lose(c, rc);
+    }
+    drop_batch(c);
 }
 
 /*
@@ -281,26 +300,15 @@ static void settle(struct connection *c)
  */
 static void flush(struct connection *c)
 {
-    size_t done = 0;
-    int rc;
     if (c->writing || c->out_count == 0)
         return;
-    if (c->lost) {
-        c->out_length = c->out_count = 0;
+    if (!c->lost && c->out_count > FEW_REQUESTS) {
+        start_batch(c);
         return;
     }
-    note_owed(c);
-    count_written(c, c->out_count);
-    add(&c->counters.writes, 1);
-    if (c->out_count > FEW_REQUESTS) {
-        rc = tr_write_start(c->stream, c->out, c->out_length);
-        c->writing = rc == 0;
-        add(&c->counters.bytes_out, c->writing ? c->out_length : 0);
-    } else {
-        rc = write_pieces(c, c->out, c->out_length, &done);
-    }
-    if (!c->writing)
-        end_batch(c, rc, done);
+    if (!c->lost)
+        write_requests(c, c->out, c->out_length, c->ends, c->out_count);
+    drop_batch(c);
 }
 
 /* Adds a forwarded request to the batch, which goes out first if there is no room. */
@@ -312,7 +320,7 @@ static void put(struct connection *c, const char *bytes, uint32_t length)
     if (c->lost)
         return;
     if (length > OUT_BYTES) {
-        write_long(c, bytes, length);
+        write_requests(c, bytes, length, &length, 1);
         return;
     }
     if (length <= REQUEST_INLINE)
@@ -466,7 +474,6 @@ static int attach(struct connection *c)
     c->forwarded = c->written = c->answered = 0;
     note_owed(c);
     c->in_start = c->in_end = 0;
-    c->out_length = c->out_count = 0;
     c->parser = (struct redis_parser){ .most_bytes = c->redis->options.max_reply_bytes };
     /* keep_expired: a caller who has gone keeps its place in the order of replies. */
     struct tr_actor_options options = {

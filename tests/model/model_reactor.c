@@ -10,6 +10,7 @@
  *   late        a task comes to wait for an operation that was started without one x the owner x the kernel
  *   late, ...   the same with a deadline; with an operation of two steps; with both
  *   at once     the operation ends as it is submitted, with a wait of the owner that counts on that and on something else
+ *   backlog     the same, and there was no room for it before the owner's first poll
  *   wake        a waker publishes something x an owner that waits
  *   wakes       two of them
  *   doze, ...   the same with an owner that looks at the descriptors itself (tri_reactor_watch)
@@ -67,10 +68,11 @@ void tr_log(enum tr_log_level level, const char *format, ...)
     (void)level, (void)format;
 }
 
-static void fake_submit(struct tri_reactor *of, struct tri_io_op *op)
+static bool fake_submit(struct tri_reactor *of, struct tri_io_op *op)
 {
     (void)of;
     in_flight[op - frames] = true;
+    return false;
 }
 
 static void complete(size_t i, int result)
@@ -104,17 +106,22 @@ static bool is_woken(const void *argument)
     return model_peek(&descriptor) != 0;
 }
 
-static bool counts_on_more; /* an operation that has time is submitted with the next wait */
+static bool counts_on_more;    /* an operation that has time is submitted with the next wait */
+static int polls_until_filled; /* it waits for room in the submission queue for so long */
 
 static void fake_poll(struct tri_reactor *of, tr_time until)
 {
-    bool hurry = tri_load(&of->hurry, TRI_RELAXED);
+    if (polls_until_filled > 0 && --polls_until_filled == 0)
+        counts_on_more = tri_io_has_time(&frames[0]);
+    bool hurry = tri_load(&of->hurry, TRI_ACQUIRE); /* [I5] */
     if (hurry)
         tri_store(&of->hurry, false, TRI_RELAXED);
     else if (counts_on_more && until <= TR_NOW)
         return; /* not submitted yet: it has time */
     bool more = counts_on_more && !hurry;
     counts_on_more = false;
+    if (polls_until_filled > 0)
+        return; /* it has entered for what filled the queue */
     if (until > TR_NOW) {
         model_block(more ? is_woken : has_event, of);
         tri_exchange(&descriptor, 0u, TRI_RELAXED);
@@ -205,10 +212,25 @@ static void setup_at_once(void)
     counts_on_more = true;
 }
 
+static void setup_backlog(void)
+{
+    setup_at_once();
+    counts_on_more = false;
+    polls_until_filled = 2;
+}
+
 static void owner(void)
 {
     for (;;)
         tri_reactor_poll(&reactor, TR_FOREVER);
+}
+
+/* Has other tasks first. */
+static void busy_owner(void)
+{
+    tri_reactor_poll(&reactor, TR_NOW);
+    tri_reactor_poll(&reactor, TR_NOW);
+    owner();
 }
 
 static void kernel(void)
@@ -394,6 +416,10 @@ static const struct model_case cases[] = {
       .setup = setup_at_once,
       .check = check_result,
       .threads = { { "owner", owner, true }, { "task", late_waiter, 0 } } },
+    { .name = "backlog",
+      .setup = setup_backlog,
+      .check = check_result,
+      .threads = { { "owner", busy_owner, true }, { "task", late_waiter, 0 } } },
     { .name = "wake", .setup = setup, .threads = { { "worker", worker, 0 }, { "waker", waker, 0 } } },
     { .name = "wakes",
       .setup = setup,
