@@ -2,8 +2,10 @@
 /* gather.c: see gather.h. */
 #include "io/gather.h"
 
-#define PATIENCE_NS (100 * TR_MICROSECOND)
-#define PROBE_NS (2 * PATIENCE_NS)
+#define GUARD_NS (400 * TR_MICROSECOND)
+#define MARGIN_NS (20 * TR_MICROSECOND) /* a guard with less left may have ended before the wait begins */
+#define FAIR_NS (100 * TR_MICROSECOND)  /* a wait that had less and brought fewer than asked says nothing */
+#define PROBE_NS (2 * FAIR_NS)
 #define MOST_WANTED 8u
 #define FIRST_INTERVAL 16u
 #define LAST_INTERVAL 1024u
@@ -31,14 +33,23 @@ void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight
     if (gather->countdown > 0)
         gather->countdown--;
     gather->count = gather->probing ? probe : gather->wanted;
-    gather->patience_us = (unsigned)((gather->probing ? PROBE_NS : PATIENCE_NS) / TR_MICROSECOND);
+    if (!gather->guarded)
+        gather->guard = now + GUARD_NS;
+    else if (gather->guard - now < MARGIN_NS)
+        gather->count = 1;
 }
 
-void tri_gather_end(struct tri_gather *gather, unsigned completions)
+void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions)
 {
     if (gather->count == 1)
         return;
+    bool ended = now >= gather->guard;
+    if (ended && completions > 0)
+        completions--; /* the guard's own */
+    bool fair = gather->guard - gather->since >= (gather->probing ? PROBE_NS : FAIR_NS);
     if (completions < gather->count) {
+        if (ended && !fair)
+            return;
         gather->wanted = completions > 3 ? completions / 2 : 1;
         if (gather->probing && gather->interval < LAST_INTERVAL)
             gather->interval *= 2;

@@ -7,14 +7,17 @@
  * must not cost a client who waits for us, and we cannot see how many clients are about: a thousand connections may be
  * idle and one in use. So it is found out by trying.
  *
- * Each wait asks for `wanted` arrivals within a tenth of a millisecond. Now and then, when arrivals come quickly enough, a
- * wait probes: it asks for more than twice as many. If they come, one more is wanted from then on: half of those who are
- * active may be waited for, while the others are being served. If they do not, half as many are wanted as did come, and
- * the next probe is twice as far away.
+ * Each wait asks for `wanted` arrivals. Now and then, when arrivals come quickly enough, a wait probes: it asks for more than
+ * twice as many. If they come, one more is wanted from then on: half of those who are active may be waited for, while the
+ * others are being served. If they do not, half as many are wanted as did come, and the next probe is twice as far away.
  *
  *     wanted 1 (no patience) --probe of 4 succeeds--> 2 --probe of 6--> 3 ... 8
  *        ^                                            |                 |
  *        +---------- a wait or a probe brings fewer than asked ---------+
+ *
+ * If they do not come, a guard ends the wait. It is one timer for all the waits that begin within its time, for a timer that is
+ * set for each wait and taken back with it costs more than anything else about the wait where the clock is a hypervisor's.
+ * So each wait has what the guard has left. If that was little, and brought little, it says nothing about who is there.
  */
 #ifndef TRI_GATHER_H
 #define TRI_GATHER_H
@@ -23,9 +26,10 @@
 
 struct tri_gather {
     /* What the next wait is to ask for, set by tri_gather_begin. */
-    unsigned count;       /* arrivals; 1: as usual */
-    unsigned patience_us; /* after so long, one will do */
+    unsigned count; /* arrivals; 1: as usual */
+    tr_time guard;  /* with more than one: when the guard is to end the wait */
 
+    bool guarded;      /* the guard is set, and its end has not been seen yet: the backend says so */
     unsigned arrivals; /* since the last begin: the backend counts them */
     unsigned wanted;
     unsigned countdown, interval; /* waits until the next probe, and between probes */
@@ -38,8 +42,8 @@ void tri_gather_init(struct tri_gather *gather, tr_time now);
 /* Before a wait. `in_flight`: operations that could complete. */
 void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight);
 
-/* After it: so many completions were there at its end. */
-void tri_gather_end(struct tri_gather *gather, unsigned completions);
+/* After it: so many completions were there at its end, among them the guard's if it was time for that. */
+void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions);
 
 /* Another thread has woken us, which patience delays: none for a good while. */
 void tri_gather_woken(struct tri_gather *gather);

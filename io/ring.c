@@ -4,6 +4,8 @@
 #include "mailbox/atomic.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define SUBMISSIONS 256u
 #define COMPLETIONS 8192u /* more than fit are kept by the kernel, but slowly */
@@ -68,4 +70,16 @@ void tri_ring_end(struct io_uring *ring)
 {
     tri_fetch_sub(&rings, 1, TRI_ACQ_REL); /* [U1] */
     io_uring_queue_exit(ring);
+}
+
+int tri_ring_event_fd(struct io_uring *ring)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int rc = io_uring_register_eventfd(ring, fd);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
 }

@@ -33,7 +33,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* Of Linux 6.12 and, the second line, 6.15: liburing's header may not have them. */
@@ -41,12 +40,12 @@ enum { FEAT_MIN_TIMEOUT = 1 << 15, ENTER_ABS_TIMER = 1 << 5 };
 enum { FEAT_NO_IOWAIT = 1 << 17, ENTER_NO_IOWAIT = 1 << 7 };
 
 #define PAUSE_NS (50 * TR_MICROSECOND)
-#define SHORT_SEND 16384u       /* hardly ever taken in part */
-#define CAUTIOUS 64u            /* sends after one that was */
-#define SEND_PATIENCE_US 20000u /* until it is found out; more than a tick, for less takes a hardware timer */
+#define SHORT_SEND 16384u  /* hardly ever taken in part */
+#define CAUTIOUS 64u       /* sends after one that was */
+#define PATIENCE_US 20000u /* of a wait for several; more than a tick, for less takes a hardware timer */
 
 /* What a completion belongs to: in the low bits of user_data, above the operation's address. */
-enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_MASK = 3 };
+enum tag { TAG_OPERATION = 0, TAG_CANCEL = 1, TAG_WAKE = 2, TAG_GUARD = 3, TAG_MASK = 3 };
 
 /* op->phase */
 enum {
@@ -71,6 +70,7 @@ struct uring {
     tr_time entered;   /* the kernel, last */
     int event_fd;      /* written to by the kernel when there is something to reap; -1: nobody watches */
     struct tri_gather gather;
+    struct __kernel_timespec guard; /* for the kernel to read as it takes the entry */
     struct tri_io_op *backlog, **backlog_end;
 };
 
@@ -126,6 +126,17 @@ static void enter(struct uring *uring, tr_time now)
     check_enter(enter_kernel(uring, 0, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8));
 }
 
+/* An entry to fill, or NULL if the queue is full and the kernel takes nothing more at present. */
+static struct io_uring_sqe *next_entry(struct uring *uring)
+{
+    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
+    if (entry)
+        return entry;
+    /* An error leaves the queue full: the backlog's case, and the next poll's. */
+    enter_kernel(uring, 0, 0, NULL, _NSIG / 8);
+    return io_uring_get_sqe(&uring->ring);
+}
+
 /* struct io_uring_getevents_arg, with the field that Linux 6.12 has added. */
 struct wait_argument {
     uint64_t mask;
@@ -153,13 +164,31 @@ static unsigned at_once(const struct uring *uring)
     return uring->has_patience && !tri_load(&uring->reactor.hurry, TRI_RELAXED) ? uring->unhurried : 0;
 }
 
-/* For so long, us, a wait is for all that was asked for; then one will do. The kernel would keep to that even beyond `until`. */
-static unsigned patience(const struct tri_gather *gather, unsigned more, tr_time left)
+/*
+ * For so long, us, a wait is for all that was asked for; then one will do. It is for what should not happen: a send that was
+ * taken in part, a guard that ended before the kernel began to wait. The kernel would keep to it even beyond `until`.
+ */
+static unsigned patience(unsigned wanted, tr_time left)
 {
-    unsigned most = gather->count > 1 ? gather->patience_us : more > 0 ? SEND_PATIENCE_US : 0;
-    if (most == 0 || left >= most * TR_MICROSECOND)
-        return most;
+    if (wanted <= 1 || left >= PATIENCE_US * TR_MICROSECOND)
+        return wanted > 1 ? PATIENCE_US : 0;
     return left > TR_MICROSECOND ? (unsigned)(left / TR_MICROSECOND) : 1;
+}
+
+/* The kernel ends any wait with a timeout, however many completions it is for. */
+static void set_guard(struct uring *uring)
+{
+    struct tri_gather *gather = &uring->gather;
+    struct io_uring_sqe *entry = next_entry(uring);
+    if (!entry) {
+        gather->count = 1;
+        return;
+    }
+    uring->guard.tv_sec = gather->guard / TR_SECOND;
+    uring->guard.tv_nsec = gather->guard % TR_SECOND;
+    io_uring_prep_timeout(entry, &uring->guard, 0, IORING_TIMEOUT_ABS);
+    io_uring_sqe_set_data64(entry, TAG_GUARD);
+    gather->guarded = true;
 }
 
 /* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
@@ -173,13 +202,15 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     if (uring->has_patience) {
         now = tri_clock_real();
         tri_gather_begin(gather, now, uring->reactor.in_flight - uring->unhurried);
+        if (gather->count > 1 && !gather->guarded)
+            set_guard(uring);
     }
     int rc;
     unsigned sends = 0;
     do {
         unsigned more = at_once(uring);
         sends += more;
-        argument.patience_us = patience(gather, more, until - now);
+        argument.patience_us = patience(gather->count + more, until - now);
         if (until != TR_FOREVER) {
             flags |= fill_limit(uring, until, &limit);
             argument.until = (uintptr_t)&limit;
@@ -188,22 +219,11 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
     check_enter(rc);
     unsigned ready = io_uring_cq_ready(&uring->ring);
-    tri_gather_end(gather, ready > sends ? ready - sends : 0);
     uring->entered = tri_clock_real();
+    tri_gather_end(gather, uring->entered, ready > sends ? ready - sends : 0);
 }
 
 /* ---- The submission queue ---- */
-
-/* An entry to fill, or NULL if the queue is full and the kernel takes nothing more at present. */
-static struct io_uring_sqe *next_entry(struct uring *uring)
-{
-    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
-    if (entry)
-        return entry;
-    enter_kernel(uring, 0, 0, NULL,
-                 _NSIG / 8); /* an error leaves the queue full: the backlog's case, and the next poll's */
-    return io_uring_get_sqe(&uring->ring);
-}
 
 /* A send that has time: it will complete at once, for sure if it is short and there is room. */
 static void count_unhurried(struct uring *uring, const struct tri_io_op *op)
@@ -419,7 +439,8 @@ static void take(struct uring *uring, const struct io_uring_cqe *completion)
     case TAG_WAKE:
         take_wake(uring, completion);
         break;
-    case TAG_MASK:
+    case TAG_GUARD:
+        uring->gather.guarded = false;
         break;
     }
 }
@@ -492,30 +513,15 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
     }
 }
 
-/*
- * The ring's own descriptor will not do: what is deferred to the owner's next enter wakes nobody who polls it. A registered
- * eventfd is written to for that as well, but late when the cause is another eventfd, so that the ring does not poll the
- * wake_fd then.
- */
-static int make_event_fd(struct uring *uring)
-{
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0)
-        return -errno;
-    int rc = io_uring_register_eventfd(&uring->ring, fd);
-    if (rc < 0)
-        close(fd);
-    else
-        uring->event_fd = fd;
-    return rc;
-}
-
 static int watch_ring(struct tri_reactor *reactor)
 {
     struct uring *uring = uring_of(reactor);
-    int rc = uring->event_fd < 0 ? make_event_fd(uring) : 0;
-    if (rc < 0)
-        return rc;
+    if (uring->event_fd < 0) {
+        int fd = tri_ring_event_fd(&uring->ring);
+        if (fd < 0)
+            return fd;
+        uring->event_fd = fd;
+    }
     drain_backlog(uring);
     if (io_uring_sq_ready(&uring->ring))
         enter(uring, uring->entered);

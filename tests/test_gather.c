@@ -6,34 +6,41 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* A world: each wait ends when `count` have come, or when its time is over with those who have. */
+/* A world: each wait ends when `count` have come, or when the guard's time is over with those who have. */
 struct world {
     struct tri_gather gather;
     tr_time now;
     int64_t apart_ns; /* between two arrivals */
     unsigned active;  /* so many can come while nobody is served */
     unsigned in_flight;
-    uint64_t waits, late; /* waits, and those that ended by the clock */
+    uint64_t waits, late; /* waits, and those that the guard ended */
+    uint64_t guards;      /* that were set */
 };
 
+/* The guard's own completion comes with the wait that it falls into, whether it ended it or not. */
 static void wait_once(struct world *world)
 {
     struct tri_gather *gather = &world->gather;
     tri_gather_begin(gather, world->now, world->in_flight);
-    unsigned possible = (unsigned)(gather->patience_us * TR_MICROSECOND / world->apart_ns);
-    if (possible > world->active)
-        possible = world->active;
+    if (gather->count > 1 && !gather->guarded) {
+        gather->guarded = true;
+        world->guards++;
+    }
+    unsigned possible = world->active;
+    if (gather->count > 1 && (gather->guard - world->now) / world->apart_ns < possible)
+        possible = (unsigned)((gather->guard - world->now) / world->apart_ns);
     world->waits++;
     if (gather->count == 1 || possible >= gather->count) {
-        world->now += gather->count * world->apart_ns;
-        gather->arrivals += gather->count;
-        tri_gather_end(gather, gather->count);
+        possible = gather->count;
+        world->now += possible * world->apart_ns;
     } else {
         world->late++;
-        world->now += gather->patience_us * TR_MICROSECOND;
-        gather->arrivals += possible;
-        tri_gather_end(gather, possible);
+        world->now = gather->guard;
     }
+    gather->arrivals += possible;
+    bool over = gather->guarded && world->now >= gather->guard;
+    tri_gather_end(gather, world->now, possible + over);
+    gather->guarded &= !over;
 }
 
 static struct world make_world(int64_t apart_ns, unsigned active)
@@ -54,7 +61,57 @@ START_TEST(many_quick_arrivals_are_gathered)
     struct world world = make_world(8 * TR_MICROSECOND, 50);
     wait_often(&world, 1000);
     ck_assert_uint_eq(world.gather.wanted, 8);
-    ck_assert_uint_le(world.late, 1);
+    ck_assert_uint_le(world.late, world.guards);
+}
+END_TEST
+
+START_TEST(guard_serves_the_waits_that_begin_in_its_time)
+{
+    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    wait_often(&world, 10000);
+    ck_assert_uint_gt(world.guards, world.waits / 8); /* 64 us of 400 each */
+    ck_assert_uint_lt(world.guards, world.waits / 5);
+}
+END_TEST
+
+/* Eight of 20 us each: two waits end well, the guard ends the third after 80 us. */
+START_TEST(wait_that_was_cut_short_says_nothing)
+{
+    struct world world = make_world(20 * TR_MICROSECOND, 50);
+    world.gather.wanted = 8;
+    wait_often(&world, 3);
+    ck_assert_uint_eq(world.late, 1);
+    ck_assert_uint_eq(world.gather.wanted, 8);
+    wait_often(&world, 1000);
+    ck_assert_uint_eq(world.gather.wanted, 8);
+}
+END_TEST
+
+/* Six of eight come in the guard's time. */
+START_TEST(wait_that_had_its_time_and_brought_too_few_halves_what_is_wanted)
+{
+    struct world world = make_world(60 * TR_MICROSECOND, 50);
+    world.gather.wanted = 8;
+    wait_once(&world);
+    ck_assert_uint_eq(world.late, 1);
+    ck_assert_uint_eq(world.gather.wanted, 3);
+}
+END_TEST
+
+START_TEST(nobody_is_waited_for_when_the_guard_is_about_to_end)
+{
+    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    world.gather.wanted = 8;
+    wait_once(&world);
+    ck_assert_uint_eq(world.gather.count, 8);
+    world.now = world.gather.guard - 10 * TR_MICROSECOND;
+    wait_once(&world);
+    ck_assert_uint_eq(world.gather.count, 1);
+    world.now = world.gather.guard + TR_MICROSECOND; /* its end has not been seen yet */
+    world.gather.guarded = true;
+    wait_once(&world);
+    ck_assert_uint_eq(world.gather.count, 1);
+    ck_assert_uint_eq(world.gather.wanted, 8);
 }
 END_TEST
 
@@ -99,7 +156,8 @@ START_TEST(few_operations_in_flight_are_taken_one_by_one)
 }
 END_TEST
 
-START_TEST(load_that_ends_costs_one_late_wait)
+/* One that the guard of before cuts short, and one of its own. */
+START_TEST(load_that_ends_costs_two_late_waits)
 {
     struct world world = make_world(8 * TR_MICROSECOND, 50);
     wait_often(&world, 1000);
@@ -107,7 +165,8 @@ START_TEST(load_that_ends_costs_one_late_wait)
     world.active = 1;
     world.apart_ns = TR_MILLISECOND / 20;
     wait_often(&world, 10);
-    ck_assert_uint_eq(world.late, 1);
+    ck_assert_uint_ge(world.late, 1);
+    ck_assert_uint_le(world.late, 2);
     ck_assert_uint_eq(world.gather.wanted, 1);
 }
 END_TEST
@@ -130,11 +189,15 @@ int main(void)
     TCase *tests = tcase_create("gather");
     descriptors_watch(tests);
     tcase_add_test(tests, many_quick_arrivals_are_gathered);
+    tcase_add_test(tests, guard_serves_the_waits_that_begin_in_its_time);
+    tcase_add_test(tests, wait_that_was_cut_short_says_nothing);
+    tcase_add_test(tests, wait_that_had_its_time_and_brought_too_few_halves_what_is_wanted);
+    tcase_add_test(tests, nobody_is_waited_for_when_the_guard_is_about_to_end);
     tcase_add_test(tests, slow_arrivals_are_taken_one_by_one);
     tcase_add_test(tests, few_clients_among_many_connections_wait_for_nobody);
     tcase_add_test(tests, clients_are_never_all_waited_for);
     tcase_add_test(tests, few_operations_in_flight_are_taken_one_by_one);
-    tcase_add_test(tests, load_that_ends_costs_one_late_wait);
+    tcase_add_test(tests, load_that_ends_costs_two_late_waits);
     tcase_add_test(tests, worker_that_others_wake_is_not_patient);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -4,10 +4,10 @@
  */
 #include "fake_waiter.h"
 #include "io/backend.h"
+#include "io/ring.h"
 #include "io_support.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -219,6 +219,25 @@ START_TEST(reactor_idle_worker_does_not_count_as_waiting_for_a_disk)
 }
 END_TEST
 
+/* What the guard of io/gather.h rests on: a wait for more completions than come ends with a timeout's, long before its own time. */
+START_TEST(kernel_ends_a_wait_for_several_with_a_timeout)
+{
+    struct io_uring ring;
+    const char *names;
+    if (ring_denied())
+        return;
+    must_be(tri_ring_make(&ring, &names), 0);
+    struct __kernel_timespec guard = { .tv_nsec = TR_MILLISECOND }, most = { .tv_sec = 60 };
+    struct io_uring_sqe *entry = io_uring_get_sqe(&ring);
+    io_uring_prep_timeout(entry, &guard, 0, 0);
+    struct io_uring_cqe *completion;
+    must(io_uring_submit_and_wait_timeout(&ring, &completion, 8, &most, NULL) >= 0);
+    must_be(io_uring_cq_ready(&ring), 1);
+    must_be(completion->res, -ETIME);
+    tri_ring_end(&ring);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -230,6 +249,7 @@ int main(void)
         reactor_no_wake_is_lost,
         reactor_idle_worker_does_not_count_as_waiting_for_a_disk,
         reactor_environment_decides_when_nobody_asks,
+        kernel_ends_a_wait_for_several_with_a_timeout,
         reactor_unknown_environment_is_refused_and_said,
     };
     return io_main("reactor", tests, sizeof tests / sizeof *tests);
