@@ -2,9 +2,13 @@
 /* gather.c: see gather.h. */
 #include "io/gather.h"
 
-#define GUARD_NS (400 * TR_MICROSECOND)
-#define MARGIN_NS (20 * TR_MICROSECOND) /* a guard with less left may have ended before the wait begins */
-#define FAIR_NS (100 * TR_MICROSECOND)  /* a wait that had less and brought fewer than asked says nothing */
+/*
+ * A guard that ends before the kernel has begun to wait ends no wait. What is queued comes first, and takes the kernel so long
+ * for each.
+ */
+#define MARGIN_NS (20 * TR_MICROSECOND)
+#define QUEUED_NS (8 * TR_MICROSECOND)
+#define FAIR_NS (100 * TR_MICROSECOND) /* a wait that had less and brought fewer than asked says nothing */
 #define PROBE_NS (2 * FAIR_NS)
 #define MOST_WANTED 8u
 #define FIRST_INTERVAL 16u
@@ -21,7 +25,7 @@ static unsigned probe_size(const struct tri_gather *gather)
     return 2 * (gather->wanted < MOST_WANTED ? gather->wanted + 1 : gather->wanted);
 }
 
-void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight)
+void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight, unsigned queued)
 {
     unsigned probe = probe_size(gather);
     int64_t span = now - gather->since;
@@ -34,21 +38,18 @@ void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight
         gather->countdown--;
     gather->count = gather->probing ? probe : gather->wanted;
     if (!gather->guarded)
-        gather->guard = now + GUARD_NS;
-    else if (gather->guard - now < MARGIN_NS)
+        gather->guard = now + TRI_GATHER_GUARD;
+    else if (gather->guard - now < MARGIN_NS + queued * QUEUED_NS)
         gather->count = 1;
 }
 
-void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions)
+void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions, bool guard_ended)
 {
     if (gather->count == 1)
         return;
-    bool ended = now >= gather->guard;
-    if (ended && completions > 0)
-        completions--; /* the guard's own */
-    bool fair = gather->guard - gather->since >= (gather->probing ? PROBE_NS : FAIR_NS);
+    bool fair = now - gather->since >= (gather->probing ? PROBE_NS : FAIR_NS);
     if (completions < gather->count) {
-        if (ended && !fair)
+        if (guard_ended && !fair)
             return;
         gather->wanted = completions > 3 ? completions / 2 : 1;
         if (gather->probing && gather->interval < LAST_INTERVAL)

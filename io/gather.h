@@ -24,12 +24,14 @@
 
 #include <troupe/time.h>
 
+#define TRI_GATHER_GUARD (300 * TR_MICROSECOND) /* from when it is set */
+
 struct tri_gather {
     /* What the next wait is to ask for, set by tri_gather_begin. */
     unsigned count; /* arrivals; 1: as usual */
-    tr_time guard;  /* with more than one: when the guard is to end the wait */
 
-    bool guarded;      /* the guard is set, and its end has not been seen yet: the backend says so */
+    bool guarded;      /* the guard is set, and its completion is not in: the backend says so */
+    tr_time guard;     /* it ends then or a little later */
     unsigned arrivals; /* since the last begin: the backend counts them */
     unsigned wanted;
     unsigned countdown, interval; /* waits until the next probe, and between probes */
@@ -39,11 +41,14 @@ struct tri_gather {
 
 void tri_gather_init(struct tri_gather *gather, tr_time now);
 
-/* Before a wait. `in_flight`: operations that could complete. */
-void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight);
+/*
+ * Before a wait. `in_flight`: operations that could complete; `queued`: those that the kernel is to begin first. If count is
+ * more than one and no guard is set, the backend sets one, or asks for one.
+ */
+void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight, unsigned queued);
 
-/* After it: so many completions were there at its end, among them the guard's if it was time for that. */
-void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions);
+/* After it: so many completions were there at its end, and besides that of the guard if `guard_ended`. */
+void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions, bool guard_ended);
 
 /* Another thread has woken us, which patience delays: none for a good while. */
 void tri_gather_woken(struct tri_gather *gather);

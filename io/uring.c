@@ -70,7 +70,6 @@ struct uring {
     tr_time entered;   /* the kernel, last */
     int event_fd;      /* written to by the kernel when there is something to reap; -1: nobody watches */
     struct tri_gather gather;
-    struct __kernel_timespec guard; /* for the kernel to read as it takes the entry */
     struct tri_io_op *backlog, **backlog_end;
 };
 
@@ -126,17 +125,6 @@ static void enter(struct uring *uring, tr_time now)
     check_enter(enter_kernel(uring, 0, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8));
 }
 
-/* An entry to fill, or NULL if the queue is full and the kernel takes nothing more at present. */
-static struct io_uring_sqe *next_entry(struct uring *uring)
-{
-    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
-    if (entry)
-        return entry;
-    /* An error leaves the queue full: the backlog's case, and the next poll's. */
-    enter_kernel(uring, 0, 0, NULL, _NSIG / 8);
-    return io_uring_get_sqe(&uring->ring);
-}
-
 /* struct io_uring_getevents_arg, with the field that Linux 6.12 has added. */
 struct wait_argument {
     uint64_t mask;
@@ -175,20 +163,30 @@ static unsigned patience(unsigned wanted, tr_time left)
     return left > TR_MICROSECOND ? (unsigned)(left / TR_MICROSECOND) : 1;
 }
 
-/* The kernel ends any wait with a timeout, however many completions it is for. */
+/* The kernel ends any wait with a timeout, whatever its count. This one's time begins behind all that is queued. */
 static void set_guard(struct uring *uring)
 {
-    struct tri_gather *gather = &uring->gather;
-    struct io_uring_sqe *entry = next_entry(uring);
-    if (!entry) {
-        gather->count = 1;
-        return;
+    static struct __kernel_timespec span = { .tv_nsec = TRI_GATHER_GUARD };
+    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
+    if (entry) {
+        io_uring_prep_timeout(entry, &span, 0, 0);
+        io_uring_sqe_set_data64(entry, TAG_GUARD);
+        uring->gather.guarded = true;
+    } else {
+        uring->gather.count = 1;
     }
-    uring->guard.tv_sec = gather->guard / TR_SECOND;
-    uring->guard.tv_nsec = gather->guard % TR_SECOND;
-    io_uring_prep_timeout(entry, &uring->guard, 0, IORING_TIMEOUT_ABS);
-    io_uring_sqe_set_data64(entry, TAG_GUARD);
-    gather->guarded = true;
+}
+
+static bool guard_ended(const struct uring *uring)
+{
+    unsigned head;
+    const struct io_uring_cqe *completion;
+    io_uring_for_each_cqe(&uring->ring, head, completion)
+    {
+        if (completion->user_data == TAG_GUARD)
+            return true;
+    }
+    return false;
 }
 
 /* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
@@ -197,17 +195,16 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     struct __kernel_timespec limit;
     struct wait_argument argument = { .mask_bytes = _NSIG / 8 };
     struct tri_gather *gather = &uring->gather;
-    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, sends = 0;
     tr_time now = 0;
     if (uring->has_patience) {
         now = tri_clock_real();
-        tri_gather_begin(gather, now, uring->reactor.in_flight - uring->unhurried);
+        tri_gather_begin(gather, now, uring->reactor.in_flight - uring->unhurried, io_uring_sq_ready(&uring->ring));
         if (gather->count > 1 && !gather->guarded)
             set_guard(uring);
     }
     int rc;
-    unsigned sends = 0;
-    do {
+    for (;;) {
         unsigned more = at_once(uring);
         sends += more;
         argument.patience_us = patience(gather->count + more, until - now);
@@ -216,14 +213,29 @@ static void enter_and_wait(struct uring *uring, tr_time until)
             argument.until = (uintptr_t)&limit;
         }
         rc = enter_kernel(uring, gather->count + more, flags, &argument, sizeof argument);
-    } while (rc == -EINTR || (rc >= 0 && !io_uring_cq_ready(&uring->ring)));
+        if (rc != -EINTR && (rc < 0 || io_uring_cq_ready(&uring->ring)))
+            break;
+        gather->count = 1; /* the guard may have ended meanwhile */
+    }
     check_enter(rc);
-    unsigned ready = io_uring_cq_ready(&uring->ring);
     uring->entered = tri_clock_real();
-    tri_gather_end(gather, uring->entered, ready > sends ? ready - sends : 0);
+    unsigned ready = io_uring_cq_ready(&uring->ring);
+    bool ended = gather->count > 1 && guard_ended(uring);
+    tri_gather_end(gather, uring->entered, ready > sends + ended ? ready - sends - ended : 0, ended);
 }
 
 /* ---- The submission queue ---- */
+
+/* An entry to fill, or NULL if the queue is full and the kernel takes nothing more at present. */
+static struct io_uring_sqe *next_entry(struct uring *uring)
+{
+    struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
+    if (entry)
+        return entry;
+    /* An error leaves the queue full: the backlog's case, and the next poll's. */
+    enter_kernel(uring, 0, 0, NULL, _NSIG / 8);
+    return io_uring_get_sqe(&uring->ring);
+}
 
 /* A send that has time: it will complete at once, for sure if it is short and there is room. */
 static void count_unhurried(struct uring *uring, const struct tri_io_op *op)

@@ -227,7 +227,7 @@ START_TEST(kernel_ends_a_wait_for_several_with_a_timeout)
     if (ring_denied())
         return;
     must_be(tri_ring_make(&ring, &names), 0);
-    struct __kernel_timespec guard = { .tv_nsec = TR_MILLISECOND }, most = { .tv_sec = 60 };
+    struct __kernel_timespec guard = { .tv_nsec = 50 * TR_MILLISECOND }, most = { .tv_sec = 60 };
     struct io_uring_sqe *entry = io_uring_get_sqe(&ring);
     io_uring_prep_timeout(entry, &guard, 0, 0);
     struct io_uring_cqe *completion;
