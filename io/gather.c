@@ -64,6 +64,6 @@ void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions
 
 void tri_gather_woken(struct tri_gather *gather)
 {
-    gather->wanted = 1;
+    gather->count = gather->wanted = 1; /* the wait that it has ended is not judged */
     gather->countdown = LAST_INTERVAL;
 }

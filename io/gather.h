@@ -47,10 +47,10 @@ void tri_gather_init(struct tri_gather *gather, tr_time now);
  */
 void tri_gather_begin(struct tri_gather *gather, tr_time now, unsigned in_flight, unsigned queued);
 
-/* After it: so many completions were there at its end, and besides that of the guard if `guard_ended`. */
+/* After it, and once they have been taken: so many completions were there, and besides that of the guard if `guard_ended`. */
 void tri_gather_end(struct tri_gather *gather, tr_time now, unsigned completions, bool guard_ended);
 
-/* Another thread has woken us, which patience delays: none for a good while. */
+/* Another thread has woken us, which patience delays: none for a good while. Between begin and end, too. */
 void tri_gather_woken(struct tri_gather *gather);
 
 #endif

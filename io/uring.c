@@ -177,20 +177,8 @@ static void set_guard(struct uring *uring)
     }
 }
 
-static bool guard_ended(const struct uring *uring)
-{
-    unsigned head;
-    const struct io_uring_cqe *completion;
-    io_uring_for_each_cqe(&uring->ring, head, completion)
-    {
-        if (completion->user_data == TAG_GUARD)
-            return true;
-    }
-    return false;
-}
-
-/* A signal ends the kernel's wait with -EINTR, or, if entries were submitted before, with their count. */
-static void enter_and_wait(struct uring *uring, tr_time until)
+/* A signal ends the wait with -EINTR or the count of entries submitted. Returns how many completions are those of sends. */
+static unsigned enter_and_wait(struct uring *uring, tr_time until)
 {
     struct __kernel_timespec limit;
     struct wait_argument argument = { .mask_bytes = _NSIG / 8 };
@@ -219,9 +207,7 @@ static void enter_and_wait(struct uring *uring, tr_time until)
     }
     check_enter(rc);
     uring->entered = tri_clock_real();
-    unsigned ready = io_uring_cq_ready(&uring->ring);
-    bool ended = gather->count > 1 && guard_ended(uring);
-    tri_gather_end(gather, uring->entered, ready > sends + ended ? ready - sends - ended : 0, ended);
+    return sends;
 }
 
 /* ---- The submission queue ---- */
@@ -462,7 +448,7 @@ static unsigned flags_of(const struct uring *uring)
     return IO_URING_READ_ONCE(*uring->ring.sq.kflags);
 }
 
-static void reap(struct uring *uring)
+static unsigned reap(struct uring *uring)
 {
     unsigned head, count = 0;
     struct io_uring_cqe *completion;
@@ -472,6 +458,17 @@ static void reap(struct uring *uring)
         count++;
     }
     io_uring_cq_advance(&uring->ring, count);
+    return count;
+}
+
+static void wait_and_reap(struct uring *uring, tr_time until)
+{
+    unsigned others = enter_and_wait(uring, until);
+    bool guarded = uring->gather.guarded;
+    unsigned count = reap(uring);
+    bool ended = guarded && !uring->gather.guarded;
+    others += ended;
+    tri_gather_end(&uring->gather, uring->entered, count > others ? count - others : 0, ended);
 }
 
 /* ---- Polling ---- */
@@ -513,11 +510,13 @@ static void poll_ring(struct tri_reactor *reactor, tr_time until)
     bool full = uring->backlog || !(uring->wake_armed || uring->event_fd >= 0);
     if (reactor->completions != before || full || io_uring_cq_ready(&uring->ring))
         until = TR_NOW; /* there is something to report, or the kernel takes no more, perhaps not even the wake-up */
-    if (until > TR_NOW)
-        enter_and_wait(uring, until);
-    else if (io_uring_sq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
-        enter_if_due(uring, full);
-    reap(uring);
+    if (until > TR_NOW) {
+        wait_and_reap(uring, until);
+    } else {
+        if (io_uring_sq_ready(&uring->ring) || flags_of(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
+            enter_if_due(uring, full);
+        reap(uring);
+    }
     /* Completions that the kernel kept aside for want of room come now that there is some. */
     for (int i = 0; i < 8 && flags_of(uring) & IORING_SQ_CQ_OVERFLOW; i++) {
         enter(uring, uring->entered);

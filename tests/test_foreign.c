@@ -238,12 +238,13 @@ static void *hold_record(void *argument)
     return NULL;
 }
 
+/* Long: a sleep that is over before it begins, for the thread has lost its processor, needs no record. */
 static void *sleep_without_memory(void *argument)
 {
     struct rlimit before;
     (void)argument;
     test_limit_memory(&before);
-    int rc = tr_sleep(TR_MILLISECOND);
+    int rc = tr_sleep(600 * TR_SECOND);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
     expect_int(rc, -ENOMEM);
     expect_int(tr_sleep(1), 0);
