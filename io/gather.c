@@ -10,7 +10,7 @@
 #define QUEUED_NS (8 * TR_MICROSECOND)
 #define FAIR_NS (100 * TR_MICROSECOND) /* a wait that had less and brought fewer than asked says nothing */
 #define PROBE_NS (2 * FAIR_NS)
-#define MOST_WANTED 8u
+#define MOST_WANTED 16u
 #define FIRST_INTERVAL 16u
 #define LAST_INTERVAL 1024u
 

@@ -11,7 +11,7 @@
  * twice as many. If they come, one more is wanted from then on: half of those who are active may be waited for, while the
  * others are being served. If they do not, half as many are wanted as did come, and the next probe is twice as far away.
  *
- *     wanted 1 (no patience) --probe of 4 succeeds--> 2 --probe of 6--> 3 ... 8
+ *     wanted 1 (no patience) --probe of 4 succeeds--> 2 --probe of 6--> 3 ... 16
  *        ^                                            |                 |
  *        +---------- a wait or a probe brings fewer than asked ---------+
  *

@@ -66,21 +66,21 @@ static void wait_often(struct world *world, unsigned times)
 
 START_TEST(many_quick_arrivals_are_gathered)
 {
-    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    struct world world = make_world(5 * TR_MICROSECOND, 50);
     wait_often(&world, 500);
     for (unsigned i = 0; i < 500; i++) {
         wait_once(&world);
-        ck_assert_uint_eq(world.gather.wanted, 8);
+        ck_assert_uint_eq(world.gather.wanted, 16);
     }
 }
 END_TEST
 
 START_TEST(guard_serves_the_waits_that_begin_in_its_time)
 {
-    struct world world = make_world(8 * TR_MICROSECOND, 50);
+    struct world world = make_world(5 * TR_MICROSECOND, 50);
     wait_often(&world, 10000);
-    ck_assert_uint_gt(world.guards, world.waits / 6); /* 64 us of 300 each */
-    ck_assert_uint_lt(world.guards, world.waits / 4);
+    ck_assert_uint_gt(world.guards, world.waits / 5); /* 80 us of 300 each */
+    ck_assert_uint_lt(world.guards, world.waits / 3);
 }
 END_TEST
 
