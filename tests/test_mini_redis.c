@@ -127,12 +127,14 @@ TASK_TEST(clients_many_count_together)
     stop(server);
 }
 
-static uint32_t segments_received(struct client client)
+/* -1 where nobody counts them: an emulator of a process hands out the first four bytes of these figures. */
+static int64_t segments_received(struct client client)
 {
     struct tcp_info info = { 0 };
     socklen_t size = sizeof info;
     expect_int(getsockopt(tr_stream_fd(client.stream), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
-    return info.tcpi_data_segs_in;
+    size_t needed = offsetof(struct tcp_info, tcpi_data_segs_in) + sizeof info.tcpi_data_segs_in;
+    return size < needed ? -1 : (int64_t)info.tcpi_data_segs_in;
 }
 
 /* Of a batch that fills the first buffer in the middle of a request: the buffer grows, and later ones are one read and one write. */
@@ -147,13 +149,19 @@ TASK_TEST(batch_larger_than_the_first_buffer_is_answered_in_one_write)
         strcat(batch, request);
         strcat(replies, "+OK\r\n");
     }
-    uint32_t segments = 0;
+    bool counted = segments_received(client) >= 0;
+    int64_t segments = 0;
     for (int i = 0; i < ROUNDS && segments != 1; i++) { /* one may have come in pieces */
-        uint32_t before = segments_received(client);
+        int64_t before = segments_received(client);
         ask(client, batch, replies);
         segments = segments_received(client) - before;
     }
-    expect_int(segments, 1);
+    if (counted) {
+        expect_int(segments, 1);
+    } else {
+        printf("skipped: the segments of a large batch: TCP_INFO does not count them here\n");
+        fflush(stdout);
+    }
     free(batch);
     leave(client);
     stop(server);
