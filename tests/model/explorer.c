@@ -12,17 +12,28 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <getopt.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MUTANTS_LIMIT = 1024, CASES_LIMIT = 64 };
+enum { MUTANTS_LIMIT = 1024, CASES_LIMIT = 64, JOBS_LIMIT = 64 };
 
 struct mutant {
     char name[200];
-    char by[80];      /* the case that caught it */
     const char *kept; /* why it stays although nothing here catches it */
     bool reached, caught, capped;
+};
+
+/* A mutant as one model has it: the same line of a header can be a site of several. */
+struct trial {
+    struct mutant *mutant;
+    uint16_t site;
+    uint8_t order;
+    bool failure, removed;
 };
 
 /* Orders that C11 asks for, where the explorer cannot see why. */
@@ -40,8 +51,13 @@ static const struct {
     { "clock.c", "tr_clock_pause", "fence", "it orders a look at the real clock, which is no memory" },
 };
 
-static struct mutant mutants[MUTANTS_LIMIT];
-static unsigned mutant_count;
+/* What the processes that try the mutants of a model share. */
+static struct shared {
+    struct mutant mutants[MUTANTS_LIMIT];
+    atomic_uint next;           /* the trial that nobody has taken yet */
+    unsigned taken[JOBS_LIMIT]; /* by each of them, last */
+} * shared;
+static unsigned mutant_count, jobs;
 static char directory[4000];
 static struct options options = { .bound = 2, .stale = UNBOUNDED, .most_executions = UINT64_MAX, .most_seconds = 1e18 };
 static unsigned wrong, capped;
@@ -138,11 +154,11 @@ static unsigned weaken(unsigned kind, bool failure, unsigned order, unsigned lea
 static struct mutant *find_mutant(const char *name)
 {
     for (unsigned i = 0; i < mutant_count; i++)
-        if (strcmp(mutants[i].name, name) == 0)
-            return &mutants[i];
+        if (strcmp(shared->mutants[i].name, name) == 0)
+            return &shared->mutants[i];
     if (mutant_count == MUTANTS_LIMIT)
         abort();
-    struct mutant *mutant = &mutants[mutant_count++];
+    struct mutant *mutant = &shared->mutants[mutant_count++];
     snprintf(mutant->name, sizeof mutant->name, "%s", name);
     return mutant;
 }
@@ -188,7 +204,6 @@ static void run_mutant(const struct model *model, struct mutant *mutant, unsigne
         if (!engine.outcome.failures)
             continue;
         mutant->caught = true;
-        snprintf(mutant->by, sizeof mutant->by, "%s", test->name);
         if (options.verbose)
             printf("    caught    %s by %s: %s\n", mutant->name, test->name, engine.outcome.reason);
         fflush(stdout);
@@ -208,8 +223,10 @@ static bool is_aside(const struct model *model, const bool *reached, unsigned si
     return any;
 }
 
-static void run_mutants(const struct model *model, const bool *reached, const char *only)
+/* The trials of a model: every site, weakened by one step, unless another model has caught that. Returns how many. */
+static unsigned list_trials(const struct model *model, const bool *reached, struct trial *trials)
 {
+    unsigned listed = 0;
     bool own = false;
     for (unsigned c = 0; model->cases[c].name; c++)
         own |= model->cases[c].mutate_own;
@@ -222,29 +239,73 @@ static void run_mutants(const struct model *model, const bool *reached, const ch
             unsigned least = failure ? TRI_RELAXED : site->failure;
             unsigned count = weaken(site->kind, failure, order, least, weaker);
             for (unsigned i = 0; i < count; i++) {
-                char name[sizeof mutants[0].name];
+                char name[sizeof shared->mutants[0].name];
                 bool removed = site->kind == MODEL_FENCE && weaker[i] == TRI_RELAXED;
                 snprintf(name, sizeof name, "%s:%u %s #%u %s%s -> %s", tri_report_file(site->file), site->line,
                          site->text, place_on_line(model, site), failure ? "on failure " : "", tri_report_order(order),
                          removed ? "removed" : tri_report_order(weaker[i]));
-                set_orders(model);
-                *(failure ? &engine.failure[index] : &engine.order[index]) = (uint8_t)weaker[i];
-                engine.removed[index] = removed;
                 struct mutant *mutant = find_mutant(name);
                 mutant->kept = find_kept(site);
                 if (!mutant->caught)
-                    run_mutant(model, mutant, index, reached, only);
+                    trials[listed++] = (struct trial){ .mutant = mutant,
+                                                       .site = (uint16_t)index,
+                                                       .order = (uint8_t)weaker[i],
+                                                       .failure = failure,
+                                                       .removed = removed };
             }
         }
     }
-    set_orders(model);
+    return listed;
+}
+
+/* Each job is a process that takes one trial after the other. */
+static void run_trials(const struct model *model, const struct trial *trials, unsigned count, const bool *reached,
+                       const char *only)
+{
+    pid_t children[JOBS_LIMIT];
+    atomic_store(&shared->next, 0);
+    fflush(stdout);
+    for (unsigned job = 0; job < jobs; job++) {
+        children[job] = fork();
+        if (children[job] < 0) {
+            perror("explorer: fork");
+            exit(2);
+        }
+        if (children[job] > 0)
+            continue;
+        while ((shared->taken[job] = atomic_fetch_add(&shared->next, 1)) < count) {
+            const struct trial *trial = &trials[shared->taken[job]];
+            set_orders(model);
+            *(trial->failure ? &engine.failure[trial->site] : &engine.order[trial->site]) = trial->order;
+            engine.removed[trial->site] = trial->removed;
+            run_mutant(model, trial->mutant, trial->site, reached, only);
+        }
+        _exit(0);
+    }
+    bool broken = false;
+    for (unsigned job = 0; job < jobs; job++) {
+        int status;
+        if (waitpid(children[job], &status, 0) == children[job] && status == 0)
+            continue;
+        fprintf(stderr, "explorer: the search for %s ended with wait status %#x\n",
+                shared->taken[job] < count ? trials[shared->taken[job]].mutant->name : "nothing", (unsigned)status);
+        broken = true;
+    }
+    if (broken)
+        exit(2);
+}
+
+static void run_mutants(const struct model *model, const bool *reached, const char *only)
+{
+    static struct trial trials[SITE_LIMIT * 4];
+    run_trials(model, trials, list_trials(model, reached, trials), reached, only);
 }
 
 static void report_mutants(void)
 {
     unsigned caught = 0, survived = 0, unreached = 0, kept = 0;
     for (unsigned i = 0; i < mutant_count; i++) {
-        const struct mutant *mutant = &mutants[i];
+        const struct mutant *mutant = &shared->mutants[i];
         caught += mutant->caught;
         unreached += !mutant->reached;
         if (mutant->caught)
@@ -327,6 +388,7 @@ static void print_help(void)
         "  --bound N            preemptions per execution, 0 to 6, or \"none\" for no bound; default 2\n"
         "  --stale N            reads of a store that is not the newest per execution, likewise; default: the model's\n"
         "  --mutants            then again for every memory order weakened by one step\n"
+        "  --jobs N             so many of them side by side, 1 to 64; default: as there are processors\n"
         "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
         "  --max-seconds S      stop a search after so much processor time (likewise)\n"
         "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
@@ -349,11 +411,23 @@ static unsigned parse_bound(const char *text)
     return (unsigned)bound;
 }
 
-int main(int argc, char **argv)
+static unsigned parse_jobs(const char *text)
+{
+    char *end;
+    unsigned long count = strtoul(text, &end, 10);
+    if (*end || end == text || count < 1 || count > JOBS_LIMIT) {
+        fprintf(stderr, "explorer: jobs are 1 to %d\n", JOBS_LIMIT);
+        exit(2);
+    }
+    return (unsigned)count;
+}
+
+static void parse_options(int argc, char **argv)
 {
     static const struct option known[] = {
         { "bound", required_argument, NULL, 'b' },
         { "mutants", no_argument, NULL, 'm' },
+        { "jobs", required_argument, NULL, 'j' },
         { "max-executions", required_argument, NULL, 'e' },
         { "max-seconds", required_argument, NULL, 's' },
         { "no-states", no_argument, NULL, 'n' },
@@ -364,9 +438,6 @@ int main(int argc, char **argv)
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
-    directory[length > 0 ? length : 0] = 0;
-    *strrchr(directory, '/') = 0;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
         case 'b':
@@ -378,6 +449,9 @@ int main(int argc, char **argv)
             break;
         case 'm':
             options.mutants = true;
+            break;
+        case 'j':
+            jobs = parse_jobs(optarg);
             break;
         case 'e':
             options.most_executions = strtoull(optarg, NULL, 10);
@@ -396,17 +470,32 @@ int main(int argc, char **argv)
             break;
         case 'l':
             list_models();
-            return 0;
+            exit(0);
         case 'h':
             print_help();
-            return 0;
+            exit(0);
         default:
             print_help();
-            return 2;
+            exit(2);
         }
     }
     if (optind == argc) {
         print_help();
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
+    directory[length > 0 ? length : 0] = 0;
+    *strrchr(directory, '/') = 0;
+    parse_options(argc, argv);
+    if (jobs == 0)
+        jobs = get_nprocs() < JOBS_LIMIT ? (unsigned)get_nprocs() : JOBS_LIMIT;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        perror("explorer: mmap");
         return 2;
     }
     for (int i = optind; i < argc; i++)
