@@ -413,11 +413,14 @@ struct tri_blocking *tri_blocking_create(const struct tr_options *options, void 
     return pool;
 }
 
-/* The first job that nobody is to wait for any more, out of its list; NULL: none is left. *ran: its end was not waited for. */
-static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes *wakes, bool *ran, bool *told)
+/*
+ * The first job that nobody is to wait for any more, out of its list; NULL: none is left. *ran: its end was not waited for.
+ * Unless it is owned it is to be dropped, whether or not somebody joins it: -ESRCH would not tell who has the argument.
+ */
+static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes *wakes, bool *ran)
 {
     struct tri_record *record = pool->queue.first;
-    *ran = *told = false;
+    *ran = false;
     if (record) {
         leave_queue(pool, record);
         record->state = TRI_JOB_REFUSED;
@@ -425,7 +428,6 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
         struct tr_case *c = tri_line_claim(&record->joiner);
         if (c)
             tri_wakes_add(wakes, tri_finish(c, -ESRCH));
-        *told = c || record->owned;
         return record;
     }
     for (record = pool->done.first; record && record->owned; record = record->next)
@@ -442,7 +444,7 @@ static struct tri_record *reject_one(struct tri_blocking *pool, struct tri_wakes
 void tri_blocking_close(struct tri_blocking *pool)
 {
     struct tri_wakes wakes = { .count = 0 };
-    bool ran, told;
+    bool ran;
     tri_lock(&pool->lock);
     pool->closing = true;
     struct tr_case *c;
@@ -451,12 +453,10 @@ void tri_blocking_close(struct tri_blocking *pool)
         tri_wakes_add(&wakes, tri_finish(c, -ECANCELED));
     }
     struct tri_record *record;
-    while ((record = reject_one(pool, &wakes, &ran, &told))) {
+    while ((record = reject_one(pool, &wakes, &ran))) {
         bool owned = record->owned;
         unlock_and_wake(pool, &wakes, 0);
-        if (!owned && told)
-            tri_record_free(record);
-        else if (!owned)
+        if (!owned)
             tri_record_drop(record, ran);
         tri_lock(&pool->lock);
     }

@@ -441,8 +441,9 @@ int tr_defer_raw(struct tr_token token)
     struct tri_task *task = worker->current;
     bool hand = in_hand(task, debt);
     /* Ours or not, nobody but us makes it so; and a stale token fails by its generation. */
-    if (hand || (debt.slot && tri_load(&debt.slot->debtor, TRI_RELAXED) == &task->debts))
-        tri_cycle_forget(debt);
+    if (!hand && !(debt.slot && tri_load(&debt.slot->debtor, TRI_RELAXED) == &task->debts))
+        return -ESRCH;
+    tri_cycle_forget(debt);
     if (!hand || !tri_task_is(task, TRI_TASK_HANDLER)) /* owed already; or a loop actor, which keeps it by itself */
         return tri_reply_wanted(debt) ? 0 : -ESRCH;
     tri_hand_clear(task);

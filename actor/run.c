@@ -53,18 +53,21 @@ static void bound_shutdown(struct tr_runtime *runtime)
 static void await_main(struct program *program, struct tr_task task, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
+    bool cancelled = false;
     while (!tri_load(&program->over, TRI_RELAXED)) { /* run_program acquires it */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
         tri_runtime_await(runtime, signal_fd, deadline);
         int signal = take_signal(signal_fd);
-        if (signal) {
+        if (signal && !cancelled) {
             tr_log(TR_LOG_INFO, "%s: shutting down", signal == SIGINT ? "SIGINT" : "SIGTERM");
             bound_shutdown(runtime);
         }
-        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
+        if (!cancelled && tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER) {
+            cancelled = true; /* once: what comes during a shutdown does not disturb main's clean-up */
             tr_task_cancel(task);
+        }
     }
 }
 

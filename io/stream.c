@@ -92,9 +92,11 @@ int tri_stream_make(struct tr_stream **out, int fd)
 
 int tr_stream_open(struct tr_stream **out, int fd)
 {
-    int type;
+    int type, listens;
     socklen_t bytes = sizeof type;
     if (!out || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 || type != SOCK_STREAM)
+        return -EINVAL;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 || listens)
         return -EINVAL;
     return tri_stream_make(out, fd);
 }

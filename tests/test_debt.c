@@ -289,6 +289,30 @@ TASK_TEST(defer_of_a_request_given_up_esrch)
     wait_until(test_owed(actor) == 0);
 }
 
+static int defer_for_another(void *reply)
+{
+    return tr_defer(*(struct number_reply *)reply);
+}
+
+static int have_another_defer(void *state, void *message)
+{
+    struct number *number = message;
+    (void)state;
+    expect_int(test_join(test_task(defer_for_another, &number->reply)), -ESRCH); /* it does not owe the answer */
+    if (number->kind != DEFER)
+        return 0;
+    expect_int(tr_defer(number->reply), 0);
+    expect_int(test_join(test_task(defer_for_another, &number->reply)), -ESRCH);
+    return tr_reply(number->reply, &number->value);
+}
+
+TASK_TEST(defer_by_who_does_not_owe_it_esrch)
+{
+    struct number_address actor = test_handler(have_another_defer, NULL, 4, NULL);
+    expect_int(tr_call(actor, &(int64_t){ 0 }, TR_FOREVER, &(struct number){ .kind = FORGET }), -EPIPE);
+    expect_int(test_ask(actor, DEFER, 5), 5);
+}
+
 /* ---- forwarding ----------------------------------------------------------------------------------------------- */
 
 struct front {
@@ -564,7 +588,7 @@ int main(void)
                            call_queued_and_owed_when_a_stopped_actor_returns, handler_that_lets_a_request_fall_epipe,
                            handler_that_ends_in_mid_request_epipe, defer_keeps_the_debt_until_a_later_message,
                            defer_then_the_actor_ends_epipe, defer_of_a_request_given_up_esrch,
-                           forward_moves_the_debt_and_the_new_debtor_answers,
+                           defer_by_who_does_not_owe_it_esrch, forward_moves_the_debt_and_the_new_debtor_answers,
                            forward_then_the_forwarder_ends_the_caller_still_gets_its_answer,
                            forward_moves_debt_and_new_debtor_death_resolves,
                            forwarded_and_queued_when_the_new_debtor_ends_is_resolved,

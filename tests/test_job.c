@@ -220,6 +220,36 @@ static void *block_outside(void *argument)
     return NULL;
 }
 
+static void *join_outside(void *argument)
+{
+    return (void *)(intptr_t)tr_job_join(*(struct tr_job *)argument, NULL, TR_FOREVER);
+}
+
+/* Both who waits in a join and who comes to it later are told -ESRCH, and the argument is dropped for both. */
+START_TEST(a_shutdown_drops_what_was_queued_whether_or_not_it_is_joined)
+{
+    struct gate *gate = new_gate(false);
+    struct tr_runtime *runtime = start(1);
+    start_in(runtime, gate, 1);
+    struct tr_job waited = start_in(runtime, gate, 2), later = start_in(runtime, gate, 3);
+    pthread_t thread;
+    void *rc;
+    wait_until(atomic_load(&gate->started) == 1);
+    expect_int(pthread_create(&thread, NULL, join_outside, &waited), 0);
+    wait_until(tr_job_join(waited, NULL, TR_NOW) == -EINVAL); /* it waits */
+    test_log_capture(TR_LOG_INFO);
+    expect_int(tr_stop(runtime, tr_after(5 * MS)), -ETIMEDOUT);
+    test_log_release();
+    expect_int(pthread_join(thread, &rc), 0);
+    expect_int((intptr_t)rc, -ESRCH);
+    expect_int(tr_job_join(later, NULL, TR_FOREVER), -ESRCH);
+    expect_int(atomic_load(&gate->dropped_unstarted), 2);
+    open_gate(gate);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+    expect_int(atomic_load(&gate->dropped), 1);
+}
+END_TEST
+
 START_TEST(foreign_callers_are_told_of_the_shutdown)
 {
     struct gate *gate = new_gate(false);
@@ -251,9 +281,11 @@ END_TEST
 
 int main(void)
 {
-    return test_main("job", TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not,
-                                  a_detached_job_gives_its_result_to_drop, one_job_has_one_joiner,
-                                  a_stale_handle_never_hits_a_stranger, a_scope_left_open_ends_with_its_job,
-                                  the_handle_of_a_job_refused_is_stale, a_shutdown_names_the_job_it_waits_for,
-                                  a_shutdown_drops_results_that_nobody_took, foreign_callers_are_told_of_the_shutdown));
+    return test_main("job",
+                     TESTS(a_job_that_waits_is_cancelled_one_that_runs_is_not, a_detached_job_gives_its_result_to_drop,
+                           one_job_has_one_joiner, a_stale_handle_never_hits_a_stranger,
+                           a_scope_left_open_ends_with_its_job, the_handle_of_a_job_refused_is_stale,
+                           a_shutdown_names_the_job_it_waits_for, a_shutdown_drops_results_that_nobody_took,
+                           a_shutdown_drops_what_was_queued_whether_or_not_it_is_joined,
+                           foreign_callers_are_told_of_the_shutdown));
 }

@@ -174,6 +174,26 @@ START_TEST(signal_during_the_shutdown_means_the_same_shutdown)
 }
 END_TEST
 
+static int clean_up_while_signalled(void *argument)
+{
+    (void)argument;
+    expect_int(raise_signal((void *)SIGINT), -ECANCELED);
+    tr_cancel_taken();
+    for (int i = 0; i < 20; i++) {
+        expect_int(kill(getpid(), i % 2 ? SIGINT : SIGTERM), 0);
+        expect_int(tr_sleep(TR_MILLISECOND), 0); /* clean-up goes on undisturbed */
+    }
+    return 7;
+}
+
+START_TEST(signal_during_the_clean_up_of_main_does_not_cancel_it_again)
+{
+    struct tr_options options = test_options(0);
+    options.shutdown_ns = LONG_TIME;
+    expect_int(tr_run(&options, clean_up_while_signalled, NULL), 7);
+}
+END_TEST
+
 START_TEST(signal_begins_the_shutdown_with_main_cancelled)
 {
     struct tr_options options = test_options(0);
@@ -312,7 +332,8 @@ int main(void)
                            shutdown_cancels_tasks_only_when_the_actors_have_drained,
                            shutdown_refuses_new_tasks_ecanceled, shutdown_from_inside_cancels_main,
                            signal_begins_the_shutdown_with_main_cancelled,
-                           signal_during_the_shutdown_means_the_same_shutdown, signal_left_alone_with_keep_signals,
-                           shutdown_with_stuck_tasks_names_them_and_etimedout,
+                           signal_during_the_shutdown_means_the_same_shutdown,
+                           signal_during_the_clean_up_of_main_does_not_cancel_it_again,
+                           signal_left_alone_with_keep_signals, shutdown_with_stuck_tasks_names_them_and_etimedout,
                            shutdown_with_main_waiting_for_a_stuck_task_that_it_owns_is_bounded));
 }

@@ -561,6 +561,10 @@ NET_TEST(stream_open_takes_stream_sockets_only)
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must_be(tr_stream_open(&none, fd), -EINVAL);
     close(fd);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must_be(listen(fd, 1), 0);
+    must_be(tr_stream_open(&none, fd), -EINVAL);
+    close(fd);
     return 0;
 }
 

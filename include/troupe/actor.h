@@ -194,7 +194,8 @@ TR_PUBLIC bool tr_reply_wanted_raw(struct tr_token token);
  * or ends. Without it, a handler that returns having neither replied nor deferred resolves the call with -EPIPE. In a
  * loop actor tokens are kept by themselves. In both it also says that others, who have a copy of the token, may answer: see
  * tr_call on waiting for oneself.
- * Thread: task (the actor that received it). Suspends: no. Returns 0, -ESRCH (nobody waits any more), -EINVAL (no task).
+ * Thread: task (the actor that received it). Suspends: no. Returns 0, -ESRCH (nobody waits any more, or the caller does not owe
+ * the answer), -EINVAL (no task).
  */
 TR_PUBLIC int tr_defer_raw(struct tr_token token);
 

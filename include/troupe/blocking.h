@@ -45,8 +45,8 @@ struct tr_work {
     const char *name; /* copied, up to 31 bytes of it; for the report of a shutdown. Default: "job" */
     /*
      * Called once, on any thread, for a job whose result nobody takes: to close and free what is in it. result is NULL if the
-     * job was never started. Not called where a caller was told that the job had not started: the argument is still its own;
-     * nor after a join, which takes the result, also one that does not want it (tr_job_join with NULL).
+     * job was never started. Not called where a caller was told that the job had not started and never will (by tr_blocking, by
+     * an error of tr_job_start, or as the one who cancels it): the argument is still its own; nor after a join, which takes the result, also one that does not want it (tr_job_join with NULL).
      */
     void (*drop)(void *argument, void *result);
     struct tr_runtime *runtime; /* whose pool; default: the runtime of the calling task */
@@ -80,8 +80,8 @@ TR_PUBLIC int tr_job_start(struct tr_job *out, const struct tr_work *work, tr_ti
  * freed as it is, as is the argument: `drop` is not called, so whatever they own is lost. To have it dropped, detach the job.
  * Thread: any. Suspends: yes.
  * Returns what `run` returned, as 0 or a positive number, or -ETIMEDOUT, -ECANCELED (the calling task: both leave the job as it
- * is, to be joined again), -ESRCH (the handle is spent; or cancelled, or shut down, before it was started), -EINVAL (somebody
- * else is joining it), -ENOMEM.
+ * is, to be joined again), -ESRCH (the handle is spent; or the job was cancelled, or shut down, before it was started: its
+ * argument is with whoever cancelled it, or has been or will be given to `drop`), -EINVAL (somebody else is joining it), -ENOMEM.
  */
 TR_PUBLIC int tr_job_join(struct tr_job job, void *result, tr_time deadline);
 

@@ -111,7 +111,7 @@ TR_PUBLIC void tr_group_cancel(struct tr_group *group);
 /* What the group holds now. Thread: any. Suspends: no. */
 struct tr_group_info {
     uint64_t spawned, failed;   /* since it was opened */
-    uint32_t running, finished; /* members; untaken outcomes */
+    uint32_t running, finished; /* members, with places given to who waits to spawn; untaken outcomes */
     bool cancelled;
 };
 TR_PUBLIC void tr_group_info(struct tr_group *group, struct tr_group_info *out);

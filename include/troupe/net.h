@@ -67,7 +67,8 @@ TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t 
 
 /*
  * Wraps a connected stream socket (TCP or Unix) that the caller owns; it belongs to the stream from then on, unless there is an
- * error. Thread: any. Suspends: no. Returns 0, -EINVAL, -ENOMEM.
+ * error. Whether it is connected is not looked at (a peer may have reset it by now): one that never was fails when it is used.
+ * Thread: any. Suspends: no. Returns 0, -EINVAL (no stream socket, or it listens), -ENOMEM.
  */
 TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
 
