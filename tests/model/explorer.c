@@ -345,12 +345,15 @@ static void run_model(const char *argument)
     set_orders(model);
     bool *reached = calloc((size_t)CASES_LIMIT * SITE_LIMIT, sizeof *reached);
     bool ran = false;
+    struct options whole = options;
+    if (options.mutants) /* the time is for each of them */
+        whole.most_seconds = 1e18;
     for (unsigned c = 0; model->cases[c].name && c < CASES_LIMIT; c++) {
         if (only && strcmp(only, model->cases[c].name) != 0)
             continue;
         ran = true;
         memset(engine.reached, 0, sizeof engine.reached);
-        tri_explore(model, &model->cases[c], &options);
+        tri_explore(model, &model->cases[c], &whole);
         report_case(&model->cases[c]);
         memcpy(reached + (size_t)c * SITE_LIMIT, engine.reached, sizeof engine.reached);
     }
@@ -390,7 +393,7 @@ static void print_help(void)
         "  --mutants            then again for every memory order weakened by one step\n"
         "  --jobs N             so many of them side by side, 1 to 64; default: as there are processors\n"
         "  --max-executions N   stop a search after so many (then it is NOT exhausted)\n"
-        "  --max-seconds S      stop a search after so much processor time (likewise)\n"
+        "  --max-seconds S      stop a search after so much processor time (likewise); with --mutants: a search for a mutant\n"
         "  --no-states          do not cut executions at states seen before (to check the explorer itself)\n"
         "  --no-reduction       let other threads run before every step, also before private ones (likewise)\n"
         "  --verbose            print also expected failures, and which case catches each mutant\n"
