@@ -70,6 +70,15 @@ for bad in "--port 70000" "--port x" "--maxclients 0" "--query-buffer-limit 1x" 
     [ "$status" -eq 2 ] || fail "status $status for $bad"
 done
 
+for bad in "" "pubsub 1mb 1mb" "pubsub 1mb 1mb -5" "pubsub 1mb 1mb 99999999999" "pubsub -1 0 0"; do
+    status=0
+    "$program" --client-output-buffer-limit "$bad" >/dev/null 2>&1 || status=$?
+    [ "$status" -eq 2 ] || fail "status $status for an output limit of '$bad'"
+done
+status=0
+"$program" --maxclients " -18446744073709551615" >/dev/null 2>&1 || status=$?
+[ "$status" -eq 2 ] || fail "status $status for a negative number behind a blank"
+
 log_step "redis-cli"
 start_mini --ready-fd 9 9>"$WORK/ready"
 expect "$PORT" cat "$WORK/ready"
@@ -169,6 +178,48 @@ for shards in 1 4; do
     python3 "$here/mini_redis_compare.py" "$PORT" "$REDIS_PORT" "$commands" || fail "they differ"
     end_mini TERM
 done
+
+log_step "a signal while many clients are owed large replies"
+start_mini --shards 3
+python3 - "$PORT" <<'PYTHON' >"$WORK/owed" &
+import socket, sys
+def connect(buffer):
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    client.connect(("127.0.0.1", int(sys.argv[1])))
+    return client
+client = connect(65536)
+client.sendall(b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$3000000\r\n" + b"v" * 3000000 + b"\r\n")
+assert client.recv(5) == b"+OK\r\n"
+clients = [connect(4096) for _ in range(40)]
+for client in clients:
+    client.sendall(b"GET large\r\n" * 6)
+print("asked", flush=True)
+for client in clients:
+    client.settimeout(60)
+    try:
+        while client.recv(1 << 20):
+            pass
+    except OSError:
+        pass
+PYTHON
+load=$!
+until [ -s "$WORK/owed" ]; do
+    kill -0 "$load" 2>/dev/null || fail "the clients ended"
+    sleep 0.05
+done
+end_mini TERM
+wait "$load" || true
+
+log_step "killed, and started again at once on the same port"
+start_mini
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kill -KILL "$SERVER_PID"
+    wait "$SERVER_PID" || true
+    start_mini --port "$PORT"
+done
+expect PONG cli ping
+end_mini TERM
 
 log_step "a signal with clients at work"
 start_mini --workers 2

@@ -121,6 +121,24 @@ status=0
 wait "$pid" || status=$?
 [ "$status" -eq 1 ] || fail "status $status after the server's death, expected 1"
 
+log_step "a signal ends the run with its table also when nobody answers"
+for how in STOP KILL; do
+    start_redis
+    "$program" --server "redis://127.0.0.1:$REDIS_PORT" --duration 60 --deadline 60000 --connections 2 --tolerate-errors \
+        >"$WORK/table.log" 2>"$WORK/manager.log" &
+    pid=$!
+    sleep 1
+    kill "-$how" "$SERVER_PID"
+    sleep 0.5
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -le 1 ] || fail "status $status after SIG$how to the server and SIGINT"
+    [ "$(row requests)" -gt 0 ] || fail "no table after SIG$how to the server and SIGINT"
+    ! grep -q "still runs" "$WORK/manager.log" || fail "something was left running after SIG$how to the server"
+    kill -KILL "$SERVER_PID" 2>/dev/null || true
+done
+
 log_step "a password"
 start_redis --requirepass 'se:cr@et'
 manager --server "redis://:se%3Acr%40et@127.0.0.1:$REDIS_PORT" --requests 1000

@@ -500,7 +500,7 @@ TASK_TEST_ON(1, progress_stopped_in_a_cancelled_task_is_over)
     struct redis *redis = open_manager(&fake, NULL);
     struct plan plan = { .clients = 1, .keys = 1, .requests = 2, .value_bytes = 8, .deadline_ns = LONG_TIME };
     expect_int(workload_start(&load, redis, &plan), 0);
-    expect_int(workload_join(load), 0);
+    expect_int(workload_join(load, TR_FOREVER), 0);
     int before = dup(STDERR_FILENO), terminal = posix_openpt(O_RDWR | O_NOCTTY);
     expect(before >= 0 && terminal >= 0 && dup2(terminal, STDERR_FILENO) >= 0);
     uint64_t alive = tasks();

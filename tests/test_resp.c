@@ -140,6 +140,7 @@ START_TEST(inline_quotes_are_taken_off)
     PARSES("echo \"\\x4\\xg1\\xFf\"\r\n", "[echo|x4xg1\xff]");
     PARSES("echo 'it\\'s \\n'\r\n", "[echo|it's \\n]");
     PARSES("a\"b\"\r\n", "[ab]");
+    PARSES("a\"b\"\vc 'd'\fe f\vg\r\n", "[ab|c|d|e|f\vg]"); /* only behind quotes do they end a word */
 }
 END_TEST
 
@@ -176,6 +177,7 @@ START_TEST(lengths_must_be_plain_numbers)
     PARSES("*1\r\n$101\r\n", "!invalid bulk length");
     PARSES("*1\r\n$9223372036854775808\r\n", "!invalid bulk length");
     PARSES("*1\r\n:1\r\n", "!expected '$', got ':'");
+    PARSES("*1\r\n:1\r", ""); /* not yet */
 }
 END_TEST
 

@@ -60,9 +60,16 @@ static int write_replies(struct connection *connection)
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
+static bool is_stopping(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->server->shards.stopping, memory_order_relaxed);
+}
+
 static int flush(struct connection *connection)
 {
     int rc = 0;
+    if (is_stopping(connection))
+        return -ECANCELED;
     if (connection->out.failed)
         return -ENOMEM;
     if (connection->out.size == 0)
@@ -252,7 +259,7 @@ static int execute_batch(struct connection *connection)
     };
     while (run.next < count && !connection->closing) {
         enum route owner = choose_run(connection, &run, count);
-        int rc = execute_run(connection, &run, owner);
+        int rc = is_stopping(connection) ? -ECANCELED : execute_run(connection, &run, owner);
         if (rc < 0)
             return rc;
         if (run.next < run.end) {

@@ -54,8 +54,8 @@ static bool parse_number(const char *text, unsigned long long most, unsigned lon
 {
     char *end;
     errno = 0;
-    *value = strtoull(text, &end, 10);
-    return errno == 0 && end > text && *end == '\0' && *text != '-' && *value <= most;
+    *value = strtoull(text, &end, 10); /* which would also take blanks and signs */
+    return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *value <= most;
 }
 
 /* "512mb": as in Redis, k is 1000 and kb is 1024. Returns false if it is no such thing. */
@@ -71,7 +71,7 @@ static bool parse_size(const char *text, size_t *value)
     char *end;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *text == '-')
+    if (errno != 0 || *text < '0' || *text > '9')
         return false;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         unsigned long long bytes;
@@ -92,15 +92,16 @@ static void set_pubsub_limit(struct mini_redis_options *options, struct mini_red
 /* "pubsub 32mb 8mb 60", and any number of these behind each other. */
 static bool parse_limits(struct mini_redis_options *options, const char *text)
 {
-    char class[16], hard[32], soft[32], rest;
-    unsigned seconds;
+    char class[16], hard[32], soft[32], time[32], rest;
+    unsigned long long seconds;
     int length;
-    while (sscanf(text, " %c", &rest) == 1) {
+    do {
         struct mini_redis_output_limit limit = { 0 };
-        if (sscanf(text, "%15s %31s %31s %u%n", class, hard, soft, &seconds, &length) != 4 ||
-            !parse_size(hard, &limit.hard_bytes) || !parse_size(soft, &limit.soft_bytes))
+        if (sscanf(text, "%15s %31s %31s %31s%n", class, hard, soft, time, &length) != 4 ||
+            !parse_size(hard, &limit.hard_bytes) || !parse_size(soft, &limit.soft_bytes) ||
+            !parse_number(time, 1000000000, &seconds))
             return false;
-        limit.soft_seconds = seconds;
+        limit.soft_seconds = (unsigned)seconds;
         if (strcasecmp(class, "normal") == 0)
             options->normal_limit = limit;
         else if (strcasecmp(class, "pubsub") == 0)
@@ -108,7 +109,7 @@ static bool parse_limits(struct mini_redis_options *options, const char *text)
         else
             return false;
         text += length;
-    }
+    } while (sscanf(text, " %c", &rest) == 1);
     return true;
 }
 

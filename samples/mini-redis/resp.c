@@ -173,8 +173,11 @@ static enum step take_bulk_line(struct resp_parser *parser, const char *data, co
     if (at == end)
         return PARTIAL;
     if (*at != '$') {
-        if (memchr(at, '\r', (size_t)(end - at)) == NULL)
+        const char *line_end = memchr(at, '\r', (size_t)(end - at));
+        if (line_end == NULL)
             return end - at > MAX_LINE_BYTES ? set_error(parser, "too big bulk count string") : PARTIAL;
+        if (line_end + 1 == end) /* as Redis, which waits for the newline */
+            return PARTIAL;
         snprintf(parser->error, sizeof parser->error, "expected '$', got '%c'", *at);
         return WRONG;
     }
@@ -320,9 +323,11 @@ static enum step split_words(struct resp_parser *parser, char *data, char *end)
         while (from < end && !ends_word(*from)) {
             if (*from != '"' && *from != '\'') {
                 *to++ = *from++;
-            } else if (!take_quoted(&from, &to, end)) {
-                return set_error(parser, "unbalanced quotes in request");
+                continue;
             }
+            if (!take_quoted(&from, &to, end))
+                return set_error(parser, "unbalanced quotes in request");
+            break; /* whatever space is behind it */
         }
         if (!add_argument(parser, (size_t)(word - data), (size_t)(to - word)))
             return NO_MEMORY;

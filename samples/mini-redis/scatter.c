@@ -37,7 +37,7 @@ static unsigned owner(const struct shards *shards, const struct run *run, const 
     return key > 0 ? shard_of(shards, run->arguments[request->first + (unsigned)key]) : 0;
 }
 
-static int play_hand(struct shard *shard, const struct run *run, struct hand *hand)
+static int play_hand(struct shard *shard, const struct run *run, struct hand *hand, const atomic_bool *stopping)
 {
     struct run part = {
         .arguments = run->arguments,
@@ -49,6 +49,8 @@ static int play_hand(struct shard *shard, const struct run *run, struct hand *ha
     size_t before = SIZE_MAX;
     int rc = 0;
     while (rc == 0 && part.next < part.end && part.next != before) {
+        if (atomic_load_explicit(stopping, memory_order_relaxed))
+            return -ECANCELED;
         /* The shard stops when the buffer is full; here everything is wanted, so it gets a fresh one each
          * time. */
         struct buffer whole = hand->out;
@@ -85,7 +87,7 @@ static int deal(struct shards *shards, struct run *run, size_t end)
     }
     int rc = 0;
     for (unsigned i = 0; i < shards->count && rc == 0; i++)
-        rc = play_hand(&shards->shards[i], run, &hands[i]);
+        rc = play_hand(&shards->shards[i], run, &hands[i], &shards->stopping);
     for (; run->next < end && rc == 0; run->next++)
         merge_reply(&hands[owner(shards, run, &run->requests[run->next])], run->out);
     for (unsigned i = 0; i < shards->count; i++)

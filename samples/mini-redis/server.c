@@ -14,6 +14,7 @@ enum {
 };
 
 static const int64_t ACCEPT_PAUSE = 50 * TR_MILLISECOND;
+static const int64_t ADDRESS_PATIENCE = 500 * TR_MILLISECOND, ADDRESS_PAUSE = 10 * TR_MILLISECOND;
 
 /* ---- options ------------------------------------------------------------------------------------------- */
 
@@ -123,6 +124,20 @@ static int start_actors(struct mini_redis *server)
     return rc;
 }
 
+/*
+ * The kernel closes what a killed process had in an io_uring some time after the process has gone, 10 to 40 ms on a quiet machine:
+ * who is started in its place waits for the address.
+ */
+static int listen_in_time(struct mini_redis *server)
+{
+    tr_time until = tr_clock() + ADDRESS_PATIENCE;
+    int rc;
+    do {
+        rc = tr_tcp_listen(&server->listener, server->options.host, server->options.port, NULL);
+    } while (rc == -EADDRINUSE && tr_clock() < until && tr_sleep(ADDRESS_PAUSE) == 0);
+    return rc;
+}
+
 int mini_redis_start(struct mini_redis **out, const struct mini_redis_options *options)
 {
     struct mini_redis *server = calloc(1, sizeof *server);
@@ -135,7 +150,7 @@ int mini_redis_start(struct mini_redis **out, const struct mini_redis_options *o
         return rc;
     }
     server->started = tr_clock();
-    rc = tr_tcp_listen(&server->listener, server->options.host, server->options.port, NULL);
+    rc = listen_in_time(server);
     if (rc == 0) {
         server->options.port = tr_listener_port(server->listener);
         rc = start_actors(server);
@@ -173,6 +188,7 @@ int mini_redis_stop(struct mini_redis *server, tr_time deadline)
 {
     struct tr_shield shield;
     tr_shield_open(&shield, TR_FOREVER); /* the waits have their own deadline */
+    atomic_store_explicit(&server->shards.stopping, true, memory_order_relaxed);
     if (server->listener != NULL) {
         /* First the acceptor: it may be about to use the listener, not only in the middle of using it. */
         tr_task_cancel(server->acceptor);

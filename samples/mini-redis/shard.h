@@ -9,6 +9,7 @@
 #define MINI_REDIS_SHARD_H
 
 #include "command.h"
+#include <stdatomic.h>
 #include <troupe.h>
 
 struct shard_statistics {
@@ -38,6 +39,7 @@ struct shards {
     unsigned count;
     struct siphash_key seed; /* chooses the shard of a key */
     struct shard *shards;
+    atomic_bool stopping; /* the server's: whoever executes a run leaves it, for nobody gets the replies any more */
 };
 
 /* Thread: task. Suspends: no. */

@@ -19,7 +19,9 @@
 
 #define MOST_VALUE ((size_t)256 << 20)
 #define CONNECT_TIME (10 * TR_SECOND)
-#define CLOSE_TIME (5 * TR_SECOND)
+/* Together less than the five seconds that a signal leaves us. */
+#define END_TIME TR_SECOND   /* for the requests under way */
+#define CLOSE_TIME TR_SECOND /* for replies that nobody waits for any more; for the server in this process */
 
 struct arguments {
     const char *server; /* NULL: our own */
@@ -38,12 +40,23 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* Waits for the clients. On SIGINT or SIGTERM this task is cancelled: the clients end early, and the table still comes. */
+/*
+ * Waits for the clients. On SIGINT or SIGTERM this task is cancelled: the clients end early, those whose request nobody answers
+ * without an answer, and the table still comes.
+ */
 static void await_clients(struct workload *load)
 {
-    while (workload_join(load) < 0) {
-        tr_cancel_taken();
-        workload_stop(load);
+    tr_time patience = TR_FOREVER;
+    int rc;
+    while ((rc = workload_join(load, patience)) < 0) {
+        if (rc == -ECANCELED) {
+            tr_cancel_taken();
+            workload_stop(load);
+            patience = tr_after(END_TIME);
+        } else {
+            workload_cancel(load);
+            patience = TR_FOREVER;
+        }
     }
 }
 

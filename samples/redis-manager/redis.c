@@ -106,10 +106,10 @@ static struct connection *choose(struct redis *redis)
     return best;
 }
 
-static int call(struct connection *connection, const struct request *request, struct redis_reply *reply,
+static int call(struct writer_address writer, const struct request *request, struct redis_reply *reply,
                 tr_time deadline)
 {
-    int rc = tr_call(connection->writer, reply, deadline, request);
+    int rc = tr_call(writer, reply, deadline, request);
     if (rc == 0)
         redis_reply_settle(reply);
     return rc == -ESRCH ? REDIS_NOT_SENT : rc == -EPIPE ? REDIS_UNKNOWN : rc;
@@ -132,7 +132,7 @@ static int call_lending(struct connection *connection, size_t count, const struc
         free(lent);
         return rc;
     }
-    rc = call(connection, &request, reply, deadline);
+    rc = call(connection->writer, &request, reply, deadline);
     close_loan(loans, &request.loan, lent);
     return rc;
 }
@@ -143,7 +143,7 @@ static int call_inline(struct connection *connection, size_t count, const struct
     struct request request; /* most of it need not be initialised */
     request.kind = REQUEST_BYTES;
     request.length = (uint32_t)(redis_encode(request.bytes, count, arguments) - request.bytes);
-    return call(connection, &request, reply, deadline);
+    return call(connection->writer, &request, reply, deadline);
 }
 
 /* With one connection there is nothing to choose, and after the call nothing that redis_close must wait for. */
@@ -159,14 +159,17 @@ static inline void clear_fresh(struct redis_reply *reply)
     reply->value = (struct redis_value){ .type = REDIS_NIL };
 }
 
+/* *writer: of the connection that was chosen. */
 static int request_reply(struct redis *redis, size_t count, const struct redis_bytes *arguments,
-                         struct redis_reply *reply, tr_time deadline)
+                         struct redis_reply *reply, struct writer_address *writer, tr_time deadline)
 {
     clear_fresh(reply);
     size_t most = redis_encoded_most(count, arguments);
+    *writer = redis->connections[0].writer;
     if (goes_inline(redis, most))
         return call_inline(&redis->connections[0], count, arguments, reply, deadline);
     struct connection *connection = choose(redis);
+    *writer = connection->writer;
     atomic_fetch_add_explicit(&connection->load, 1, memory_order_relaxed);
     int rc = most <= REQUEST_INLINE ? call_inline(connection, count, arguments, reply, deadline)
                                     : call_lending(connection, count, arguments, most, reply, deadline);
@@ -225,29 +228,36 @@ int redis_command(struct redis *redis, size_t count, const struct redis_bytes *a
         return -EINVAL;
     if (concerns_others(count, arguments))
         return -ENOTSUP;
-    return request_reply(redis, count, arguments, reply, deadline);
+    struct writer_address writer;
+    return request_reply(redis, count, arguments, reply, &writer, deadline);
 }
 
 /* Too long to ride along, or there is a connection to choose. */
 static __attribute__((noinline)) int get_or_set_long(struct redis *redis, struct redis_bytes key,
                                                      const struct redis_bytes *value, struct redis_reply *reply,
-                                                     tr_time deadline)
+                                                     struct writer_address *writer, tr_time deadline)
 {
     if (!value)
-        return request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, reply, deadline);
-    return request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, *value }, reply, deadline);
+        return request_reply(redis, 2, (struct redis_bytes[]){ REDIS_BYTES("GET"), key }, reply, writer, deadline);
+    return request_reply(redis, 3, (struct redis_bytes[]){ REDIS_BYTES("SET"), key, *value }, reply, writer, deadline);
 }
 
 #define IS_GET SIZE_MAX
 
-/* Not the reply that says that all is well. One of another kind is an answer to something else: nothing is known, then. */
-static __attribute__((noinline)) int take_other_reply(bool get, struct redis_reply *reply)
+/*
+ * Not the reply that says that all is well. One of another kind is an answer to something else: nothing is known, then, and
+ * those who come behind us would get each other's replies, so the writer is told to give the line up. By address: redis_close
+ * may have freed everything else.
+ */
+static __attribute__((noinline)) int take_other_reply(bool get, struct redis_reply *reply, struct writer_address writer,
+                                                      tr_time deadline)
 {
     if (reply->value.type == REDIS_ERROR)
         return REDIS_REFUSED;
     if (get && reply->value.type == REDIS_NIL)
         return 0;
     redis_reply_clear(reply);
+    tr_send(writer, deadline, &(struct request){ .kind = REQUEST_DOUBT, .doubted_at = tr_clock() });
     return REDIS_UNKNOWN;
 }
 
@@ -267,20 +277,22 @@ static __attribute__((noinline)) int get_or_set(struct redis *redis, struct redi
         struct redis_reply done;
     } here;
     struct redis_reply *reply = get ? data : &here.done;
+    struct writer_address writer;
     int rc;
     if (goes_inline(redis, key.length + (get ? REDIS_GET_MOST : length + REDIS_SET_MOST))) {
         struct request *request = &here.request;
         char *end = get ? redis_encode_get(request->bytes, key) : redis_encode_set(request->bytes, key, value);
         request->kind = REQUEST_BYTES;
         request->length = (uint32_t)(end - request->bytes);
-        rc = call(&redis->connections[0], request, reply, deadline);
+        writer = redis->connections[0].writer;
+        rc = call(writer, request, reply, deadline);
         if (rc != 0)
             clear_fresh(reply);
     } else {
-        rc = get_or_set_long(redis, key, get ? NULL : &value, reply, deadline);
+        rc = get_or_set_long(redis, key, get ? NULL : &value, reply, &writer, deadline);
     }
     if (rc == 0 && reply->value.type != (get ? REDIS_STRING : REDIS_STATUS))
-        rc = take_other_reply(get, reply);
+        rc = take_other_reply(get, reply, writer, deadline);
     if (!get && reply->block)
         free(reply->block);
     return rc;
@@ -306,7 +318,7 @@ const char *redis_failure_text(int result)
     case REDIS_NOT_SENT:
         return "not sent";
     case REDIS_UNKNOWN:
-        return "outcome unknown: the connection was lost";
+        return "outcome unknown: the connection was lost, or its replies do not match";
     case REDIS_TOO_LARGE:
         return "the reply is too large";
     case REDIS_REFUSED:

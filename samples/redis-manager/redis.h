@@ -31,8 +31,12 @@
 struct redis;
 
 enum redis_failure {
-    REDIS_NOT_SENT = 1,  /* the server cannot have seen all of the request, hence not carried it out */
-    REDIS_UNKNOWN = 2,   /* sent, but the connection was lost before the reply came */
+    REDIS_NOT_SENT = 1, /* the server cannot have seen all of the request, hence not carried it out */
+    /*
+     * Sent, but the connection was lost before the reply came; or, of redis_get and redis_set, a reply came that cannot be one to
+     * this request: then replies do not match their requests any more, and the connection is given up.
+     */
+    REDIS_UNKNOWN = 2,
     REDIS_TOO_LARGE = 3, /* carried out, but the reply is longer than max_reply_bytes; the connection is lost with it */
     REDIS_REFUSED = 4,   /* redis_get and redis_set: the server answered with an error */
 };

@@ -32,12 +32,6 @@
 #define GOOD_PAUSES 10          /* a line that has lived for so many of the first pauses was a good one */
 #define LAST_REPLIES TR_SECOND  /* after a failed write: how long replies may still come */
 
-static inline void add(_Atomic uint64_t *counter, uint64_t more)
-{
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + more, memory_order_relaxed);
-}
-
 /* The line is over; the first reason stays. */
 static void lose(struct connection *c, int why)
 {
@@ -357,7 +351,9 @@ static void submit(struct connection *c, struct request *request)
 {
     struct lent_bytes *lent = NULL;
     c->holding = false;
-    if (request->kind == REQUEST_WAKE)
+    if (request->kind == REQUEST_DOUBT && request->doubted_at >= c->since) /* else it is about the line before */
+        lose(c, -EPROTO);
+    if (!has_caller(request))
         return;
     if (c->lost) {
         hold(c, request);
@@ -431,7 +427,7 @@ static int pause_dialing(struct connection *c)
         int rc = tr_receive(&c->held, until);
         if (rc < 0)
             return rc == -ETIMEDOUT ? 0 : rc;
-        c->holding = c->held.kind != REQUEST_WAKE;
+        c->holding = has_caller(&c->held); /* all else is about the line before */
     }
     return tr_sleep_until(until);
 }
@@ -469,7 +465,7 @@ static int reconnect(struct connection *c)
 static int attach(struct connection *c)
 {
     c->lost = 0;
-    c->since = tr_after(0);
+    c->since = tr_clock();
     c->draining = false;
     c->forwarded = c->written = c->answered = 0;
     note_owed(c);
@@ -488,7 +484,7 @@ static int attach(struct connection *c)
 
 /*
  * The line is over, or the writer is: ends the reader and closes the stream. Replies still come in for as long as the
- * server sends them: to the end when we were stopped, for a moment when a write failed.
+ * server sends them: to the end when we were stopped, for a moment when a write failed; but not where they make no sense.
  */
 static void detach(struct connection *c, bool cancelled)
 {
@@ -496,7 +492,7 @@ static void detach(struct connection *c, bool cancelled)
     settle(c);
     c->draining = true;
     tr_actor_stop(c->reader);
-    if (cancelled || (!c->lost && c->forwarded == c->answered))
+    if (cancelled || c->lost == -EPROTO || (!c->lost && c->forwarded == c->answered))
         tr_stream_abort(c->stream);
     if (tr_task_join(c->reader_task, NULL, c->lost ? tr_after(LAST_REPLIES) : TR_FOREVER) < 0) {
         tr_stream_abort(c->stream);

@@ -21,7 +21,8 @@ TR_REPLY_TYPE(reply_token, struct redis_reply);
 /* To the writer. Its bytes ride along, because its caller may leave at its deadline while the request is queued. */
 struct request {
     struct reply_token reply;
-    enum { REQUEST_BYTES, REQUEST_LOAN, REQUEST_WAKE } kind; /* WAKE: from the reader: look at `lost` */
+    /* WAKE: from the reader: look at `lost`. DOUBT: from a caller: replies do not match their requests any more. */
+    enum { REQUEST_BYTES, REQUEST_LOAN, REQUEST_WAKE, REQUEST_DOUBT } kind;
     uint32_t length;
     union {
         char bytes[REQUEST_INLINE];
@@ -29,8 +30,14 @@ struct request {
             uint32_t index;
             uint64_t generation;
         } loan;
+        tr_time doubted_at;
     };
 };
+
+static inline bool has_caller(const struct request *request)
+{
+    return request->kind == REQUEST_BYTES || request->kind == REQUEST_LOAN;
+}
 
 /* To the reader: a caller whose request is about to go out; they come in the order of the requests. */
 struct pending {
@@ -67,6 +74,12 @@ void redis_loan_unref(struct loans *loans, struct lent_bytes *lent);
 struct counters {
     _Atomic uint64_t requests, writes, replies, reads, bytes_out, bytes_in, losses, connects, not_sent, unknown, late;
 };
+
+static inline void add(_Atomic uint64_t *counter, uint64_t more)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + more, memory_order_relaxed);
+}
 
 struct connection {
     struct redis *redis;

@@ -279,7 +279,7 @@ int workload_start(struct workload **out, struct redis *redis, const struct plan
     *out = load;
     if (rc < 0) {
         workload_stop(load);
-        while (workload_join(load) < 0)
+        while (workload_join(load, TR_FOREVER) < 0)
             tr_cancel_taken();
         workload_finish(load, NULL);
     }
@@ -291,11 +291,19 @@ void workload_stop(struct workload *load)
     atomic_store(&load->stop, true);
 }
 
-int workload_join(struct workload *load)
+void workload_cancel(struct workload *load)
+{
+    workload_stop(load);
+    for (unsigned i = 0; i < load->plan.clients; i++)
+        if (load->clients[i].running)
+            tr_task_cancel(load->clients[i].task);
+}
+
+int workload_join(struct workload *load, tr_time deadline)
 {
     for (unsigned i = 0; i < load->plan.clients; i++) {
         struct client *client = &load->clients[i];
-        int rc = client->running ? tr_task_join(client->task, NULL, TR_FOREVER) : 0;
+        int rc = client->running ? tr_task_join(client->task, NULL, deadline) : 0;
         if (rc < 0)
             return rc;
         client->running = false;

@@ -46,8 +46,11 @@ int workload_start(struct workload **out, struct redis *redis, const struct plan
 /* Asks the clients to end early. Thread: any. */
 void workload_stop(struct workload *load);
 
-/* Waits for all clients. Thread: task. Suspends: yes. Returns 0, or -ECANCELED: call it again. */
-int workload_join(struct workload *load);
+/* The same, and cancels those that are in the middle of a request. Thread: the task that started them. */
+void workload_cancel(struct workload *load);
+
+/* Waits for all clients. Thread: task. Suspends: yes. Returns 0, or -ECANCELED, -ETIMEDOUT: call it again. */
+int workload_join(struct workload *load, tr_time deadline);
 
 /* Answered so far, and troubles; cheap and a little late. Thread: any. */
 void workload_glance(const struct workload *load, uint64_t *done, uint64_t *troubles);
