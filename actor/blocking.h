@@ -43,7 +43,7 @@ enum tri_job_state {
     TRI_JOB_RUNNING,
     TRI_JOB_DONE,    /* its result waits for a joiner */
     TRI_JOB_TAKEN,   /* it has one, or is being dropped */
-    TRI_JOB_REFUSED, /* never started: who waits for it frees it, or who took it out of the queue */
+    TRI_JOB_REFUSED, /* never started: the caller that owns it frees it, or who took it out of the queue */
 };
 
 struct tri_jobs {

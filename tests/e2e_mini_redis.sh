@@ -191,7 +191,7 @@ def connect(buffer):
 client = connect(65536)
 client.sendall(b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$3000000\r\n" + b"v" * 3000000 + b"\r\n")
 assert client.recv(5) == b"+OK\r\n"
-clients = [connect(4096) for _ in range(40)]
+clients = [connect(4096) for _ in range(80)]
 for client in clients:
     client.sendall(b"GET large\r\n" * 6)
 print("asked", flush=True)

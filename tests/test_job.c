@@ -222,7 +222,11 @@ static void *block_outside(void *argument)
 
 static void *join_outside(void *argument)
 {
-    return (void *)(intptr_t)tr_job_join(*(struct tr_job *)argument, NULL, TR_FOREVER);
+    int rc;
+    do { /* whoever looks whether we wait may be in the line himself at the moment */
+        rc = tr_job_join(*(struct tr_job *)argument, NULL, TR_FOREVER);
+    } while (rc == -EINVAL);
+    return (void *)(intptr_t)rc;
 }
 
 /* Both who waits in a join and who comes to it later are told -ESRCH, and the argument is dropped for both. */

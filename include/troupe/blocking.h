@@ -24,7 +24,7 @@
  *
  * A job runs on a thread that is no worker: it may use what foreign threads may (send, call, ...), which blocks it.
  *
- * At the end of the runtime, jobs that were not started are dropped. tr_stop waits for those that run, and at its deadline
+ * At the end of the runtime, jobs that were not started are dropped (a caller of tr_blocking is told, and keeps the argument). tr_stop waits for those that run, and at its deadline
  * names them in the log and returns -ETIMEDOUT; no task waits for them longer than its own deadline or cancellation.
  */
 #ifndef TROUPE_BLOCKING_H

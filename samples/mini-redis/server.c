@@ -131,11 +131,11 @@ static int start_actors(struct mini_redis *server)
 static int listen_in_time(struct mini_redis *server)
 {
     tr_time until = tr_clock() + ADDRESS_PATIENCE;
-    int rc;
+    int rc, slept = 0;
     do {
         rc = tr_tcp_listen(&server->listener, server->options.host, server->options.port, NULL);
-    } while (rc == -EADDRINUSE && tr_clock() < until && tr_sleep(ADDRESS_PAUSE) == 0);
-    return rc;
+    } while (rc == -EADDRINUSE && tr_clock() < until && (slept = tr_sleep(ADDRESS_PAUSE)) == 0);
+    return slept < 0 ? slept : rc;
 }
 
 int mini_redis_start(struct mini_redis **out, const struct mini_redis_options *options)

@@ -38,8 +38,8 @@ struct mini_redis_options {
 
 /*
  * Starts to listen and to serve, in tasks of the caller's runtime. The options are copied.
- * Thread: task. Suspends: for half a second at most, while another has the address. Returns 0, or an error of tr_tcp_listen or
- * tr_spawn.
+ * Thread: task. Suspends: for half a second at most, while another has the address. Returns 0, -ECANCELED, or an error of
+ * tr_tcp_listen or tr_spawn.
  */
 int mini_redis_start(struct mini_redis **out, const struct mini_redis_options *options);
 

@@ -20,8 +20,8 @@
 #define MOST_VALUE ((size_t)256 << 20)
 #define CONNECT_TIME (10 * TR_SECOND)
 /* Together less than the five seconds that a signal leaves us. */
-#define END_TIME TR_SECOND   /* for the requests under way */
-#define CLOSE_TIME TR_SECOND /* for replies that nobody waits for any more; for the server in this process */
+#define END_TIME (2 * TR_SECOND) /* for the requests under way, and deleting the keys */
+#define CLOSE_TIME TR_SECOND     /* for replies that nobody waits for any more; for the server in this process */
 
 struct arguments {
     const char *server; /* NULL: our own */
@@ -53,9 +53,11 @@ static void await_clients(struct workload *load)
             tr_cancel_taken();
             workload_stop(load);
             patience = tr_after(END_TIME);
-        } else {
+        } else if (rc == -ETIMEDOUT) {
             workload_cancel(load);
             patience = TR_FOREVER;
+        } else { /* no memory to wait with */
+            tr_yield();
         }
     }
 }

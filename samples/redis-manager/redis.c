@@ -257,7 +257,9 @@ static __attribute__((noinline)) int take_other_reply(bool get, struct redis_rep
     if (get && reply->value.type == REDIS_NIL)
         return 0;
     redis_reply_clear(reply);
-    tr_send(writer, deadline, &(struct request){ .kind = REQUEST_DOUBT, .doubted_at = tr_clock() });
+    struct request doubt = { .kind = REQUEST_DOUBT, .doubted_at = tr_clock() };
+    if (tr_try_send(writer, &doubt) == -EAGAIN) /* which works for the cancelled, too */
+        tr_send(writer, deadline, &doubt);
     return REDIS_UNKNOWN;
 }
 

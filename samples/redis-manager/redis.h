@@ -18,7 +18,7 @@
  * Errors. What counts for a caller whose request failed is whether it may have been carried out:
  *     not carried out        REDIS_NOT_SENT (safe to try again), -EINVAL, -ENOTSUP, -ENOMEM
  *     carried out, answered  0, REDIS_REFUSED, REDIS_TOO_LARGE
- *     nobody knows           REDIS_UNKNOWN (the connection was lost with the request in flight), -ETIMEDOUT, -ECANCELED
+ *     nobody knows           REDIS_UNKNOWN (see below), -ETIMEDOUT, -ECANCELED
  * The manager never sends a request twice. It reconnects by itself; requests made meanwhile wait until their deadline.
  */
 #ifndef REDIS_H

@@ -338,7 +338,7 @@ static int forward(struct connection *c, struct request *request)
     return rc == -ESRCH && tr_reply_wanted(request->reply) ? -EPIPE : rc; /* -EPIPE: it is the reader who has gone */
 }
 
-/* Keeps a request that was not forwarded for the next line. */
+/* For the next line, for it was not forwarded. */
 static void hold(struct connection *c, const struct request *request)
 {
     c->holding = true;
@@ -351,7 +351,7 @@ static void submit(struct connection *c, struct request *request)
 {
     struct lent_bytes *lent = NULL;
     c->holding = false;
-    if (request->kind == REQUEST_DOUBT && request->doubted_at >= c->since) /* else it is about the line before */
+    if (request->kind == REQUEST_DOUBT && request->doubted_at >= c->since) /* else it is about another line */
         lose(c, -EPROTO);
     if (!has_caller(request))
         return;
@@ -489,10 +489,12 @@ static int attach(struct connection *c)
 static void detach(struct connection *c, bool cancelled)
 {
     struct tr_shield shield;
+    if (c->lost == -EPROTO)
+        tr_stream_abort(c->stream);
     settle(c);
     c->draining = true;
     tr_actor_stop(c->reader);
-    if (cancelled || c->lost == -EPROTO || (!c->lost && c->forwarded == c->answered))
+    if (cancelled || (!c->lost && c->forwarded == c->answered))
         tr_stream_abort(c->stream);
     if (tr_task_join(c->reader_task, NULL, c->lost ? tr_after(LAST_REPLIES) : TR_FOREVER) < 0) {
         tr_stream_abort(c->stream);

@@ -49,7 +49,7 @@ void workload_stop(struct workload *load);
 /* The same, and cancels those that are in the middle of a request. Thread: the task that started them. */
 void workload_cancel(struct workload *load);
 
-/* Waits for all clients. Thread: task. Suspends: yes. Returns 0, or -ECANCELED, -ETIMEDOUT: call it again. */
+/* Waits for all clients. Thread: task. Suspends: yes. Returns 0, or -ECANCELED, -ETIMEDOUT, -ENOMEM: call it again. */
 int workload_join(struct workload *load, tr_time deadline);
 
 /* Answered so far, and troubles; cheap and a little late. Thread: any. */
