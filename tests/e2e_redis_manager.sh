@@ -43,6 +43,15 @@ wait_for_pool()
     done
 }
 
+# Ends the run that is process $1 with SIGINT; sets `status`. Its table must be there, whatever else.
+interrupt()
+{
+    kill -INT "$1"
+    status=0
+    wait "$1" || status=$?
+    [ "$(row requests)" -gt 0 ] || fail "no table after SIGINT: status $status"
+}
+
 log_step "its options"
 "$program" --help | grep -q -- --tolerate-errors || fail "--help is not there"
 for bad in "--clients 0" "--clients x" "--read-ratio 2" "--value-bytes 7" "--requests -1" "--connections 65" "extra" "--nosuch"; do
@@ -73,11 +82,8 @@ log_step "a signal ends the run early, with its table"
 "$program" --duration 60 >"$WORK/table.log" 2>"$WORK/manager.log" &
 pid=$!
 sleep 1
-kill -INT "$pid"
-status=0
-wait "$pid" || status=$?
+interrupt "$pid"
 [ "$status" -eq 0 ] || fail "status $status after SIGINT"
-[ "$(row requests)" -gt 0 ] || fail "no table after SIGINT"
 
 start_redis
 log_step "a real Redis"
@@ -130,11 +136,8 @@ for how in STOP KILL; do
     sleep 1
     kill "-$how" "$SERVER_PID"
     sleep 0.5
-    kill -INT "$pid"
-    status=0
-    wait "$pid" || status=$?
+    interrupt "$pid"
     [ "$status" -le 1 ] || fail "status $status after SIG$how to the server and SIGINT"
-    [ "$(row requests)" -gt 0 ] || fail "no table after SIG$how to the server and SIGINT"
     ! grep -q "still runs" "$WORK/manager.log" || fail "something was left running after SIG$how to the server"
     kill -KILL "$SERVER_PID" 2>/dev/null || true
 done
@@ -177,9 +180,7 @@ for ((i = 1; i <= kills; i++)); do
 done
 sleep 1.5
 after=$(open_files "$pid")
-kill -INT "$pid"
-status=0
-wait "$pid" || status=$?
+interrupt "$pid"
 cat "$WORK/table.log"
 [ "$status" -eq 0 ] || fail "status $status after $kills kills" # it counts what lives at its end, too
 [ "$after" -eq "$before" ] || fail "$before open files before, $after after $kills kills"

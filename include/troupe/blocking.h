@@ -24,8 +24,9 @@
  *
  * A job runs on a thread that is no worker: it may use what foreign threads may (send, call, ...), which blocks it.
  *
- * At the end of the runtime, jobs that were not started are dropped (a caller of tr_blocking is told, and keeps the argument). tr_stop waits for those that run, and at its deadline
- * names them in the log and returns -ETIMEDOUT; no task waits for them longer than its own deadline or cancellation.
+ * At the end of the runtime, jobs that were not started are dropped (a caller of tr_blocking is told, and keeps the argument).
+ * tr_stop waits for those that run, and at its deadline names them in the log and returns -ETIMEDOUT; no task waits for them
+ * longer than its own deadline or cancellation.
  */
 #ifndef TROUPE_BLOCKING_H
 #define TROUPE_BLOCKING_H
@@ -45,8 +46,9 @@ struct tr_work {
     const char *name; /* copied, up to 31 bytes of it; for the report of a shutdown. Default: "job" */
     /*
      * Called once, on any thread, for a job whose result nobody takes: to close and free what is in it. result is NULL if the
-     * job was never started. Not called where a caller was told that the job had not started and never will (by tr_blocking, by
-     * an error of tr_job_start, or as the one who cancels it): the argument is still its own; nor after a join, which takes the result, also one that does not want it (tr_job_join with NULL).
+     * job was never started. Not called where a caller was told that the job had not started and never will (by tr_blocking,
+     * by an error of tr_job_start, or as the one who cancels it): the argument is still its own; nor after a join, which takes
+     * the result, also one that does not want it (tr_job_join with NULL).
      */
     void (*drop)(void *argument, void *result);
     struct tr_runtime *runtime; /* whose pool; default: the runtime of the calling task */

@@ -60,15 +60,10 @@ static int write_replies(struct connection *connection)
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
-static bool is_stopping(const struct connection *connection)
-{
-    return atomic_load_explicit(&connection->server->shards.stopping, memory_order_relaxed);
-}
-
 static int flush(struct connection *connection)
 {
     int rc = 0;
-    if (is_stopping(connection))
+    if (atomic_load_explicit(&connection->server->shards.stopping, memory_order_relaxed))
         return -ECANCELED;
     if (connection->out.failed)
         return -ENOMEM;
@@ -259,7 +254,7 @@ static int execute_batch(struct connection *connection)
     };
     while (run.next < count && !connection->closing) {
         enum route owner = choose_run(connection, &run, count);
-        int rc = is_stopping(connection) ? -ECANCELED : execute_run(connection, &run, owner);
+        int rc = execute_run(connection, &run, owner);
         if (rc < 0)
             return rc;
         if (run.next < run.end) {

@@ -50,12 +50,17 @@ struct settings {
 
 /* ---- options ------------------------------------------------------------------------------------------- */
 
+static bool take_digits(const char *text, char **end, unsigned long long *value)
+{
+    errno = 0;
+    *value = strtoull(text, end, 10); /* which would also take blanks and signs */
+    return errno == 0 && *text >= '0' && *text <= '9';
+}
+
 static bool parse_number(const char *text, unsigned long long most, unsigned long long *value)
 {
     char *end;
-    errno = 0;
-    *value = strtoull(text, &end, 10); /* which would also take blanks and signs */
-    return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *value <= most;
+    return take_digits(text, &end, value) && *end == '\0' && *value <= most;
 }
 
 /* "512mb": as in Redis, k is 1000 and kb is 1024. Returns false if it is no such thing. */
@@ -69,9 +74,8 @@ static bool parse_size(const char *text, size_t *value)
         { "m", 1000000 }, { "mb", 1ULL << 20 }, { "g", 1000000000ULL }, { "gb", 1ULL << 30 },
     };
     char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || *text < '0' || *text > '9')
+    unsigned long long number;
+    if (!take_digits(text, &end, &number))
         return false;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         unsigned long long bytes;

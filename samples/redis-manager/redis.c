@@ -165,11 +165,11 @@ static int request_reply(struct redis *redis, size_t count, const struct redis_b
 {
     clear_fresh(reply);
     size_t most = redis_encoded_most(count, arguments);
-    *writer = redis->connections[0].writer;
-    if (goes_inline(redis, most))
-        return call_inline(&redis->connections[0], count, arguments, reply, deadline);
-    struct connection *connection = choose(redis);
+    bool simple = goes_inline(redis, most);
+    struct connection *connection = simple ? &redis->connections[0] : choose(redis);
     *writer = connection->writer;
+    if (simple)
+        return call_inline(connection, count, arguments, reply, deadline);
     atomic_fetch_add_explicit(&connection->load, 1, memory_order_relaxed);
     int rc = most <= REQUEST_INLINE ? call_inline(connection, count, arguments, reply, deadline)
                                     : call_lending(connection, count, arguments, most, reply, deadline);

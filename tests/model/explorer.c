@@ -12,10 +12,12 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -273,6 +275,7 @@ static void run_trials(const struct model *model, const struct trial *trials, un
         }
         if (children[job] > 0)
             continue;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody searches for an explorer that has gone */
         while ((shared->taken[job] = atomic_fetch_add(&shared->next, 1)) < count) {
             const struct trial *trial = &trials[shared->taken[job]];
             set_orders(model);
