@@ -72,6 +72,8 @@ static int send_later(struct tr_timer *out, struct tr_address address, const str
                       tr_time when, int64_t period)
 {
     struct tri_worker *worker = tri_worker_here();
+    if (when > TRI_ENDLESS) /* no deadline: a clock that stands must not go there */
+        when = TR_FOREVER;
     int rc = check_target(address, type);
     if (rc < 0)
         return rc;

@@ -371,7 +371,7 @@ static __attribute__((noinline)) int call_endless(struct tr_address address, con
 int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                 tr_time deadline)
 {
-    if (deadline == TR_FOREVER)
+    if (deadline > TRI_ENDLESS)
         return call_endless(address, type, message, ask);
     return call_any(address, type, message, ask, deadline, false);
 }

@@ -10,6 +10,7 @@
 #include "io/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,7 +156,7 @@ TRI_NO_TSAN void tri_report_task(const char *why, struct tri_task *task)
                tri_task_copy_label(task, label), wait_name(tri_load(&task->wait, TRI_RELAXED)),
                (double)(tri_clock_read(runtime) - stack->since) / TR_SECOND);
     else
-        tr_log(TR_LOG_ERROR, "%s: %s '%s' still runs and ignores its cancellation", why, kind,
+        tr_log(TR_LOG_ERROR, "%s: %s '%s' has not ended: it runs, or has had no turn since it was told", why, kind,
                tri_task_copy_label(task, label));
 }
 
@@ -190,13 +191,47 @@ static unsigned quota_cpus(const char *path)
     return (unsigned)((microseconds + period - 1) / period);
 }
 
-unsigned tri_cpu_count(const char *quota_path)
+/* The cgroup that the process is in, "/a/b", or "" if the file does not say (it can be another's root that is mounted). */
+static void read_membership(const char *path, char *group, size_t bytes)
+{
+    char line[PATH_MAX];
+    *group = '\0';
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, "0::", 3) == 0) { /* version 2 has one hierarchy, of that number and without names */
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(group, bytes, "%s", line + 3);
+        }
+    fclose(file);
+}
+
+/* The least quota of the process's cgroup and of those above it; 0 when there is none. */
+static unsigned least_quota(const char *root, const char *membership)
+{
+    char group[PATH_MAX], path[2 * PATH_MAX];
+    unsigned least = 0;
+    read_membership(membership, group, sizeof group);
+    for (;;) {
+        snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
+        unsigned quota = quota_cpus(path);
+        if (quota > 0 && (least == 0 || quota < least))
+            least = quota;
+        char *end = strrchr(group, '/');
+        if (!end)
+            return least;
+        *end = '\0';
+    }
+}
+
+unsigned tri_cpu_count(const char *root, const char *membership)
 {
     cpu_set_t set;
     unsigned count = 1;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         count = (unsigned)CPU_COUNT(&set);
-    unsigned quota = quota_cpus(quota_path);
+    unsigned quota = least_quota(root, membership);
     if (quota > 0 && quota < count)
         count = quota;
     return count < TRI_WORKER_LIMIT ? count : TRI_WORKER_LIMIT;

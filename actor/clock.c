@@ -142,7 +142,7 @@ static bool move(struct tri_worker *worker)
         return land(clock, at, 0);
     if (next < target)
         target = next;
-    if (target == TR_FOREVER || (held && !clock->advancers))
+    if (target == TR_FOREVER || (held && !clock->advancers) || (clock->furthest && target > clock->furthest))
         return false;
     tri_store(&clock->at, target, TRI_RELAXED);
     if (next > target)

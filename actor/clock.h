@@ -23,6 +23,7 @@
  *        mode. A change is announced (CHANGING, fence) before the real clock is read for it, so that nobody has read a
  *        later time than it begins with.
  *   [CK2] over: the result of an advance -> acquire by the one who waits for it, who then leaves the frame.
+ *   [CK3] runtime->end_held: the hold that main's task leaves behind -> release -> acquire by the shutdown that takes it back.
  */
 #ifndef TRI_CLOCK_H
 #define TRI_CLOCK_H
@@ -46,6 +47,7 @@ struct tri_clock {
     uint32_t holds;                 /* under the lock: what keeps the clock from moving by itself */
     uint32_t asked;                 /* under the lock: those of the holds that tr_clock_hold has made */
     struct tri_advancer *advancers; /* under the lock: who waits in tr_clock_advance */
+    tr_time furthest;               /* of a seeded runtime that ends: no further than this; 0: no bound */
 };
 
 /* What time it is for the tasks of the runtime. Thread: any. */

@@ -83,12 +83,12 @@ static inline void tri_cycle_aim(struct tri_debt debt, struct tri_task *target)
 /* Whether such a wait of `task` is to be written down, as others may wait for it; unless a scope has a deadline. */
 static inline bool tri_cycle_concerns(struct tri_task *task, tr_time deadline)
 {
-    return deadline == TR_FOREVER && tri_task_is(task, TRI_TASK_ACTOR);
+    return deadline > TRI_ENDLESS && tri_task_is(task, TRI_TASK_ACTOR);
 }
 
 static inline bool tri_cycle_unbounded(struct tri_worker *worker)
 {
-    return !worker->stack->scope || tri_bounded(worker, TR_FOREVER) == TR_FOREVER;
+    return !worker->stack->scope || tri_bounded(worker, TR_FOREVER) > TRI_ENDLESS;
 }
 
 /*

@@ -241,7 +241,8 @@ int tr_delay_remove(struct tr_delay *delay, struct tr_delay_key key, void *value
 static void take_first(struct tr_delay *delay, void *value)
 {
     uint32_t index = delay->heap[0].index;
-    memcpy(value, value_at(delay, index), delay->value_bytes);
+    if (value)
+        memcpy(value, value_at(delay, index), delay->value_bytes);
     remove_entry(delay, index);
 }
 

@@ -65,6 +65,9 @@ void tr_log(enum tr_log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    for (char *byte = text; *byte; byte++)
+        if ((unsigned char)*byte < ' ' || *byte == 127) /* a name may have come from anywhere: it forges no line */
+            *byte = '?';
     pthread_mutex_lock(&lock);
     if (sink)
         sink(level, text, sink_context);

@@ -31,6 +31,7 @@ static int run_main(void *argument)
     program->result = result;
     tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
     tri_runtime_signal(runtime);
+    tri_runtime_end_main(runtime);
     return result;
 }
 
@@ -50,24 +51,21 @@ static void bound_shutdown(struct tr_runtime *runtime)
 }
 
 /* Waits for the end of main, a signal, or a shutdown asked for by a task; in the latter two main has a bounded time left. */
-static void await_main(struct program *program, struct tr_task task, int signal_fd)
+static void await_main(struct program *program, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    bool cancelled = false;
     while (!tri_load(&program->over, TRI_RELAXED)) { /* run_program acquires it */
         tr_time deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
         if (deadline <= tr_clock())
             return;
         tri_runtime_await(runtime, signal_fd, deadline);
         int signal = take_signal(signal_fd);
-        if (signal && !cancelled) {
+        if (signal && tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER) {
             tr_log(TR_LOG_INFO, "%s: shutting down", signal == SIGINT ? "SIGINT" : "SIGTERM");
             bound_shutdown(runtime);
         }
-        if (!cancelled && tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER) {
-            cancelled = true; /* once: what comes during a shutdown does not disturb main's clean-up */
-            tr_task_cancel(task);
-        }
+        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
+            tri_runtime_cancel_main(runtime);
     }
 }
 
@@ -75,28 +73,27 @@ static void await_main(struct program *program, struct tr_task task, int signal_
  * What main owns has been cancelled and ends with actors still there to turn to, if it is quick about it. Somebody else may have
  * joined or detached the task.
  */
-static void join_main(struct tr_runtime *runtime, struct tr_task task)
+static void join_main(struct tr_runtime *runtime)
 {
     tr_time soon = tr_after(runtime->stop_ns), deadline = tri_load(&runtime->shutdown_at, TRI_RELAXED);
-    if (tr_task_join(task, NULL, soon < deadline ? soon : deadline) == -ETIMEDOUT)
-        tr_task_detach(task);
+    if (tr_task_join(runtime->main, NULL, soon < deadline ? soon : deadline) == -ETIMEDOUT)
+        tr_task_detach(runtime->main);
 }
 
 static int run_program(struct program *program, int signal_fd)
 {
     struct tr_runtime *runtime = program->runtime;
-    struct tr_task task;
     int result = 0;
     struct tr_task_options options = { .name = "main", .runtime = runtime };
-    int rc = tr_task_spawn(&task, run_main, program, &options);
+    int rc = tr_task_spawn(&runtime->main, run_main, program, &options);
     if (rc == 0)
-        await_main(program, task, signal_fd);
+        await_main(program, signal_fd);
     else
         tri_store(&program->over, 1u, TRI_RELAXED); /* it never began */
     bound_shutdown(runtime);
     if (rc == 0 && tri_load(&program->over, TRI_ACQUIRE)) {
         result = program->result;
-        join_main(runtime, task);
+        join_main(runtime);
     } else if (rc == 0) {
         result = -ETIMEDOUT;
     }

@@ -196,12 +196,12 @@ static unsigned wanted_workers(const struct tr_options *options)
     if (count == 0 && text && *text) {
         char *end;
         count = strtoul(text, &end, 10);
-        if (*end || count == 0 || count > TRI_WORKER_LIMIT) {
+        if (*end || strchr(text, '-') || count == 0 || count > TRI_WORKER_LIMIT) { /* strtoul takes a minus sign */
             tr_log(TR_LOG_WARNING, "TR_WORKERS='%s' is not a number from 1 to %u: ignored", text, TRI_WORKER_LIMIT);
             count = 0;
         }
     }
-    return count ? (unsigned)count : tri_cpu_count(TRI_QUOTA_PATH);
+    return count ? (unsigned)count : tri_cpu_count(TRI_CGROUP_ROOT, TRI_CGROUP_MEMBERSHIP);
 }
 
 void tri_runtime_signal(struct tr_runtime *runtime)
@@ -381,6 +381,22 @@ void tri_runtime_task_ended(struct tr_runtime *runtime)
         tri_runtime_signal(runtime);
 }
 
+void tri_runtime_end_main(struct tr_runtime *runtime)
+{
+    struct tri_cold *cold = tri_load(&tri_worker_here()->current->cold, TRI_RELAXED);
+    tri_sim_bound_nearer(runtime, runtime->stop_ns);
+    if (cold)
+        tri_cold_end_owned(cold);
+    tri_clock_hold(runtime);
+    tri_store(&runtime->end_held, 1u, TRI_RELEASE); /* [CK3] of clock.h */
+}
+
+static void release_end(struct tr_runtime *runtime)
+{
+    if (tri_exchange(&runtime->end_held, 0u, TRI_ACQUIRE) != 0) /* [CK3] of clock.h */
+        tri_clock_release(runtime);
+}
+
 /* Counts those that the phase waits for. */
 static void stop_actor(struct tri_task *task, uint64_t generation, void *context)
 {
@@ -407,7 +423,7 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
 {
     tr_time pause = 5 * TR_MILLISECOND;
     int again = 50; /* for those who take note of a cancellation, and wait again */
-    tr_time limit = tri_sim_after(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
+    tr_time limit = tri_sim_bound(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
     for (;;) {
         uint64_t concerned = 0;
         if (count_live(runtime) == 0)
@@ -415,6 +431,7 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         tri_runtime_each_task(runtime, request, &concerned);
         if (concerned == 0 && request == stop_actor)
             return true;
+        release_end(runtime);
         if (runtime->sim) {
             if (!tri_sim_step(runtime, limit, deadline) && (request == stop_actor || --again == 0))
                 return count_live(runtime) == 0;
@@ -497,6 +514,12 @@ void tri_runtime_shut_down_at(struct tr_runtime *runtime, tr_time at)
     tri_store(&runtime->shutdown_at, at < TR_FOREVER ? at : TR_FOREVER - 1, TRI_RELAXED); /* TR_FOREVER: nobody asked */
 }
 
+void tri_runtime_cancel_main(struct tr_runtime *runtime)
+{
+    if (tri_exchange(&runtime->main_told, 1u, TRI_RELAXED) == 0)
+        tr_task_cancel(runtime->main);
+}
+
 int tr_shutdown(tr_time deadline)
 {
     struct tri_worker *worker = tri_worker_here();
@@ -507,6 +530,8 @@ int tr_shutdown(tr_time deadline)
     enter_phase(runtime, TRI_PHASE_STOP);
     uint64_t actors = 0;
     tri_runtime_each_task(runtime, stop_actor, &actors);
+    tri_sim_bound_nearer(runtime, runtime->shutdown_ns);
+    tri_runtime_cancel_main(runtime); /* here and now: a clock that stands must not move on before */
     tri_runtime_signal(runtime);
     return 0;
 }

@@ -19,6 +19,15 @@ void tri_runtime_free(struct tr_runtime *runtime);
 void tri_runtime_await(struct tr_runtime *runtime, int other_fd, tr_time deadline);
 void tri_runtime_signal(struct tr_runtime *runtime);
 
+/* Cancels the main of tr_run, if it has not been: what comes during a shutdown does not disturb its clean-up. Thread: any. */
+void tri_runtime_cancel_main(struct tr_runtime *runtime);
+
+/*
+ * main has returned, and what it owns is to end now: no time of a clock that stands passes from then on until tr_stop has told those
+ * whom it concerns. Thread: main's task; may suspend.
+ */
+void tri_runtime_end_main(struct tr_runtime *runtime);
+
 /* Asks for a shutdown that is to be over by `at`. */
 void tri_runtime_shut_down_at(struct tr_runtime *runtime, tr_time at);
 
@@ -38,8 +47,12 @@ uint64_t tri_runtime_each_task(struct tr_runtime *runtime,
 /* Says in the log which tasks still run, what they wait on and since when. */
 void tri_runtime_report(struct tr_runtime *runtime);
 
-/* CPUs allowed by affinity and by the quota in the file cpu.max of a cgroup, at least 1. */
-#define TRI_QUOTA_PATH "/sys/fs/cgroup/cpu.max"
-unsigned tri_cpu_count(const char *quota_path);
+/*
+ * CPUs allowed by affinity and by the quotas (cpu.max) of the process's cgroup, which the file `membership` names, and of those above
+ * it, up to the directory `root`; at least 1.
+ */
+#define TRI_CGROUP_ROOT "/sys/fs/cgroup"
+#define TRI_CGROUP_MEMBERSHIP "/proc/self/cgroup"
+unsigned tri_cpu_count(const char *root, const char *membership);
 
 #endif

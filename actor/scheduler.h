@@ -123,6 +123,9 @@ struct tr_runtime {
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
     struct tri_clock clock;
+    struct tr_task main; /* of tr_run: cancelled once, when a shutdown begins; zero: there is none */
+    TRI_ATOMIC(uint32_t) main_told;
+    TRI_ATOMIC(uint32_t) end_held; /* main has ended, and a clock that stands is held until the shutdown has begun */
     uint64_t seed;                 /* non-zero: see sim.h */
     struct tri_turns *turns;       /* non-NULL: no threads of its own, see turn.h */
     struct tri_sim *sim;           /* non-NULL: seeded, see sim.h */

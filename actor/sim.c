@@ -195,10 +195,24 @@ static bool waits_for_outside(struct tr_runtime *runtime)
     return held || tri_reactor_busy(runtime->worker[0].reactor);
 }
 
-tr_time tri_sim_after(struct tr_runtime *runtime, int64_t span)
+static tr_time time_in(struct tr_runtime *runtime, int64_t span)
 {
     tr_time when;
     return __builtin_add_overflow(tri_clock_read(runtime), span, &when) ? TR_FOREVER : when;
+}
+
+tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span)
+{
+    if (!runtime->sim)
+        return TR_FOREVER;
+    return runtime->clock.furthest = time_in(runtime, span);
+}
+
+void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span)
+{
+    tr_time before = runtime->clock.furthest, when = tri_sim_bound(runtime, span);
+    if (before && before < when)
+        runtime->clock.furthest = before;
 }
 
 bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline)
@@ -226,24 +240,52 @@ static int run_program(void *argument)
     struct program *program = argument;
     program->result = program->main(program->argument);
     program->over = true;
+    tri_runtime_end_main(tri_worker_here()->runtime);
     return program->result;
+}
+
+/* The end has begun: *limit is on the runtime's clock, and no later than `span` from now. */
+static void bound(struct tr_runtime *runtime, struct program *program, tr_time *limit, int64_t span)
+{
+    tr_time when = time_in(runtime, span);
+    *limit = when < *limit ? when : *limit;
+    if (program->deadline == TR_FOREVER)
+        program->deadline = tr_after(runtime->shutdown_ns);
+}
+
+/* Also if there is no memory to join it with, on a thread that has never waited before. */
+static bool has_ended(struct program *program, struct tr_task task)
+{
+    int rc = tr_task_join(task, NULL, TR_NOW);
+    if (rc == -ENOMEM && program->over && tr_task_is_over(task)) {
+        tr_task_detach(task);
+        return true;
+    }
+    return rc == 0 || (rc == -ESRCH && program->over);
 }
 
 /* Until main has ended or, if its task has been joined or detached by somebody, returned. Returns its result, or -EDEADLK. */
 static int run_main(struct tr_runtime *runtime, struct program *program, struct tr_task task)
 {
-    int rc, more = 1;
+    int more = 1;
+    bool asked = false, returned = false;
     tr_time limit = TR_FOREVER;
-    while ((rc = tr_task_join(task, NULL, TR_NOW)) != 0 && !(rc == -ESRCH && program->over)) {
-        if (program->over && limit == TR_FOREVER) { /* what main owns has a bounded time to end by itself */
-            limit = tri_sim_after(runtime, runtime->stop_ns);
-            program->deadline = tr_after(runtime->shutdown_ns);
+    while (!has_ended(program, task)) {
+        if (!asked && tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER) {
+            asked = true;
+            bound(runtime, program, &limit, runtime->shutdown_ns);
         }
-        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= program->deadline) {
+        if (!returned && program->over) { /* what main owns has a bounded time to end by itself */
+            returned = true;
+            bound(runtime, program, &limit, runtime->stop_ns);
+        }
+        bool stands = more == 0 && !waits_for_outside(runtime);
+        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= program->deadline ||
+            (stands && limit != TR_FOREVER)) { /* it would go on beyond the limit, if at all */
             tr_task_detach(task);
-            break;
+            return program->over ? program->result : -ETIMEDOUT;
         }
-        if (more == 0 && !waits_for_outside(runtime)) {
+        if (stands) {
             tr_log(TR_LOG_ERROR, "simulation, seed %llu: every task waits for another, for ever",
                    (unsigned long long)runtime->seed);
             tri_runtime_report(runtime);
@@ -255,8 +297,6 @@ static int run_main(struct tr_runtime *runtime, struct program *program, struct 
             tr_task_detach(task);
             return more;
         }
-        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
-            tr_task_cancel(task);
     }
     return program->result;
 }
@@ -264,15 +304,14 @@ static int run_main(struct tr_runtime *runtime, struct program *program, struct 
 int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), void *argument, uint64_t *digest)
 {
     struct tr_runtime *runtime;
-    struct tr_task task;
     struct program program = { .main = main, .argument = argument, .deadline = TR_FOREVER };
     int rc = tr_open(&runtime, options);
     if (rc < 0)
         return rc;
     struct tr_task_options own = { .name = "main", .runtime = runtime };
-    rc = tr_task_spawn(&task, run_program, &program, &own);
+    rc = tr_task_spawn(&runtime->main, run_program, &program, &own);
     if (rc == 0)
-        rc = run_main(runtime, &program, task);
+        rc = run_main(runtime, &program, runtime->main);
     if (program.deadline == TR_FOREVER)
         program.deadline = tr_after(runtime->shutdown_ns);
     runtime->digest = digest;
@@ -315,9 +354,12 @@ int tr_sim_run(struct tr_sim *sim, int (*main)(void *argument), void *argument)
         if (options.seed == 0)
             options.seed = 1;
         sim->last_seed = options.seed;
+        sim->digest = 0;
         rc = tri_sim_run(&options, main, argument, &sim->digest);
     }
-    if (rc != 0)
+    if (rc != 0 && sim->digest == 0)
+        tr_log(TR_LOG_ERROR, "simulation: the runtime did not start: %s", strerror(-rc));
+    else if (rc != 0)
         tr_log(TR_LOG_ERROR, "simulation: seed %llu ended with %d; TR_SEED=%llu runs it alone",
                (unsigned long long)sim->last_seed, rc, (unsigned long long)sim->last_seed);
     return rc;

@@ -52,9 +52,6 @@ void tri_sim_meet(struct tri_worker *worker, struct tri_task *task);
 /* Its number; UINT64_MAX if it has none. */
 uint64_t tri_sim_serial(struct tri_sim *sim, struct tri_task *task, uint64_t generation);
 
-/* `span` from now on the runtime's clock. */
-tr_time tri_sim_after(struct tr_runtime *runtime, int64_t span);
-
 /*
  * One turn of a shutdown. False: time is over, or nothing can happen any more. `limit` is on the runtime's clock, and
  * `deadline`, for those who never let it move, on the real one.
@@ -63,5 +60,12 @@ bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline);
 
 /* tr_run for options with a seed. *digest: of all that was decided. */
 int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), void *argument, uint64_t *digest);
+
+/*
+ * The clock of a seeded runtime that ends goes no further than `span` from now (the second: nor than it was to go before). Nothing
+ * else in a turn would stop it in time. Returns how far, TR_FOREVER for other runtimes.
+ */
+tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span);
+void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span);
 
 #endif

@@ -60,7 +60,7 @@ static bool install_guard(char *slot)
     if (!no_guard_install) {
         if (madvise(slot, PAGE, MADV_GUARD_INSTALL) == 0)
             return true;
-        no_guard_install = true; /* before Linux 6.13 */
+        no_guard_install = errno == EINVAL; /* before Linux 6.13; else short of memory, and perhaps not for ever */
     }
     if (mprotected < MPROTECT_LIMIT && mprotect(slot, PAGE, PROT_NONE) == 0) {
         mprotected++;
@@ -68,9 +68,8 @@ static bool install_guard(char *slot)
     }
     if (!said_canary) {
         said_canary = true;
-        tr_log(TR_LOG_WARNING,
-               "stacks beyond %u have no guard page on this kernel (before 6.13): a canary is checked instead",
-               mprotected);
+        tr_log(TR_LOG_WARNING, "stacks beyond %u have no guard page (%s): a canary is checked instead", mprotected,
+               no_guard_install ? "this kernel, before 6.13, has few to give" : "no memory for it");
     }
     return false;
 }

@@ -114,9 +114,10 @@ static bool fall_asleep(struct tri_worker *worker)
 static void await(struct tri_turns *turns, tr_time deadline)
 {
     struct pollfd event = { .fd = turns->fd, .events = POLLIN };
-    tr_time left = deadline - tri_clock_real();
-    if (left <= 0)
+    tr_time now = tri_clock_real();
+    if (deadline <= now)
         return;
+    tr_time left = deadline - now;
     struct timespec span = { .tv_sec = left / TR_SECOND, .tv_nsec = left % TR_SECOND };
     ppoll(&event, 1, deadline == TR_FOREVER ? NULL : &span,
           NULL); /* a signal may end it: the program will want to look */

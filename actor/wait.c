@@ -18,6 +18,7 @@
 
 static pthread_key_t foreign_key;
 static pthread_once_t foreign_once = PTHREAD_ONCE_INIT;
+static bool have_key; /* the process may have used up its keys: then no foreign thread can wait */
 
 static void construct(void *object)
 {
@@ -41,21 +42,26 @@ static void give_foreign(void *record)
 
 static void make_key(void)
 {
-    pthread_key_create(&foreign_key, give_foreign);
+    have_key = pthread_key_create(&foreign_key, give_foreign) == 0;
 }
 
 /* The record of a thread that is no worker. */
 static struct tri_task *foreign_self(void)
 {
     pthread_once(&foreign_once, make_key);
+    if (!have_key)
+        return NULL;
     struct tri_task *task = pthread_getspecific(foreign_key);
     if (task)
         return task;
     task = tri_pool_take_shared(&foreign_pool);
     if (!task)
         return NULL;
+    if (pthread_setspecific(foreign_key, task) != 0) { /* a later look must find the same record */
+        give_foreign(task);
+        return NULL;
+    }
     tri_store(&task->park.state, (uint32_t)TRI_RUNNING, TRI_RELAXED);
-    pthread_setspecific(foreign_key, task);
     return task;
 }
 

@@ -4,7 +4,7 @@
  *
  * Happens-before edges:
  *   [G1] a user's last use of the descriptor -> release of gate->state as it leaves -> acquire load by the closer that
- *        finds nobody inside -> close and free.
+ *        finds nobody inside -> close and free. (Or by another user who looks whether it has gone.)
  *   [G2] gate->closer -> release of gate->state (CLOSING) -> acquire load by a leaving user -> the wake.
  *   [G3] gate->state (SHUT) is set before shutdown(2): a user whose operation that ended finds the gate shut. The
  *        system call itself orders the two.
@@ -60,6 +60,11 @@ void tri_gate_shut(struct tri_gate *gate)
     if (tri_fetch_or(&gate->state, TRI_GATE_SHUT, TRI_RELAXED) & TRI_GATE_SHUT)
         return;
     shutdown(gate->fd, SHUT_RDWR); /* -ENOTCONN: the peer was quicker, and the operations have ended by that */
+}
+
+bool tri_gate_holds(const struct tri_gate *gate, unsigned role)
+{
+    return tri_load(&gate->state, TRI_ACQUIRE) & role; /* [G1] */
 }
 
 /*

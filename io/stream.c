@@ -17,8 +17,18 @@
  *
  *   [WS1] the start: the operation's record -> release of stream->writing (STARTED) -> acquire by whoever makes it FINISHING.
  *        (The next to start comes through the gate.)
+ *
+ * That a connection is lost is said by the kernel once, to the first who asks, a reader or a writer; to who reads after that it
+ * says 0, as at the end of a stream. So whoever is told notes it in `fate`, and a read that gets 0 looks there:
+ *
+ *        OPEN --a started write ends, of which more is not told--> TOLD --that is finished--> OPEN
+ *          any --an error that ends the connection--> LOST
+ *
+ *   [WS2] the writer's note -> release of the gate as it leaves -> acquire by the reader that sees it gone -> its look. (Of one
+ *        who is still inside TOLD says that there is nothing to wait for.)
  */
 #include "io/stream.h"
+#include "io/clock.h"
 #include "io/op.h"
 
 #include <arpa/inet.h>
@@ -35,10 +45,12 @@
 #include <unistd.h>
 
 enum writing { NONE, STARTED, FINISHING };
+enum fate { OPEN, TOLD, LOST };
 
 struct tr_stream {
     struct tri_gate gate;
-    bool drained; /* the reader's: the last read left nothing behind, so the next has to wait */
+    bool drained;              /* the reader's: the last read left nothing behind, so the next has to wait */
+    TRI_ATOMIC(unsigned) fate; /* enum fate */
 
     /* A started write: the owner's of the operation, until that has ended. */
     TRI_ATOMIC(unsigned) writing; /* enum writing */
@@ -49,6 +61,9 @@ struct tr_stream {
 
 /* More than the kernel moves in one system call, and than a submission entry can say. */
 #define MOST_BYTES ((size_t)0x7ffff000)
+
+/* A writer of a dead socket leaves at once, if its worker has time: so long a reader waits to hear what it was told. */
+#define LAST_WORD_NS (10 * TR_MILLISECOND)
 
 static TRI_ATOMIC(uint64_t) stream_count;
 
@@ -71,6 +86,7 @@ void tri_stream_attach(struct tr_stream *stream, int fd)
 {
     tri_gate_init(&stream->gate, fd);
     stream->drained = false;
+    tri_store(&stream->fate, OPEN, TRI_RELAXED);
     tri_store(&stream->writing, NONE, TRI_RELAXED);
 }
 
@@ -101,6 +117,57 @@ int tr_stream_open(struct tr_stream **out, int fd)
     return tri_stream_make(out, fd);
 }
 
+/* ---- What has become of the connection ---- */
+
+/* Of an operation's result. (-EPIPE does not end what can be read, and is said again and again.) */
+static void note_fate(struct tr_stream *stream, int result)
+{
+    switch (result) {
+    case -ECONNRESET:
+    case -ECONNABORTED:
+    case -ETIMEDOUT: /* the kernel's own: only of a step of a started write, see op.c */
+    case -EHOSTUNREACH:
+    case -EHOSTDOWN:
+    case -ENETUNREACH:
+    case -ENETDOWN:
+        tri_store(&stream->fate, LOST, TRI_RELAXED); /* [WS2] */
+        break;
+    default:
+        break;
+    }
+}
+
+static void change_fate(struct tr_stream *stream, unsigned from, unsigned to)
+{
+    tri_cas(&stream->fate, &from, to, TRI_RELAXED, TRI_RELAXED); /* LOST it stays */
+}
+
+/* The kernel has hung up, in both directions. */
+static bool is_dead(const struct tr_stream *stream)
+{
+    struct tri_io_op look = { .kind = TRI_IO_POLL, .fd = stream->gate.fd };
+    int events = tri_io_attempt(&look);
+    return events > 0 && events & POLLHUP;
+}
+
+/*
+ * A read has got 0. A writer that is inside may have been told that the connection is lost, and not have noted it yet: then the
+ * socket is dead, and it leaves soon. Should it not, whatever it was told, 0 would promise too much.
+ */
+static bool is_lost(const struct tr_stream *stream)
+{
+    if (tri_gate_holds(&stream->gate, TRI_GATE_WRITER) && is_dead(stream)) {
+        tr_time limit = tri_clock_real() + LAST_WORD_NS;
+        while (tri_gate_holds(&stream->gate, TRI_GATE_WRITER) &&
+               tri_load(&stream->fate, TRI_RELAXED) == OPEN) { /* [WS2] */
+            if (tri_clock_real() > limit)
+                return true;
+            tri_budget();
+        }
+    }
+    return tri_load(&stream->fate, TRI_RELAXED) == LOST; /* [WS2] */
+}
+
 /* ---- Reading ---- */
 
 ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline)
@@ -118,6 +185,10 @@ ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time de
     };
     rc = tri_io_run(&op, deadline);
     stream->drained = rc > 0 && (size_t)rc < bytes;
+    if (rc < 0 && rc != -ETIMEDOUT)
+        note_fate(stream, rc);
+    if (rc == 0 && is_lost(stream))
+        rc = -ECONNRESET;
     if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
         rc = -EPIPE;
     tri_gate_leave(&stream->gate, TRI_GATE_READER);
@@ -224,6 +295,8 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
             break;
         }
     }
+    if (rc < 0 && rc != -ETIMEDOUT)
+        note_fate(stream, rc);
     if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
         rc = -EPIPE;
     tri_gate_leave(&stream->gate, TRI_GATE_WRITER);
@@ -249,18 +322,25 @@ static void send_next(struct tr_stream *stream)
     stream->write.buffer.bytes = left < MOST_BYTES ? left : MOST_BYTES;
 }
 
-/* A step has ended. Sends what is left, and waits for room before that if the kernel says so. */
-static bool write_goes_on(struct tri_io_op *op)
+/* What a step has come to, if the write does not go on: its own error, also when it was withdrawn at the same time. */
+static int last_word(const struct tri_io_op *op, bool full)
 {
-    struct tr_stream *stream = (struct tr_stream *)((char *)op - offsetof(struct tr_stream, write));
+    bool failed = op->result < 0 && op->result != -EINTR && !full;
+    return op->withdrawn && !failed ? -ECANCELED : op->result;
+}
+
+/* Makes the next step of the operation. False: there is none, and op->result is what it has come to. */
+static bool take_step(struct tr_stream *stream, struct tri_io_op *op)
+{
     int result = op->result;
     if (op->kind == TRI_IO_SEND && result > 0)
         stream->written += (size_t)result;
-    op->result = 0;
-    if (stream->written == stream->count)
+    if (stream->written == stream->count) {
+        op->result = 0;
         return false;
+    }
     bool full = op->kind == TRI_IO_SEND && result == -EAGAIN;
-    op->result = op->withdrawn ? -ECANCELED : result;
+    op->result = last_word(op, full);
     if (op->withdrawn || (result < 0 && result != -EINTR && !full))
         return false;
     if (full) {
@@ -270,6 +350,17 @@ static bool write_goes_on(struct tri_io_op *op)
         send_next(stream);
     }
     return true;
+}
+
+/* A step has ended. Sends what is left, and waits for room before that if the kernel says so. */
+static bool write_goes_on(struct tri_io_op *op)
+{
+    struct tr_stream *stream = (struct tr_stream *)((char *)op - offsetof(struct tr_stream, write));
+    if (take_step(stream, op))
+        return true;
+    note_fate(stream, op->result);
+    change_fate(stream, OPEN, TOLD);
+    return false;
 }
 
 int tr_write_start(struct tr_stream *stream, const void *buffer, size_t bytes)
@@ -307,6 +398,7 @@ static unsigned claim_started(struct tr_stream *stream)
 
 static void leave_started(struct tr_stream *stream)
 {
+    change_fate(stream, TOLD, OPEN);
     tri_store(&stream->writing, NONE, TRI_RELAXED);
     tri_gate_leave(&stream->gate, TRI_GATE_WRITER);
 }

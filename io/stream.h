@@ -33,6 +33,8 @@ int tri_gate_enter(struct tri_gate *gate, unsigned role);
 /* The last touch of the gate by this user. */
 void tri_gate_leave(struct tri_gate *gate, unsigned role);
 bool tri_gate_is_shut(const struct tri_gate *gate);
+/* Whether somebody is inside as `role`. If not, the caller sees what the last one wrote before it left. */
+bool tri_gate_holds(const struct tri_gate *gate, unsigned role);
 /* Lets nobody in, and ends the operations of those inside. */
 void tri_gate_shut(struct tri_gate *gate);
 /* Shuts it, waits until everybody has left, closes the descriptor. Uncancellable and short. */

@@ -36,10 +36,11 @@ int tr_broadcast_create_raw(struct tr_broadcast *out, uint32_t bytes, uint32_t c
         room *= 2;
     size_t slate_bytes = tri_slate_bytes(bytes);
     size_t all_bytes = (sizeof(struct tri_broadcast) + room * slate_bytes + 63) / 64 * 64;
-    struct tri_broadcast *broadcast = aligned_alloc(64, all_bytes);
-    if (!broadcast)
+    char *memory = calloc(1, all_bytes + 63); /* a large one is not touched before it is used */
+    if (!memory)
         return -ENOMEM;
-    memset(broadcast, 0, all_bytes);
+    struct tri_broadcast *broadcast = (struct tri_broadcast *)(void *)(memory + (-(uintptr_t)memory & 63));
+    broadcast->memory = memory;
     broadcast->bytes = bytes;
     broadcast->slate_bytes = (uint32_t)slate_bytes;
     broadcast->mask = room - 1;
@@ -60,7 +61,7 @@ static void destroy(struct tri_broadcast *broadcast)
         tri_slate_copy(tri_broadcast_slate(broadcast, n), value, broadcast->bytes);
         broadcast->drop(value);
     }
-    free(broadcast);
+    free(broadcast->memory);
 }
 
 void tr_broadcast_open_raw(struct tr_broadcast face)

@@ -32,6 +32,7 @@ struct tri_broadcast {
     uint64_t mask;
     void (*clone)(void *value); /* NULL: values are plain */
     void (*drop)(void *value);
+    void *memory; /* what it lies in, to be freed */
     /* senders, under the lock */
     _Alignas(64) struct tri_audience audience;
     TRI_ATOMIC(uint64_t) tail;

@@ -2,7 +2,6 @@
 /* storage.c: size classes, per-worker caches with a cap, shared lists, and the table from index to storage. */
 #include "mailbox/storage.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -19,15 +18,18 @@ static struct {
 } shared = { .next_index = 1 };
 
 static TRI_ATOMIC(int64_t) live; /* handed out by the shared side, to mailboxes or caches */
-static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
-/* Address space only: a page of it is touched per 512 storages. */
-static void map_table(void)
+/* Under the lock. Address space only: a page of it is touched per 512 storages. Without memory the next one tries again. */
+static bool map_table(void)
 {
+    if (tri_storage_table)
+        return true;
     void *table = mmap(NULL, STORAGE_LIMIT * sizeof *tri_storage_table, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table != MAP_FAILED)
-        tri_storage_table = table;
+    if (table == MAP_FAILED)
+        return false;
+    tri_storage_table = table;
+    return true;
 }
 
 static uint32_t class_of(size_t bytes)
@@ -46,9 +48,11 @@ uint32_t tri_shape_make(uint32_t bytes, uint32_t capacity)
     return ((UINT32_C(1) << log2) - 1) << 16 | place_bytes | class_of((size_t)place_bytes << log2);
 }
 
-/* Under the lock. 0 when all indices are used. */
+/* Under the lock. 0 when all indices are used, or there is no memory for the table. */
 static uint32_t take_index(void)
 {
+    if (!map_table())
+        return 0;
     if (shared.free_count > 0)
         return shared.free_indices[--shared.free_count];
     return shared.next_index < STORAGE_LIMIT ? shared.next_index++ : 0;
@@ -78,9 +82,6 @@ static size_t bytes_of(uint32_t shape)
 
 static struct tri_storage *make(uint32_t shape)
 {
-    pthread_once(&table_once, map_table);
-    if (!tri_storage_table)
-        return NULL;
     struct tri_storage *storage = aligned_alloc(64, (sizeof *storage + bytes_of(shape) + 63) / 64 * 64);
     if (!storage)
         return NULL;

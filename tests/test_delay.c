@@ -63,6 +63,8 @@ START_TEST(values_come_in_the_order_of_their_times)
         expect(!tr_delay_find(delay, key, NULL));
     }
     int64_t value;
+    expect_int(tr_delay_insert(delay, NULL, TR_NOW, &value), 0);
+    expect_int(tr_delay_next(delay, NULL, TR_NOW), 0); /* not wanted */
     expect_int(tr_delay_try_next(delay, &value), -ESRCH);
     tr_delay_destroy(delay);
 }

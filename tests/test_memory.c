@@ -19,6 +19,38 @@ static int use_up_memory(void *argument)
     return 7;
 }
 
+static int count_messages(void *state, void *message)
+{
+    (void)message;
+    ++*(int *)state;
+    return 0;
+}
+
+/* The table of all mailboxes' storage is mapped when the first message is sent: which fails, and the next one may try again. */
+static int send_before_there_is_memory(void *unused)
+{
+    (void)unused;
+    int count = 0;
+    struct rlimit before;
+    struct number_address actor = test_handler(count_messages, &count, 8, NULL);
+    test_limit_memory(&before);
+    expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), -ENOMEM);
+    expect_int(setrlimit(RLIMIT_AS, &before), 0);
+    for (int i = 0; i < 3; i++)
+        expect_int(tr_send(actor, TR_FOREVER, &(struct number){ .value = 1 }), 0);
+    while (count < 3)
+        tr_yield();
+    return 0;
+}
+
+START_TEST(send_without_memory_for_the_table_fails_alone)
+{
+    struct tr_options options = test_options(1);
+    if (test_can_limit_memory())
+        expect_int(tr_run(&options, send_before_there_is_memory, NULL), 0);
+}
+END_TEST
+
 /* Records of threads come 64 at a time, and the test's own thread has the first. */
 enum { OTHER_THREADS = 63 };
 
@@ -30,33 +62,51 @@ static void *hold_record(void *argument)
     return NULL;
 }
 
+struct run {
+    uint64_t seed;
+    int rc;
+};
+
 static void *run_using_up_memory(void *argument)
 {
+    struct run *run = argument;
     struct tr_options options = test_options(1);
     struct rlimit before;
-    *(int *)argument = tr_run(&options, use_up_memory, &before);
+    options.seed = run->seed;
+    run->rc = tr_run(&options, use_up_memory, &before);
     expect_int(setrlimit(RLIMIT_AS, &before), 0);
     return NULL;
 }
 
-START_TEST(run_without_memory_returns_mains_result)
+static void run_on_a_thread_without_a_record(uint64_t seed)
 {
     pthread_t threads[OTHER_THREADS], runner;
     pthread_barrier_t barrier;
-    int rc = 0;
+    struct run run = { .seed = seed };
     if (!test_can_limit_memory())
         return;
     expect_int(pthread_barrier_init(&barrier, NULL, OTHER_THREADS + 1), 0);
     for (int i = 0; i < OTHER_THREADS; i++)
         expect_int(pthread_create(&threads[i], NULL, hold_record, &barrier), 0);
     pthread_barrier_wait(&barrier);
-    expect_int(pthread_create(&runner, NULL, run_using_up_memory, &rc), 0);
+    expect_int(pthread_create(&runner, NULL, run_using_up_memory, &run), 0);
     expect_int(pthread_join(runner, NULL), 0);
     pthread_barrier_wait(&barrier);
     for (int i = 0; i < OTHER_THREADS; i++)
         expect_int(pthread_join(threads[i], NULL), 0);
     pthread_barrier_destroy(&barrier);
-    expect_int(rc, 7);
+    expect_int(run.rc, 7);
+}
+
+START_TEST(run_without_memory_returns_mains_result)
+{
+    run_on_a_thread_without_a_record(0);
+}
+END_TEST
+
+START_TEST(seeded_run_without_memory_returns_mains_result)
+{
+    run_on_a_thread_without_a_record(1);
 }
 END_TEST
 
@@ -379,7 +429,8 @@ END_TEST
 int main(void)
 {
     return test_main("memory",
-                     TESTS(run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
+                     TESTS(send_without_memory_for_the_table_fails_alone, run_without_memory_returns_mains_result,
+                           seeded_run_without_memory_returns_mains_result, run_without_memory_for_a_stack_enomem,
                            yield_without_memory_for_a_stack_goes_on, seeded_yield_without_memory_for_a_stack_goes_on,
                            yields_without_memory_let_a_sleeper_wake, turn_comes_back_from_a_receive,
                            turn_comes_back_from_a_receive_paused, turn_comes_back_from_a_sleep,

@@ -126,6 +126,11 @@ START_TEST(options_workers_1_to_4_all_run_tasks)
 }
 END_TEST
 
+static void check_some_workers(void)
+{
+    expect(tr_worker_count() >= 1);
+}
+
 static void check_backend(void)
 {
     expect_int(tr_backend_kind(), TR_BACKEND_EPOLL);
@@ -133,6 +138,13 @@ static void check_backend(void)
 
 START_TEST(options_from_the_environment)
 {
+    test_log_capture(TR_LOG_WARNING);
+    setenv("TR_WORKERS", "-18446744073709551615", 1);
+    test_run(0, check_some_workers);
+    expect_int(test_log_count("is not a number from 1 to 64"), 1);
+    tr_log(TR_LOG_WARNING, "a name%s", "\ntroupe: error: forged");
+    expect(test_log_has("a name?troupe: error: forged"));
+    test_log_release();
     setenv("TR_WORKERS", "3", 1);
     setenv("TR_BACKEND", "epoll", 1);
     workers_wanted = 3;

@@ -87,7 +87,7 @@ struct tr_actor_options {
     /*
      * Called in the actor when it ends, with its state (of a loop actor its argument) and its result, or -ECANCELED. The mailbox is
      * closed and drained by then, and what it owned has ended; only values of local.h are destroyed later. It may suspend;
-     * if the actor was cancelled, tr_cancel_taken or a shield comes first.
+     * if the actor was cancelled, tr_cancel_taken or a shield comes first (a shield, where the runtime may be ending).
      */
     void (*stopped)(void *state, int reason);
     bool keep_expired;          /* deliver requests whose caller has given up; default: skip them */
@@ -161,7 +161,8 @@ TR_PUBLIC struct tr_case tr_case_message_raw(uint32_t bytes, void *message);
  * only be ended from without. The log names all of them. Of several that close a ring at once one is told, and
  * nobody without cause: provided that an actor which lets another answer in its place says so (tr_forward, tr_defer) before
  * it waits itself. An actor that gathers all (TR_GATHER_ALL) waits for the first call that is left. Other waits (for the first of
- * several, joins, locks, channels), and requests whose token was deferred, also if they are forwarded after that, are not followed.
+ * several, joins, locks, channels) are not followed, nor requests whose token was deferred, also if they are forwarded after that, or
+ * that lie in a mailbox that drops its oldest.
  */
 TR_PUBLIC int tr_call_raw(struct tr_address address, const struct tr_type *type, const void *message, struct tr_ask ask,
                           tr_time deadline);

@@ -146,6 +146,7 @@ TRI_END_DECLS
 #define tr_broadcast_create(out, capacity, ...)                                                                        \
     __extension__({                                                                                                    \
         __auto_type tri_out = (out);                                                                                   \
+        _Static_assert(_Alignof(__typeof__(*tri_out->tri_value)) <= 64, "the value's alignment is beyond 64");         \
         tr_broadcast_create_raw(&tri_out->tri_raw, sizeof *tri_out->tri_value, (capacity), (__VA_ARGS__));             \
     })
 /* tr_broadcast_send(feed, &value). The value comes last so that a compound literal needs no parentheses. */

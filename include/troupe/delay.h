@@ -60,7 +60,7 @@ TR_PUBLIC int tr_delay_reset(struct tr_delay *delay, struct tr_delay_key key, tr
 TR_PUBLIC int tr_delay_remove(struct tr_delay *delay, struct tr_delay_key key, void *value);
 
 /*
- * Waits for the first value whose time comes, and takes it out. One whose time has come is taken at once, also when the
+ * Waits for the first value whose time comes, and takes it out, into *value (NULL: not wanted). One whose time has come is taken at once, also when the
  * deadline has passed. On an error nothing was taken.
  * Thread: its own (a foreign thread blocks). Suspends: yes.
  * Returns 0, -ETIMEDOUT, -ECANCELED, -ENOMEM, or -ESRCH: the queue is empty, and nobody could fill it meanwhile.

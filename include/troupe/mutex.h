@@ -13,7 +13,7 @@
  * Fair: an unlock hands the mutex to whoever has waited longest; nobody overtakes. A task that is cancelled, or whose deadline
  * passes, loses its place. The mutex belongs to the task (or foreign thread) that locked it, and only that can unlock it; where
  * one locks and another unlocks, take a semaphore of one permit. A task must not end while it has one locked: that stays locked for
- * ever. Nothing is poisoned: what is protected is as its last owner left it.
+ * ever, and a later task or thread may be taken for its owner. Nothing is poisoned: what is protected is as its last owner left it.
  */
 #ifndef TROUPE_MUTEX_H
 #define TROUPE_MUTEX_H

@@ -57,7 +57,8 @@ TR_PUBLIC void tr_listener_abort(struct tr_listener *listener);
 TR_PUBLIC int tr_listener_close(struct tr_listener *listener);
 
 /*
- * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread of its own; its addresses, up
+ * Connects to host:port. A name that is neither numeric nor "localhost" is looked up on a thread (at most 16 of the
+ * process do that; more names wait their turn, also behind look-ups that their callers have given up); its addresses, up
  * to eight, are tried in turn, each with an even share of the time that is left. If none answers the error is the first one's:
  * -ETIMEDOUT comes before the deadline if that one did not answer in its share, or the kernel gave it up. TCP_NODELAY is set. Thread: task. Suspends: yes. Owns: *out, to be closed.
  * Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNREFUSED and its kind, -EINVAL (bad name or NULL), -EHOSTUNREACH (unknown name),
@@ -73,15 +74,15 @@ TR_PUBLIC int tr_tcp_connect(struct tr_stream **out, const char *host, uint16_t 
 TR_PUBLIC int tr_stream_open(struct tr_stream **out, int fd);
 
 /*
- * Reads what there is, at least a byte and at most `bytes`. Returns the count, 0 at the peer's end of stream and only there,
- * -EINVAL (`bytes` is 0, for which no count would be right), -ETIMEDOUT, -ECANCELED, -ECONNRESET and its kind, -EBUSY (another
- * task reads), -EPIPE (aborted by us). Thread: task. Suspends: yes.
+ * Reads what there is, at least a byte and at most `bytes`. Returns the count, 0 at the peer's end of stream and only there (once a
+ * read or a write was told that the connection is lost, each read says -ECONNRESET), -EINVAL (`bytes` is 0, for which no count would be right), -ETIMEDOUT, -ECANCELED, -ECONNRESET and its kind, -EBUSY (another
+ * task reads), -EPIPE (aborted by us), -ENOMEM (the kernel's or, with epoll, of a descriptor that was never waited for). Thread: task. Suspends: yes.
  */
 TR_PUBLIC ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time deadline);
 
 /*
  * Writes all of it. Returns 0, -ETIMEDOUT, -ECANCELED, -ECONNRESET and its kind, -EPIPE (aborted by us, or the peer takes no
- * more), -EBUSY (another task writes), -EINVAL. After an error part of it may have gone out (*written of the _v form tells
+ * more), -EBUSY (another task writes), -ENOMEM (as tr_read), -EINVAL. After an error part of it may have gone out (*written of the _v form tells
  * how much). Thread: task. Suspends: yes.
  */
 TR_PUBLIC int tr_write(struct tr_stream *stream, const void *buffer, size_t bytes, tr_time deadline);
@@ -104,7 +105,7 @@ TR_PUBLIC int tr_write_start(struct tr_stream *stream, const void *buffer, size_
 
 /*
  * Waits for the end of the started write, and says how it went: returns 0 also if none was started, and else as tr_write_v. A
- * deadline or a cancellation withdraws what is left. Any task may finish it, one at a time (-EBUSY).
+ * deadline or a cancellation withdraws what is left; an error of the write itself goes before theirs. Any task may finish it, one at a time (-EBUSY).
  * Thread: task. Suspends: yes. Returns as tr_write_v.
  */
 TR_PUBLIC int tr_write_finish(struct tr_stream *stream, size_t *written, tr_time deadline);

@@ -60,7 +60,8 @@ TR_PUBLIC void tr_notify_all(struct tr_notify *notify);
  */
 TR_PUBLIC int tr_notify_wait(struct tr_notify *notify, tr_time deadline);
 
-/* As wait, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (none is stored). */
+/* As wait, never waiting. Thread: any. Suspends: no. Returns 0, -EAGAIN (none is stored), -ENOMEM (a foreign
+ * thread without memory for a record). */
 TR_PUBLIC int tr_notify_try_wait(struct tr_notify *notify);
 
 /* Begins to listen: a number for tr_notify_wait_since. Nothing need be undone. Thread: any. Suspends: no. */

@@ -11,7 +11,8 @@
  *     ...the connection is there...
  *
  * One makes it, the others wait. If the making fails, for whatever reason, also because that task was cancelled, the failure is
- * that task's, and the next of those who wait makes it, in order. The making may suspend.
+ * that task's, and the next of those who wait makes it, in order. The making may suspend. A task must not end between begin and
+ * end: it stays in the making, and a later task may be taken for its maker.
  */
 #ifndef TROUPE_ONCE_H
 #define TROUPE_ONCE_H

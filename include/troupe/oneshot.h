@@ -101,7 +101,11 @@ TRI_END_DECLS
 
 #define tr_oneshot_init(oneshot) tr_oneshot_init_raw(&(oneshot)->tri_raw)
 /* oneshot = tr_oneshot_create(struct answer_oneshot): a struct answer_oneshot *, or NULL; see tr_oneshot_create_raw. */
-#define tr_oneshot_create(...) ((__VA_ARGS__ *)(void *)tr_oneshot_create_raw(sizeof(__VA_ARGS__)))
+#define tr_oneshot_create(...)                                                                                         \
+    __extension__({                                                                                                    \
+        _Static_assert(_Alignof(__VA_ARGS__) <= 64, "the value's alignment is beyond 64");                             \
+        (__VA_ARGS__ *)(void *)tr_oneshot_create_raw(sizeof(__VA_ARGS__));                                             \
+    })
 /* tr_oneshot_send(&oneshot, &value) */
 #define tr_oneshot_send(oneshot, ...)                                                                                  \
     __extension__({                                                                                                    \

@@ -58,7 +58,8 @@ TR_PUBLIC int tr_run(const struct tr_options *options, int (*main)(void *argumen
 TR_PUBLIC int tr_start(struct tr_runtime **out, const struct tr_options *options);
 
 /*
- * Shuts the runtime down by `deadline` and frees it. Every address and handle into it becomes stale and safe.
+ * Shuts the runtime down by `deadline` and frees it. Actors are stopped and drain; after stop_ns, or when they have ended, whoever is
+ * left is cancelled, again and again until it ends (see tr_cancel_taken). Every address and handle into it becomes stale and safe.
  * At the deadline the log names every task that still runs, what it waits on and since when, and the call returns
  * -ETIMEDOUT with the runtime still there: call again to wait on.
  * Thread: foreign; for a runtime of tr_open its own, which runs it meanwhile. Suspends: blocks the thread.
@@ -123,8 +124,8 @@ TR_PUBLIC int tr_worker_index(void);
 TR_PUBLIC enum tr_backend tr_backend_kind(void);
 
 /*
- * What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams,
- * timers, jobs of the pool for blocking work, groups and trackers, cancellation tokens. Thread: any. Suspends: no.
+ * What lives, for leak checks and reports. Process-wide: tasks, stacks held by tasks, reply slots, mailbox storage, streams (also
+ * those that waiting accepts keep ready), timers, jobs of the pool for blocking work, groups and trackers, cancellation tokens. Thread: any. Suspends: no.
  */
 struct tr_census {
     uint64_t tasks, stacks, slots, storages, streams, timers, jobs, groups, tokens;

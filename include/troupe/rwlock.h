@@ -9,7 +9,8 @@
  *
  * Fair: all are served in the order in which they came; readers that come behind a waiting writer wait for it, so that writers are
  * not starved. Hence a task that reads must not ask to write, nor to read again: behind a writer that would be for ever, and
- * nobody could tell, for readers are counted and not known. The writer is known.
+ * nobody could tell, for readers are counted and not known. The writer is known, but must
+ * not end while it writes: see mutex.h.
  */
 #ifndef TROUPE_RWLOCK_H
 #define TROUPE_RWLOCK_H

@@ -54,8 +54,8 @@ enum tr_select_order {
  * Waits until one of the cases can be carried out, carries it out, and returns its index. A case whose call would fail at
  * once, for instance because its channel is closed, counts as ready: its `result` has the error.
  * Thread: any (a foreign thread blocks). Suspends: yes. Owns: the cases stay the caller's.
- * Returns the index, or, none of them carried out, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (no cases, or one that was not made by
- * a tr_case_ function).
+ * Returns the index, or, none of them carried out, -ETIMEDOUT, -ECANCELED, -ENOMEM, -EINVAL (no cases, more than 2^30 - 1 of
+ * them, or one that was not made by a tr_case_ function).
  */
 TR_PUBLIC int tr_select(struct tr_case *cases, uint32_t count, tr_time deadline, enum tr_select_order order);
 

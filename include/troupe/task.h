@@ -7,7 +7,8 @@
  *
  * Inside a task: errno survives a suspension (these headers define it for that), the thread does not. After any call that can
  * suspend, the task may be on another thread, so keep no pointer to thread-local storage, hold no pthread mutex, and do not
- * change the floating-point mode.
+ * change the floating-point mode. In C++ suspend in no catch block (the exceptions that are being handled are kept by thread), and let
+ * no exception leave a body.
  */
 #ifndef TROUPE_TASK_H
 #define TROUPE_TASK_H
@@ -119,7 +120,8 @@ TR_PUBLIC bool tr_cancel_pending(void);
 
 /*
  * Takes note of a pending cancellation: suspending calls work again. True if there was one. A handler actor that takes note
- * handles what its mailbox, which the cancellation has closed, still holds, and ends with result 0.
+ * handles what its mailbox, which the cancellation has closed, still holds, and ends with result 0. The end of the runtime repeats
+ * its cancellation every now and then: what is to go on then goes into a shield.
  * Thread: any (outside a task there is none). Suspends: no.
  */
 TR_PUBLIC bool tr_cancel_taken(void);

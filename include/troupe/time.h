@@ -125,7 +125,8 @@ TR_PUBLIC void tr_interval_reset_at(struct tr_interval *interval, tr_time when);
  * runtime); tr_clock_translate makes it one of its own. TR_NOW and TR_FOREVER are the same on all clocks. A thread that
  * works with the runtime, but not in it, is not seen between its calls: it holds the clock (tr_clock_hold), or finds that
  * it has moved on meanwhile; also while it answers, or wakes a task by what it does. A thread that waits in a call does not keep
- * the clock from moving.
+ * the clock from moving; a job of the blocking pool does, for as long as it runs: one that waits for a task that waits for a time
+ * of such a clock waits in vain.
  *
  * Real as ever: the bounds of a shutdown (the deadline of tr_shutdown is translated), and the watchdog.
  * Returns 0 (also if it stands already) or -EINVAL (NULL outside a task). Thread: any. Suspends: no.

@@ -22,6 +22,7 @@
  *   a policy    goes on, whatever was lost.
  *   no actor    the target has ended: the message is let fall and counted (it has no drop function: what it points to is
  *               the caller's to keep track of), and the timer is over.
+ *   no memory   for its mailbox's storage: it tries again at each tick.
  * A timer keeps nothing alive: neither its target nor a runtime. One that is pending when its runtime ends is not sent.
  *
  * The handle names one timer for ever; that of a timer that is over is harmless, and a copy is as good.

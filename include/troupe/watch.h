@@ -82,7 +82,7 @@ TR_PUBLIC int tr_watch_send_raw(struct tr_watch watch, uint32_t bytes, const voi
 
 /*
  * As send, but also without receivers. *old gets the value that there was; it may be *value itself: the two then change places.
- * NULL: that value is dropped.
+ * NULL: that value is dropped. (The typed form takes `old` first, the value last, as all of them do.)
  * Thread: any. Suspends: no. Owns: as send; *old, with its reference, is the caller's.
  * Returns 0 or -EINVAL (not the watch's size).
  */
@@ -178,6 +178,7 @@ TRI_END_DECLS
         __auto_type tri_out = (out);                                                                                   \
         __auto_type tri_v = (__VA_ARGS__);                                                                             \
         TRI_SAME(*tri_v, *tri_out->tri_value, "the value is not of the watch's type");                                 \
+        _Static_assert(_Alignof(__typeof__(*tri_v)) <= 64, "the value's alignment is beyond 64");                      \
         tr_watch_create_raw(&tri_out->tri_raw, sizeof *tri_v, tri_v, (options));                                       \
     })
 /* tr_watch_send(watch, &value) */

@@ -133,10 +133,15 @@ uint64_t tri_sim_serial(struct tri_sim *sim, struct tri_task *task, uint64_t gen
     return 0;
 }
 
-tr_time tri_sim_after(struct tr_runtime *runtime, int64_t span)
+tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span)
 {
     (void)runtime, (void)span;
     return 1;
+}
+
+void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span)
+{
+    (void)runtime, (void)span;
 }
 
 bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline)
@@ -155,9 +160,9 @@ void tri_fault_install(void)
 {
 }
 
-unsigned tri_cpu_count(const char *quota_path)
+unsigned tri_cpu_count(const char *root, const char *membership)
 {
-    (void)quota_path;
+    (void)root, (void)membership;
     return 1;
 }
 

@@ -39,9 +39,10 @@ static int read_clock(struct timespec *now);
 
 #define syscall(number, word, operation, value, when, ...) ((void)(word), call_kernel(operation, when))
 #define clock_gettime(clock, now) read_clock(now)
-#define pthread_once(once, first) ((void)(once), (void)(first))
+#define pthread_once(once, first) ((void)(once), (first)())
+#define pthread_key_create(key, end) ((void)(key), (void)(end), 0)
 #define pthread_getspecific(key) foreign_record()
-#define pthread_setspecific(key, record) note_record(record)
+#define pthread_setspecific(key, record) (note_record(record), 0)
 
 static void pass_turn(struct tri_context *from, struct tri_context *to);
 #define tri_switch(from, to) pass_turn(from, to)

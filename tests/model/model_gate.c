@@ -12,6 +12,7 @@
  *   enter, users   the same with two users of a listener
  *   enter, shut    a reader and a writer x one who shuts, then closes
  *   roles          two readers: one at a time, and the second sees what the first has left
+ *   gone           a writer on its way out x a reader who looks whether it has gone, and sees then what it has left
  *
  * In each: nobody uses a descriptor that is closed, or a gate that is freed; a wait inside ends, and finds the gate shut; the
  * closer returns; and there is one shutdown at the most.
@@ -35,7 +36,7 @@ enum { FD = 5, CLOSER = 2 };
 static struct tri_gate *gate, lasting;
 static bool is_open; /* the descriptor; plain */
 static TRI_ATOMIC(uint32_t) shutdowns;
-static int roles_state; /* of whoever is inside as a reader; plain */
+static int roles_state; /* of whoever is inside in a role; plain */
 static bool entered[MODEL_THREADS];
 
 /* ---- what the machine does ---- */
@@ -122,6 +123,19 @@ static void leaving_writer(void)
 static void leaving_user(void)
 {
     use_and_leave(TRI_GATE_USER);
+}
+
+static void noting_writer(void)
+{
+    roles_state = 1;
+    tri_gate_leave(gate, TRI_GATE_WRITER);
+}
+
+static void looking_reader(void)
+{
+    if (!tri_gate_holds(gate, TRI_GATE_WRITER))
+        model_assert(roles_state == 1);
+    tri_gate_leave(gate, TRI_GATE_READER);
 }
 
 static void waiting_reader(void)
@@ -219,6 +233,11 @@ static void check_left(void)
     model_assert(!is_open && tri_load(&gate->state, TRI_RELAXED) == (TRI_GATE_SHUT | TRI_GATE_CLOSING));
 }
 
+static void check_gone(void)
+{
+    model_assert(is_open && tri_load(&gate->state, TRI_RELAXED) == 0);
+}
+
 static void check_roles(void)
 {
     model_assert(roles_state == entered[0] + entered[1] && roles_state > 0);
@@ -271,6 +290,10 @@ static const struct model_case cases[] = {
       .setup = setup_lasting,
       .check = check_roles,
       .threads = { { "reader", one_of_two_readers, 0 }, { "second", one_of_two_readers, 0 } } },
+    { .name = "gone",
+      .setup = setup_inside,
+      .check = check_gone,
+      .threads = { { "writer", noting_writer, 0 }, { "reader", looking_reader, 0 } } },
     { 0 },
 };
 MODEL(cases);
