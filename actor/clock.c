@@ -238,6 +238,24 @@ void tri_clock_release(struct tr_runtime *runtime)
     (void)held;
 }
 
+void tri_clock_hold_end(struct tr_runtime *runtime)
+{
+    hold(runtime, false);
+    tri_lock(&runtime->clock.lock);
+    runtime->clock.end_held = true;
+    tri_unlock(&runtime->clock.lock);
+}
+
+void tri_clock_release_end(struct tr_runtime *runtime)
+{
+    tri_lock(&runtime->clock.lock);
+    bool held = runtime->clock.end_held;
+    runtime->clock.end_held = false;
+    tri_unlock(&runtime->clock.lock);
+    if (held)
+        tri_clock_release(runtime);
+}
+
 /* Of a stale address it may be any runtime, or one that is being made or taken down: so only with its leave. */
 static void visit(struct tr_runtime *runtime, void *context)
 {

@@ -23,7 +23,6 @@
  *        mode. A change is announced (CHANGING, fence) before the real clock is read for it, so that nobody has read a
  *        later time than it begins with.
  *   [CK2] over: the result of an advance -> acquire by the one who waits for it, who then leaves the frame.
- *   [CK3] runtime->end_held: the hold that main's task leaves behind -> release -> acquire by the shutdown that takes it back.
  */
 #ifndef TRI_CLOCK_H
 #define TRI_CLOCK_H
@@ -46,6 +45,7 @@ struct tri_clock {
     struct tri_lock lock;
     uint32_t holds;                 /* under the lock: what keeps the clock from moving by itself */
     uint32_t asked;                 /* under the lock: those of the holds that tr_clock_hold has made */
+    bool end_held;                  /* under the lock: one of the holds is that of tri_clock_hold_end */
     struct tri_advancer *advancers; /* under the lock: who waits in tr_clock_advance */
     tr_time furthest;               /* of a seeded runtime that ends: no further than this; 0: no bound */
 };
@@ -83,6 +83,13 @@ tr_time tri_clock_limit(struct tri_worker *worker, tr_time until);
  */
 void tri_clock_hold(struct tr_runtime *runtime);
 void tri_clock_release(struct tr_runtime *runtime);
+
+/*
+ * The main of tr_run has ended: the same until the shutdown has told those whom that concerns, which releases it (if there is such a
+ * hold). Thread: any.
+ */
+void tri_clock_hold_end(struct tr_runtime *runtime);
+void tri_clock_release_end(struct tr_runtime *runtime);
 
 /*
  * Around what a thread that is no worker does to the living or stale `record`, if the clock of its runtime stands: a hold.

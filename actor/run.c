@@ -31,7 +31,6 @@ static int run_main(void *argument)
     program->result = result;
     tri_store(&program->over, 1u, TRI_RELEASE); /* a tr_run whose time is over may free it from here on */
     tri_runtime_signal(runtime);
-    tri_runtime_end_main(runtime);
     return result;
 }
 
@@ -63,9 +62,8 @@ static void await_main(struct program *program, int signal_fd)
         if (signal && tri_load(&runtime->shutdown_at, TRI_RELAXED) == TR_FOREVER) {
             tr_log(TR_LOG_INFO, "%s: shutting down", signal == SIGINT ? "SIGINT" : "SIGTERM");
             bound_shutdown(runtime);
+            tri_runtime_cancel_main(runtime); /* as tr_shutdown has done, if that came first */
         }
-        if (tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER)
-            tri_runtime_cancel_main(runtime);
     }
 }
 

@@ -381,22 +381,6 @@ void tri_runtime_task_ended(struct tr_runtime *runtime)
         tri_runtime_signal(runtime);
 }
 
-void tri_runtime_end_main(struct tr_runtime *runtime)
-{
-    struct tri_cold *cold = tri_load(&tri_worker_here()->current->cold, TRI_RELAXED);
-    tri_sim_bound_nearer(runtime, runtime->stop_ns);
-    if (cold)
-        tri_cold_end_owned(cold);
-    tri_clock_hold(runtime);
-    tri_store(&runtime->end_held, 1u, TRI_RELEASE); /* [CK3] of clock.h */
-}
-
-static void release_end(struct tr_runtime *runtime)
-{
-    if (tri_exchange(&runtime->end_held, 0u, TRI_ACQUIRE) != 0) /* [CK3] of clock.h */
-        tri_clock_release(runtime);
-}
-
 /* Counts those that the phase waits for. */
 static void stop_actor(struct tri_task *task, uint64_t generation, void *context)
 {
@@ -423,7 +407,7 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
 {
     tr_time pause = 5 * TR_MILLISECOND;
     int again = 50; /* for those who take note of a cancellation, and wait again */
-    tr_time limit = tri_sim_bound(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
+    tri_sim_bound(runtime, request == stop_actor ? runtime->stop_ns : runtime->shutdown_ns);
     for (;;) {
         uint64_t concerned = 0;
         if (count_live(runtime) == 0)
@@ -431,9 +415,9 @@ static bool wait_phase(struct tr_runtime *runtime, tr_time deadline,
         tri_runtime_each_task(runtime, request, &concerned);
         if (concerned == 0 && request == stop_actor)
             return true;
-        release_end(runtime);
+        tri_clock_release_end(runtime);
         if (runtime->sim) {
-            if (!tri_sim_step(runtime, limit, deadline) && (request == stop_actor || --again == 0))
+            if (!tri_sim_step(runtime, deadline) && (request == stop_actor || --again == 0))
                 return count_live(runtime) == 0;
             continue;
         }

@@ -22,12 +22,6 @@ void tri_runtime_signal(struct tr_runtime *runtime);
 /* Cancels the main of tr_run, if it has not been: what comes during a shutdown does not disturb its clean-up. Thread: any. */
 void tri_runtime_cancel_main(struct tr_runtime *runtime);
 
-/*
- * main has returned, and what it owns is to end now: no time of a clock that stands passes from then on until tr_stop has told those
- * whom it concerns. Thread: main's task; may suspend.
- */
-void tri_runtime_end_main(struct tr_runtime *runtime);
-
 /* Asks for a shutdown that is to be over by `at`. */
 void tri_runtime_shut_down_at(struct tr_runtime *runtime, tr_time at);
 

@@ -123,15 +123,14 @@ struct tr_runtime {
     TRI_ATOMIC(uint32_t) visitors;              /* foreign threads inside a wake */
     TRI_ATOMIC(uint32_t) started, failed, left; /* workers up; an error; workers out of their loops */
     struct tri_clock clock;
-    struct tr_task main; /* of tr_run: cancelled once, when a shutdown begins; zero: there is none */
-    TRI_ATOMIC(uint32_t) main_told;
-    TRI_ATOMIC(uint32_t) end_held; /* main has ended, and a clock that stands is held until the shutdown has begun */
-    uint64_t seed;                 /* non-zero: see sim.h */
-    struct tri_turns *turns;       /* non-NULL: no threads of its own, see turn.h */
-    struct tri_sim *sim;           /* non-NULL: seeded, see sim.h */
-    uint64_t *digest;              /* where its digest goes at the end; NULL: nowhere */
-    struct tri_blocking *blocking; /* the pool of threads for work that blocks */
-    int wake_fd;                   /* tells the thread in tr_run or tr_stop that something happened */
+    struct tr_task main;            /* of tr_run; zero: there is none */
+    TRI_ATOMIC(uint32_t) main_told; /* a shutdown has cancelled it, which is done once */
+    uint64_t seed;                  /* non-zero: see sim.h */
+    struct tri_turns *turns;        /* non-NULL: no threads of its own, see turn.h */
+    struct tri_sim *sim;            /* non-NULL: seeded, see sim.h */
+    uint64_t *digest;               /* where its digest goes at the end; NULL: nowhere */
+    struct tri_blocking *blocking;  /* the pool of threads for work that blocks */
+    int wake_fd;                    /* tells the thread in tr_run or tr_stop that something happened */
 };
 
 /*

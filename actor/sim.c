@@ -195,29 +195,24 @@ static bool waits_for_outside(struct tr_runtime *runtime)
     return held || tri_reactor_busy(runtime->worker[0].reactor);
 }
 
-static tr_time time_in(struct tr_runtime *runtime, int64_t span)
+void tri_sim_bound(struct tr_runtime *runtime, int64_t span)
 {
-    tr_time when;
-    return __builtin_add_overflow(tri_clock_read(runtime), span, &when) ? TR_FOREVER : when;
-}
-
-tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span)
-{
-    if (!runtime->sim)
-        return TR_FOREVER;
-    return runtime->clock.furthest = time_in(runtime, span);
+    tr_time *furthest = &runtime->clock.furthest;
+    if (runtime->sim && __builtin_add_overflow(tri_clock_read(runtime), span, furthest))
+        *furthest = TR_FOREVER;
 }
 
 void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span)
 {
-    tr_time before = runtime->clock.furthest, when = tri_sim_bound(runtime, span);
-    if (before && before < when)
+    tr_time before = runtime->clock.furthest;
+    tri_sim_bound(runtime, span);
+    if (before && before < runtime->clock.furthest)
         runtime->clock.furthest = before;
 }
 
-bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline)
+bool tri_sim_step(struct tr_runtime *runtime, tr_time deadline)
 {
-    if (tri_clock_read(runtime) >= limit || tri_clock_real() >= deadline)
+    if (tri_clock_read(runtime) >= runtime->clock.furthest || tri_clock_real() >= deadline)
         return false;
     if (tri_turn_run(runtime, TR_NOW) != 0)
         return true;
@@ -238,19 +233,11 @@ struct program {
 static int run_program(void *argument)
 {
     struct program *program = argument;
+    struct tr_runtime *runtime = tri_worker_here()->runtime;
     program->result = program->main(program->argument);
     program->over = true;
-    tri_runtime_end_main(tri_worker_here()->runtime);
+    tri_sim_bound_nearer(runtime, runtime->stop_ns); /* what main owns has a bounded time to end by itself */
     return program->result;
-}
-
-/* The end has begun: *limit is on the runtime's clock, and no later than `span` from now. */
-static void bound(struct tr_runtime *runtime, struct program *program, tr_time *limit, int64_t span)
-{
-    tr_time when = time_in(runtime, span);
-    *limit = when < *limit ? when : *limit;
-    if (program->deadline == TR_FOREVER)
-        program->deadline = tr_after(runtime->shutdown_ns);
 }
 
 /* Also if there is no memory to join it with, on a thread that has never waited before. */
@@ -264,24 +251,20 @@ static bool has_ended(struct program *program, struct tr_task task)
     return rc == 0 || (rc == -ESRCH && program->over);
 }
 
-/* Until main has ended or, if its task has been joined or detached by somebody, returned. Returns its result, or -EDEADLK. */
-static int run_main(struct tr_runtime *runtime, struct program *program, struct tr_task task)
+/*
+ * Until main has ended or, if its task has been joined or detached by somebody, returned; or its time is over, once it has returned
+ * or a shutdown was asked for. Returns its result, -EDEADLK, or -ETIMEDOUT.
+ */
+static int run_main(struct tr_runtime *runtime, struct program *program)
 {
+    struct tr_task task = runtime->main;
     int more = 1;
-    bool asked = false, returned = false;
-    tr_time limit = TR_FOREVER;
     while (!has_ended(program, task)) {
-        if (!asked && tri_load(&runtime->shutdown_at, TRI_RELAXED) != TR_FOREVER) {
-            asked = true;
-            bound(runtime, program, &limit, runtime->shutdown_ns);
-        }
-        if (!returned && program->over) { /* what main owns has a bounded time to end by itself */
-            returned = true;
-            bound(runtime, program, &limit, runtime->stop_ns);
-        }
+        tr_time furthest = runtime->clock.furthest;
         bool stands = more == 0 && !waits_for_outside(runtime);
-        if (tri_clock_read(runtime) >= limit || tri_clock_real() >= program->deadline ||
-            (stands && limit != TR_FOREVER)) { /* it would go on beyond the limit, if at all */
+        if (furthest && program->deadline == TR_FOREVER)
+            program->deadline = tr_after(runtime->shutdown_ns);
+        if (furthest && (stands || tri_clock_read(runtime) >= furthest || tri_clock_real() >= program->deadline)) {
             tr_task_detach(task);
             return program->over ? program->result : -ETIMEDOUT;
         }
@@ -311,7 +294,7 @@ int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), v
     struct tr_task_options own = { .name = "main", .runtime = runtime };
     rc = tr_task_spawn(&runtime->main, run_program, &program, &own);
     if (rc == 0)
-        rc = run_main(runtime, &program, runtime->main);
+        rc = run_main(runtime, &program);
     if (program.deadline == TR_FOREVER)
         program.deadline = tr_after(runtime->shutdown_ns);
     runtime->digest = digest;

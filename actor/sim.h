@@ -53,19 +53,19 @@ void tri_sim_meet(struct tri_worker *worker, struct tri_task *task);
 uint64_t tri_sim_serial(struct tri_sim *sim, struct tri_task *task, uint64_t generation);
 
 /*
- * One turn of a shutdown. False: time is over, or nothing can happen any more. `limit` is on the runtime's clock, and
- * `deadline`, for those who never let it move, on the real one.
+ * One turn of a shutdown. False: its time is over (that of tri_sim_bound or, for those who never let the clock move, the real
+ * clock's `deadline`), or nothing can happen any more.
  */
-bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline);
+bool tri_sim_step(struct tr_runtime *runtime, tr_time deadline);
 
 /* tr_run for options with a seed. *digest: of all that was decided. */
 int tri_sim_run(const struct tr_options *options, int (*main)(void *argument), void *argument, uint64_t *digest);
 
 /*
  * The clock of a seeded runtime that ends goes no further than `span` from now (the second: nor than it was to go before). Nothing
- * else in a turn would stop it in time. Returns how far, TR_FOREVER for other runtimes.
+ * else in a turn would stop it in time. Other runtimes are left alone.
  */
-tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span);
+void tri_sim_bound(struct tr_runtime *runtime, int64_t span);
 void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span);
 
 #endif

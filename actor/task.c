@@ -388,6 +388,12 @@ static void end_actor(struct tri_task *task, int result)
     resolve_debts(task); /* of requests that a callback took on since */
 }
 
+static bool is_main(struct tri_task *task)
+{
+    const struct tr_task *main = &tri_worker_here()->runtime->main;
+    return task == main->tri_record && tri_task_generation(task) == main->tri_generation;
+}
+
 static __attribute__((noinline)) void end_slow(struct tri_task *task, int result)
 {
     bool actor = tri_task_is(task, TRI_TASK_ACTOR);
@@ -408,6 +414,8 @@ static __attribute__((noinline)) void end_slow(struct tri_task *task, int result
     if (cold)
         tri_cold_end(cold);
     struct tri_worker *worker = tri_worker_here();
+    if (is_main(task)) /* it suspends no more */
+        tri_clock_hold_end(worker->runtime);
     struct tri_member *member = cold ? cold->member : NULL;
     if (tri_load(&task->alarm, TRI_RELAXED))
         tri_deadline_forget(worker, task);

@@ -53,12 +53,6 @@ static ssize_t attempt_once(struct tri_io_op *op)
     return -1;
 }
 
-/* -ETIMEDOUT is the caller's deadline. That the kernel has given a connection up is another thing. */
-static int from_kernel(const struct tri_io_op *op, int result)
-{
-    return result == -ETIMEDOUT && op->kind != TRI_IO_CONNECT ? -ECONNRESET : result;
-}
-
 int tri_io_attempt(struct tri_io_op *op)
 {
     if (op->kind == TRI_IO_CONNECT)
@@ -69,7 +63,7 @@ int tri_io_attempt(struct tri_io_op *op)
     do
         result = attempt_once(op);
     while (result < 0 && errno == EINTR);
-    return result < 0 ? from_kernel(op, -errno) : (int)result; /* the kernel moves less than 2 GiB at a time */
+    return result < 0 ? tri_io_from_kernel(op, -errno) : (int)result; /* the kernel moves less than 2 GiB at a time */
 }
 
 int tri_io_finish(struct tri_io_op *op, tr_time deadline)
@@ -87,7 +81,7 @@ int tri_io_finish(struct tri_io_op *op, tr_time deadline)
         int late = op->kind == TRI_IO_ACCEPT ? tri_io_attempt(op) : -EAGAIN;
         return late >= 0 ? late : rc;
     }
-    return from_kernel(op, op->result);
+    return tri_io_from_kernel(op, op->result);
 }
 
 static int run_once(struct tri_io_op *op, tr_time deadline)

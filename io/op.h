@@ -26,6 +26,7 @@
 
 #include "io/reactor.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 enum tri_io_kind {
@@ -111,6 +112,12 @@ bool tri_io_ended(const struct tri_io_op *op);
 
 /* Asks the owner to withdraw it. At most once for each operation; it ends soon, with whatever result. Thread: task. */
 void tri_io_cancel(struct tri_io_op *op);
+
+/* -ETIMEDOUT is the caller's deadline. That the kernel has given a connection up is another thing. */
+static inline int tri_io_from_kernel(const struct tri_io_op *op, int result)
+{
+    return result == -ETIMEDOUT && op->kind != TRI_IO_CONNECT ? -ECONNRESET : result;
+}
 
 /* The operation by its system call, without waiting: the result, or -EAGAIN when it would have to wait. Thread: any. */
 int tri_io_attempt(struct tri_io_op *op);

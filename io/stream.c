@@ -19,9 +19,10 @@
  *        (The next to start comes through the gate.)
  *
  * That a connection is lost is said by the kernel once, to the first who asks, a reader or a writer; to who reads after that it
- * says 0, as at the end of a stream. So whoever is told notes it in `fate`, and a read that gets 0 looks there:
+ * says 0, as at the end of a stream. So both note what they are told: the reader in `lost`, the writer in `fate`, where a read that gets
+ * 0 looks:
  *
- *        OPEN --a started write ends, of which more is not told--> TOLD --that is finished--> OPEN
+ *        OPEN --a started write ends otherwise--> TOLD --it is finished--> OPEN
  *          any --an error that ends the connection--> LOST
  *
  *   [WS2] the writer's note -> release of the gate as it leaves -> acquire by the reader that sees it gone -> its look. (Of one
@@ -50,7 +51,8 @@ enum fate { OPEN, TOLD, LOST };
 struct tr_stream {
     struct tri_gate gate;
     bool drained;              /* the reader's: the last read left nothing behind, so the next has to wait */
-    TRI_ATOMIC(unsigned) fate; /* enum fate */
+    bool lost;                 /* the reader's: it was told that the connection is */
+    TRI_ATOMIC(unsigned) fate; /* enum fate; changed by the writer, or what ends its started write */
 
     /* A started write: the owner's of the operation, until that has ended. */
     TRI_ATOMIC(unsigned) writing; /* enum writing */
@@ -86,6 +88,7 @@ void tri_stream_attach(struct tr_stream *stream, int fd)
 {
     tri_gate_init(&stream->gate, fd);
     stream->drained = false;
+    stream->lost = false;
     tri_store(&stream->fate, OPEN, TRI_RELAXED);
     tri_store(&stream->writing, NONE, TRI_RELAXED);
 }
@@ -119,27 +122,32 @@ int tr_stream_open(struct tr_stream **out, int fd)
 
 /* ---- What has become of the connection ---- */
 
-/* Of an operation's result. (-EPIPE does not end what can be read, and is said again and again.) */
-static void note_fate(struct tr_stream *stream, int result)
+/* Whether an operation's result says that it is lost. (-EPIPE does not end what can be read, and is said again and again.) */
+static bool is_loss(int result)
 {
     switch (result) {
     case -ECONNRESET:
     case -ECONNABORTED:
-    case -ETIMEDOUT: /* the kernel's own: only of a step of a started write, see op.c */
     case -EHOSTUNREACH:
     case -EHOSTDOWN:
     case -ENETUNREACH:
     case -ENETDOWN:
-        tri_store(&stream->fate, LOST, TRI_RELAXED); /* [WS2] */
-        break;
+        return true;
     default:
-        break;
+        return false;
     }
 }
 
-static void change_fate(struct tr_stream *stream, unsigned from, unsigned to)
+static void change_fate(struct tr_stream *stream, enum fate from, enum fate to)
 {
-    tri_cas(&stream->fate, &from, to, TRI_RELAXED, TRI_RELAXED); /* LOST it stays */
+    if (tri_load(&stream->fate, TRI_RELAXED) == from)
+        tri_store(&stream->fate, to, TRI_RELAXED); /* [WS2] */
+}
+
+static void note_write(struct tr_stream *stream, int result)
+{
+    if (result < 0 && is_loss(result))
+        tri_store(&stream->fate, LOST, TRI_RELAXED); /* [WS2] */
 }
 
 /* The kernel has hung up, in both directions. */
@@ -154,7 +162,7 @@ static bool is_dead(const struct tr_stream *stream)
  * A read has got 0. A writer that is inside may have been told that the connection is lost, and not have noted it yet: then the
  * socket is dead, and it leaves soon. Should it not, whatever it was told, 0 would promise too much.
  */
-static bool is_lost(const struct tr_stream *stream)
+static bool writer_was_told(const struct tr_stream *stream)
 {
     if (tri_gate_holds(&stream->gate, TRI_GATE_WRITER) && is_dead(stream)) {
         tr_time limit = tri_clock_real() + LAST_WORD_NS;
@@ -185,9 +193,9 @@ ssize_t tr_read(struct tr_stream *stream, void *buffer, size_t bytes, tr_time de
     };
     rc = tri_io_run(&op, deadline);
     stream->drained = rc > 0 && (size_t)rc < bytes;
-    if (rc < 0 && rc != -ETIMEDOUT)
-        note_fate(stream, rc);
-    if (rc == 0 && is_lost(stream))
+    if (rc <= 0)
+        stream->lost |= rc < 0 ? is_loss(rc) : writer_was_told(stream);
+    if (rc == 0 && stream->lost)
         rc = -ECONNRESET;
     if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
         rc = -EPIPE;
@@ -295,8 +303,7 @@ int tr_write_v(struct tr_stream *stream, const struct iovec *pieces, int count, 
             break;
         }
     }
-    if (rc < 0 && rc != -ETIMEDOUT)
-        note_fate(stream, rc);
+    note_write(stream, rc);
     if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && tri_gate_is_shut(&stream->gate))
         rc = -EPIPE;
     tri_gate_leave(&stream->gate, TRI_GATE_WRITER);
@@ -326,7 +333,7 @@ static void send_next(struct tr_stream *stream)
 static int last_word(const struct tri_io_op *op, bool full)
 {
     bool failed = op->result < 0 && op->result != -EINTR && !full;
-    return op->withdrawn && !failed ? -ECANCELED : op->result;
+    return op->withdrawn && !failed ? -ECANCELED : tri_io_from_kernel(op, op->result);
 }
 
 /* Makes the next step of the operation. False: there is none, and op->result is what it has come to. */
@@ -358,7 +365,7 @@ static bool write_goes_on(struct tri_io_op *op)
     struct tr_stream *stream = (struct tr_stream *)((char *)op - offsetof(struct tr_stream, write));
     if (take_step(stream, op))
         return true;
-    note_fate(stream, op->result);
+    note_write(stream, op->result);
     change_fate(stream, OPEN, TOLD);
     return false;
 }

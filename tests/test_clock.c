@@ -500,15 +500,29 @@ START_TEST(started_write_keeps_the_clock_for_a_moment)
 }
 END_TEST
 
+START_TEST(paused_clock_does_not_go_where_no_deadline_is)
+{
+    struct number_address actor;
+    struct tr_runtime *runtime = start_paused(2, &actor);
+    tr_time before = tr_clock_of(runtime);
+    expect_int(tr_send_at(NULL, actor, TR_FOREVER - TR_SECOND, &(struct number){ .value = 1 }), 0);
+    usleep(20000);
+    expect_int(tr_clock_of(runtime), before);
+    expect_int(tr_stop(runtime, tr_after(LONG_TIME)), 0);
+}
+END_TEST
+
 int main(void)
 {
-    return test_main(
-        "clock", TESTS(paused_clock_stands_while_a_task_runs, paused_sleep_is_exact_and_takes_no_time,
-                       paused_timers_fire_in_order_each_at_its_time, paused_deadlines_of_every_wait_are_exact,
-                       paused_clock_does_not_move_while_anybody_works, paused_many_timers_at_one_time_and_in_one_tick,
-                       advance_of_a_held_clock_runs_what_is_due_by_then, advance_by_several_at_once_goes_no_further,
-                       advance_refuses_what_cannot_be, advance_of_a_clock_that_is_resumed_ends,
-                       pause_and_resume_lose_no_time, clock_never_goes_back, pause_reaches_those_who_sleep,
-                       hold_keeps_the_clock_release_lets_it_go, deadlines_of_waits_that_are_over_move_nothing,
-                       io_in_flight_keeps_the_clock_but_not_an_advance, started_write_keeps_the_clock_for_a_moment));
+    return test_main("clock",
+                     TESTS(paused_clock_stands_while_a_task_runs, paused_sleep_is_exact_and_takes_no_time,
+                           paused_timers_fire_in_order_each_at_its_time, paused_deadlines_of_every_wait_are_exact,
+                           paused_clock_does_not_move_while_anybody_works,
+                           paused_many_timers_at_one_time_and_in_one_tick,
+                           advance_of_a_held_clock_runs_what_is_due_by_then, advance_by_several_at_once_goes_no_further,
+                           advance_refuses_what_cannot_be, advance_of_a_clock_that_is_resumed_ends,
+                           pause_and_resume_lose_no_time, clock_never_goes_back, pause_reaches_those_who_sleep,
+                           hold_keeps_the_clock_release_lets_it_go, deadlines_of_waits_that_are_over_move_nothing,
+                           io_in_flight_keeps_the_clock_but_not_an_advance, started_write_keeps_the_clock_for_a_moment,
+                           paused_clock_does_not_go_where_no_deadline_is));
 }

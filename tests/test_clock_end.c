@@ -46,6 +46,32 @@ START_TEST(time_stands_between_the_end_of_main_and_the_cancellation)
 }
 END_TEST
 
+static atomic_int destroyed;
+
+static void destroy_slowly(void *value)
+{
+    (void)value;
+    tr_cancel_taken();
+    expect_int(tr_sleep(10 * TR_MILLISECOND), 0);
+    atomic_fetch_add(&destroyed, 1);
+}
+
+static int leave_a_local(void *unused)
+{
+    static const struct tr_local key = { .destroy = destroy_slowly };
+    static int value;
+    (void)unused;
+    return tr_local_set(&key, &value);
+}
+
+/* What main leaves to be destroyed may take its time. */
+START_TEST(time_goes_on_until_main_has_quite_ended)
+{
+    run_on_each(leave_a_local, 0);
+    expect_int(atomic_load(&destroyed), 4);
+}
+END_TEST
+
 static int sleep_for_long_in_the_drain(void *state, void *message)
 {
     (void)message;
@@ -147,6 +173,7 @@ int main(void)
 {
     return test_main("clock_end",
                      TESTS(time_stands_between_the_end_of_main_and_the_cancellation,
-                           drain_of_a_seeded_run_is_bounded_by_its_clock, shutdown_cancels_main_before_time_goes_on,
-                           shutdown_cancels_main_once, shutdown_of_a_seeded_run_whose_main_goes_on_etimedout));
+                           time_goes_on_until_main_has_quite_ended, drain_of_a_seeded_run_is_bounded_by_its_clock,
+                           shutdown_cancels_main_before_time_goes_on, shutdown_cancels_main_once,
+                           shutdown_of_a_seeded_run_whose_main_goes_on_etimedout));
 }

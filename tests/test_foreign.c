@@ -406,14 +406,43 @@ START_TEST(foreign_records_never_become_tasks)
 }
 END_TEST
 
+/* Others have them all: their values are not to be taken for ours. Of a process that has not waited before. */
+static int lock_without_a_key(void)
+{
+    static struct tr_mutex lock = TR_MUTEX_INIT;
+    static char theirs[64];
+    pthread_key_t key;
+    while (pthread_key_create(&key, NULL) == 0)
+        expect_int(pthread_setspecific(key, theirs), 0);
+    int rc = tr_mutex_lock(&lock, TR_NOW);
+    for (size_t i = 0; i < sizeof theirs; i++)
+        expect_int(theirs[i], 0);
+    return rc == -ENOMEM && !tr_mutex_is_locked(&lock) ? 0 : 1;
+}
+
+static int begin_again(void)
+{
+    setenv("TEST_FOREIGN_CHILD", "", 1);
+    return execl("/proc/self/exe", "test_foreign", NULL);
+}
+
+START_TEST(foreign_thread_without_a_key_for_its_record_enomem)
+{
+    expect_int(test_in_child(begin_again), 0);
+}
+END_TEST
+
 int main(void)
 {
+    if (getenv("TEST_FOREIGN_CHILD"))
+        return lock_without_a_key();
     return test_main("foreign",
                      TESTS(foreign_threads_send_and_call_concurrently_in_order,
                            foreign_spawn_and_join_with_the_runtime_named, foreign_deadlines_etimedout,
                            foreign_callers_of_an_actor_that_ends_all_return,
                            foreign_thread_may_not_do_what_only_tasks_do, foreign_sleep_blocks_at_least_that_long,
                            foreign_sleep_without_memory_for_a_record_enomem,
+                           foreign_thread_without_a_key_for_its_record_enomem,
                            foreign_threads_that_come_and_go_leave_nothing, foreign_thread_replies_for_an_actor,
                            foreign_stop_wakes_an_idle_actor, foreign_records_never_become_tasks));
 }

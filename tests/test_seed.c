@@ -538,6 +538,23 @@ SEED_TEST(seed_test_runs_its_body)
     expect_int(everything(NULL), 0);
 }
 
+static int never_runs(void *unused)
+{
+    (void)unused;
+    return 1;
+}
+
+START_TEST(run_that_did_not_start_blames_no_seed)
+{
+    struct tr_sim sim = { .runs = 3 };
+    setenv("TR_BACKEND", "URING", 1);
+    test_log_capture(TR_LOG_ERROR);
+    expect_int(tr_sim_run(&sim, never_runs, NULL), -EINVAL);
+    expect(test_log_has("the runtime did not start") && !test_log_has("runs it alone"));
+    test_log_release();
+}
+END_TEST
+
 int main(void)
 {
     const char *child = getenv("TEST_SEED_CHILD");
@@ -545,11 +562,12 @@ int main(void)
         printf("digest %llx %p\n", (unsigned long long)run_everything(strtoull(child, NULL, 10)), (void *)events);
         return 0;
     }
-    return test_main("seed", TESTS(same_seed_is_the_same_run_whatever_was_before,
-                                   same_seed_is_the_same_run_in_every_process, other_seeds_are_other_runs,
-                                   ready_tasks_run_in_every_order, timers_of_one_time_fire_in_every_order,
-                                   a_race_is_found_and_replayed, tasks_that_wait_for_ever_are_named,
-                                   result_of_main_is_returned_whoever_joins_it, run_with_a_seed_option,
-                                   shutdown_is_bounded_on_the_seeds_clock, shutdown_that_does_not_end_fails_the_seed,
-                                   hold_waits_for_a_thread_outside, seed_test_runs_its_body));
+    return test_main("seed",
+                     TESTS(same_seed_is_the_same_run_whatever_was_before, same_seed_is_the_same_run_in_every_process,
+                           other_seeds_are_other_runs, ready_tasks_run_in_every_order,
+                           timers_of_one_time_fire_in_every_order, a_race_is_found_and_replayed,
+                           tasks_that_wait_for_ever_are_named, result_of_main_is_returned_whoever_joins_it,
+                           run_with_a_seed_option, shutdown_is_bounded_on_the_seeds_clock,
+                           shutdown_that_does_not_end_fails_the_seed, hold_waits_for_a_thread_outside,
+                           seed_test_runs_its_body, run_that_did_not_start_blames_no_seed));
 }

@@ -82,6 +82,16 @@ void tri_clock_finish(struct tr_runtime *runtime)
     (void)runtime;
 }
 
+void tri_clock_hold_end(struct tr_runtime *runtime)
+{
+    (void)runtime;
+}
+
+void tri_clock_release_end(struct tr_runtime *runtime)
+{
+    (void)runtime;
+}
+
 void tri_clock_hold(struct tr_runtime *runtime)
 {
     (void)runtime;
@@ -133,10 +143,9 @@ uint64_t tri_sim_serial(struct tri_sim *sim, struct tri_task *task, uint64_t gen
     return 0;
 }
 
-tr_time tri_sim_bound(struct tr_runtime *runtime, int64_t span)
+void tri_sim_bound(struct tr_runtime *runtime, int64_t span)
 {
     (void)runtime, (void)span;
-    return 1;
 }
 
 void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span)
@@ -144,9 +153,9 @@ void tri_sim_bound_nearer(struct tr_runtime *runtime, int64_t span)
     (void)runtime, (void)span;
 }
 
-bool tri_sim_step(struct tr_runtime *runtime, tr_time limit, tr_time deadline)
+bool tri_sim_step(struct tr_runtime *runtime, tr_time deadline)
 {
-    (void)runtime, (void)limit, (void)deadline;
+    (void)runtime, (void)deadline;
     return false;
 }
 

@@ -292,9 +292,7 @@ int tri_worker_loop(struct tri_worker *worker)
         for (struct tri_task *next;
              (next = worker->alone ? tri_queue_pop_alone(&worker->queue) : tri_queue_pop(&worker->queue)) ||
              (next = tri_take_shared_work(worker));) {
-            worker->current = next;
             int result = next->body(next->argument);
-            worker->current = NULL;
             tri_task_end(next, result);
         }
     while (tri_idle(worker) != TRI_IDLE_EXIT);

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* refused: alignment is beyond 64 */
-#include "tests/negative/common.h"
+#include "tests/negative/overaligned.h"
 
-#ifdef MISTAKE
-#define ALIGNMENT 128
-#else
-#define ALIGNMENT 64
-#endif
-
-struct page {
-    _Alignas(ALIGNMENT) char text[ALIGNMENT];
-};
 TR_BROADCAST_TYPE(page_feed, struct page);
 
 int negative_case(struct apple_address apples, struct pear_address pears)
