@@ -68,18 +68,22 @@ static int count_with(const char *name, struct counter_address counter)
 {
     struct tr_task tasks[CALLERS];
     struct tr_task_options options = { .name = "caller", .argument_bytes = sizeof counter };
-    int failed = 0, result;
-    for (int i = 0; i < CALLERS; i++)
-        if (tr_task_spawn(&tasks[i], caller, &counter, &options) < 0)
-            return 1;
+    int failed = 0, result, rc;
+    for (int i = 0; i < CALLERS; i++) {
+        rc = tr_task_spawn(&tasks[i], caller, &counter, &options);
+        if (rc < 0)
+            return rc;
+    }
     for (int i = 0; i < CALLERS; i++)
         failed += tr_task_join(tasks[i], &result, TR_FOREVER) < 0 || result != 0;
 
     uint64_t count = 0;
-    int rc = tr_call(counter, &count, tr_after(TR_SECOND), &(struct fetch){ .add = 0 });
-    printf("%s: %d callers, %d calls each, the counter says %llu\n", name, CALLERS, CALLS, (unsigned long long)count);
+    rc = tr_call(counter, &count, tr_after(TR_SECOND), &(struct fetch){ .add = 0 });
     tr_actor_stop(counter);
-    return failed || rc != 0 || count != (uint64_t)CALLERS * CALLS;
+    if (rc < 0)
+        return rc;
+    printf("%s: %d callers, %d calls each, the counter says %llu\n", name, CALLERS, CALLS, (unsigned long long)count);
+    return failed || count != (uint64_t)CALLERS * CALLS;
 }
 
 static int run(void *argument)
@@ -94,7 +98,9 @@ static int run(void *argument)
     rc = tr_spawn_handler(&handler, counter_handler, &zero, &options);
     if (rc < 0)
         return rc;
-    return count_with("loop actor", loop) | count_with("handler actor", handler);
+    rc = count_with("loop actor", loop);
+    int second = count_with("handler actor", handler);
+    return rc != 0 ? rc : second;
 }
 
 /* What is printed is the result: it counts once it is written. */
@@ -113,5 +119,8 @@ int main(int argc, char **argv)
         fprintf(help ? stdout : stderr, "usage: counter\nCounts with a loop actor and with a handler actor.\n");
         return help ? 0 : 2;
     }
-    return tr_run(NULL, run, NULL) != 0 || !written();
+    int rc = tr_run(NULL, run, NULL);
+    if (rc != 0)
+        fprintf(stderr, "counter: %s\n", rc < 0 ? strerror(-rc) : "a call has failed, or an increment was lost");
+    return rc != 0 || !written();
 }

@@ -68,6 +68,7 @@ done
 
 expect 0 "loop actor: 100 callers, 1000 calls each, the counter says 100000" counter
 expect 0 "handler actor: 100 callers, 1000 calls each, the counter says 100000" counter
+TR_BACKEND=no_such expect 1 "^counter: Invalid argument" counter
 expect 0 "^3 workers have all seen version 6, the last" config-watch
 expect 1 "config-watch: /no/such/file: No such file or directory" config-watch /no/such/file
 expect 0 "^2000 users, 3 look-ups each" fan-in --users 2000

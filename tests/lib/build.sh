@@ -42,7 +42,9 @@ build_dir()
     if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/.options" 2>/dev/null)" != "$stamp" ]; then
         [ ! -f "$dir/build.ninja" ] || reconfigure=(--wipe)
         if [ "$dir" = build ] && [ "${#reconfigure[@]}" -gt 0 ]; then
-            reconfigure=(--reconfigure) # other builds lie inside this one
+            # Other builds lie inside this one, so only what Meson itself keeps goes. It must: Meson never changes the compiler.
+            rm -rf build/meson-private build/build.ninja
+            reconfigure=()
         fi
         build_quietly "setup-$name" meson setup "${reconfigure[@]+"${reconfigure[@]}"}" "$dir" "$@" || return 1
         echo "$stamp" >"$dir/.options"

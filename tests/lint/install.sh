@@ -144,12 +144,13 @@ mkdir -p "$project/subprojects/troupe"
 tar -c --exclude ./build --exclude './build-*' --exclude ./.git . | tar -x -C "$project/subprojects/troupe"
 cat >"$project/meson.build" <<MESON
 project('user', 'c', default_options: ['c_std=gnu17', 'buildtype=plain'])
-troupe_dep = dependency('troupe', fallback: 'troupe', default_options: ['tests=disabled', 'samples=false'])
+troupe_dep = dependency('troupe', fallback: 'troupe')
 executable('user', '../program.c', dependencies: troupe_dep)
 executable('mistaken', 'mistaken.c', c_args: ['-DMISTAKE', '-I$PWD'], dependencies: troupe_dep, build_by_default: false)
 MESON
 cp "$mistake" "$project/mistaken.c"
 meson setup "$project/build" "$project" --wrap-mode=forcefallback >"$stage/log" || complain "$(cat "$stage/log")"
+grep -qE 'subprojects/troupe/(tests|samples)/' "$project/build/build.ninja" && complain "a subproject builds tests and samples as well"
 ninja -C "$project/build" >"$stage/log" || complain "$(cat "$stage/log")"
 timeout 60 "$project/build/user"
 ninja -C "$project/build" -t commands user | grep 'program\.c\.o' | grep -qe -fstack-clash-protection ||
@@ -160,4 +161,10 @@ grep -q "incompatible.*pointer" "$stage/log" || complain "$(cat "$stage/log")"
 touch "$project/subprojects/troupe/build"
 refusal=$("$project/subprojects/troupe/run" demo 2>&1) && complain "./run demo without a build folder: $refusal"
 [[ $refusal = "run: cannot write to build/: "* ]] || complain "./run demo without a build folder: $refusal"
+# What it does not know it does not do.
+for words in "test bogus" "help demo" "demo 3" "no_such"; do
+    # shellcheck disable=SC2086 # words
+    refusal=$(./run $words 2>&1) && complain "./run $words is taken"
+    [[ $refusal = *"'${words##* }'" ]] || complain "./run $words: $refusal"
+done
 echo "$(wc -l <"$stage/exported") functions exported"

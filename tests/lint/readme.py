@@ -118,6 +118,7 @@ def run_meson(line, commands, program):
         tree, stage = pathlib.Path(work, "tree"), pathlib.Path(work, "stage")
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", "build-*", ".git", "target", "__pycache__"))
         env = dict(os.environ, DESTDIR=str(stage))
+        commands.remove("ldconfig")  # for the machine's own folders
         run_command(line, "\n".join(commands[:-1]), cwd=tree, env=env)
         where = next(stage.rglob("troupe.pc")).parent
         env.update(PKG_CONFIG_PATH=str(where), PKG_CONFIG_SYSROOT_DIR=str(stage), LD_LIBRARY_PATH=str(where.parent))
